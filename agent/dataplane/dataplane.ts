@@ -1,0 +1,106 @@
+/**
+ * What control asks of the data path, whichever I/O is under it (FFI batches in a worker, or node:dgram).
+ *
+ * Tables change by rows, idempotently; indexes (network, port, peer) are the caller's small integers. Nothing here is
+ * called per packet. Local learning comes back as events.
+ */
+
+/** A network's TAP as it stands after opening. */
+export interface OpenedTap {
+  readonly name: string;
+  readonly mtu: number;
+  /** TCP segmentation and checksum offload are on. */
+  readonly offload: boolean;
+  /** UDP segmentation offload is on (Linux 6.2 and newer). */
+  readonly udpOffload: boolean;
+  /** The TAP was there before us: a restart, or made by hand. */
+  readonly existed: boolean;
+}
+
+export interface TapSpec {
+  readonly network: number;
+  readonly port: number;
+  readonly name: string;
+  readonly mtu: number;
+  /** Largest number of local MACs learnt behind this port. */
+  readonly macQuota: number;
+  /** Keep the TAP (and so the containers' interfaces) when the process ends. */
+  readonly persist: boolean;
+}
+
+export interface DataplaneOptions {
+  readonly io: 'batch' | 'dgram';
+  readonly workers: number;
+  /** Underlay address to bind, textual IPv4 or IPv6. */
+  readonly dataPathAddr: string;
+  readonly dataPort: number;
+  readonly taps: readonly TapSpec[];
+}
+
+export interface PeerRow {
+  readonly peer: number;
+  readonly addr: string;
+  readonly port: number;
+  /** Largest UDP payload that reaches it unfragmented, bytes. */
+  readonly maxPayload: number;
+  /** Learn MACs from its frames: it speaks no gossip (static peer). */
+  readonly learn: boolean;
+}
+
+/** Table rows, as control writes them. MACs are numbers (48 bits), IPs textual. */
+export type TableChange =
+  | { readonly op: 'network-put'; readonly network: number; readonly vni: number; readonly suppress: boolean }
+  | { readonly op: 'network-del'; readonly network: number }
+  | ({ readonly op: 'peer-put' } & PeerRow)
+  | { readonly op: 'peer-del'; readonly peer: number }
+  | { readonly op: 'flood-put' | 'flood-del'; readonly network: number; readonly peer: number }
+  | { readonly op: 'fdb-put'; readonly network: number; readonly mac: number; readonly peer: number; readonly pinned: boolean }
+  | { readonly op: 'fdb-del'; readonly network: number; readonly mac: number }
+  | { readonly op: 'neighbour-put' | 'neighbour-del'; readonly network: number; readonly ip: string; readonly mac: number };
+
+export type DataplaneEvent =
+  /** A local MAC appeared, or moved here from peer `from` (undefined: it was unknown). */
+  | { readonly type: 'mac-learned'; readonly network: number; readonly port: number; readonly mac: number; readonly from: number | undefined }
+  | { readonly type: 'mac-expired'; readonly network: number; readonly port: number; readonly mac: number }
+  | { readonly type: 'ip-learned'; readonly network: number; readonly mac: number; readonly ip: string }
+  | { readonly type: 'command-failed'; readonly op: string }
+  /** A worker ended against its will; the data path is down. */
+  | { readonly type: 'failed'; readonly error: Error };
+
+export interface DataplaneCounters {
+  /** Names as the core's COUNTER_ constants, lower-case with dashes: `from-tap`, `to-tap-bytes`, … */
+  readonly counters: Readonly<Record<string, number>>;
+  /** Names as the core's REASON_ constants: `unknown-vni`, … All reasons, zero or not. */
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+/** One row of the forwarding table as the core has it. */
+export interface FdbRow {
+  readonly network: number;
+  readonly mac: number;
+  readonly local: boolean;
+  /** Port index when local, else peer index. */
+  readonly destination: number;
+  /** Learnt by the data path (local traffic or a static peer), not commanded. */
+  readonly learned: boolean;
+}
+
+export interface Dataplane {
+  /** TAPs as opened, in the order of the options. */
+  readonly taps: readonly OpenedTap[];
+  /** The I/O path in use, in a few words for the start-up report: "batch (FFI, TSO, USO, GRO)". */
+  readonly ioDescription: string;
+  /** Queues rows for every worker, in order. */
+  apply(changes: readonly TableChange[]): void;
+  onEvent(listener: (event: DataplaneEvent) => void): void;
+  counters(): DataplaneCounters;
+  /** Walks the core's table; for `fdb`, audits and resynchronisation after lost events. */
+  fdb(): FdbRow[];
+  peerCounters(peer: number): { rxFrames: number; rxBytes: number; txFrames: number; txBytes: number };
+  /** Longest gap between two breaths since the last call, seconds. */
+  takeStallSeconds(): number;
+  /** Milliseconds since the last heartbeat of the slowest worker. */
+  heartbeatAgeMs(): number;
+  /** Stops the workers and closes descriptors; TAPs stay when persistent unless `removeTaps`. */
+  stop(removeTaps: boolean): Promise<void>;
+}

@@ -1,0 +1,16 @@
+/** What protocol code takes from outside: time as an argument (monotonic ms), randomness, addresses. */
+
+/** A source of randomness; seeded in tests and simulation. */
+export interface Rng {
+  /** Uniform in 0 .. 2^32-1. */
+  u32(): number;
+  /** Uniform in [0, 1). */
+  float(): number;
+  fill(bytes: Uint8Array): void;
+}
+
+/** An underlay transport address. `ip` is canonical text: dotted IPv4, or compressed lower-case IPv6. */
+export interface Address {
+  readonly ip: string;
+  readonly port: number;
+}
