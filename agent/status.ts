@@ -1,0 +1,183 @@
+/**
+ * What a running daemon shows of itself: the JSON of the admin API and of `-o json`, and the view behind it.
+ *
+ * The schemas are the one definition: the API serves them, OpenAPI is generated from them, the client checks against
+ * them, the types are inferred from them. Additive changes only: a field keeps its name and meaning. An absent field
+ * is unknown; nothing is made up. Arrays are sorted by their first field.
+ */
+import { z } from 'zod';
+import type { RunConfig } from './config/run-config.ts';
+
+const count = z.int().min(0);
+const countsByName = z.record(z.string(), count);
+
+/** Frames by direction, as the data path saw them: TAP is the containers' side, tunnel the underlay's. */
+export const framesSchema = z.object({
+  fromTap: count,
+  toTap: count,
+  fromTunnel: count,
+  toTunnel: count,
+});
+export type Frames = z.infer<typeof framesSchema>;
+
+export const networkSummarySchema = z.object({
+  name: z.string(),
+  vni: z.int(),
+  /** Absent on a host that knows the network but does not take part in it. */
+  tap: z.string().optional(),
+  mtu: z.int().optional(),
+  subnet: z.string().optional(),
+  encrypted: z.boolean(),
+  /** Other hosts that take part in it. */
+  peers: count,
+  /** Forwarding entries, local and remote. */
+  macs: count,
+});
+export type NetworkSummary = z.infer<typeof networkSummarySchema>;
+
+export const networkDetailSchema = networkSummarySchema.extend({
+  gateway: z.string().optional(),
+  /** Addresses that Docker on this host may give out. */
+  ipRange: z.string().optional(),
+  /** Names of the other hosts that take part, sorted. */
+  members: z.array(z.string()),
+  /** Plain VXLAN endpoints that speak no gossip. */
+  staticPeers: z.array(z.object({ ip: z.string(), macs: z.array(z.string()) })),
+});
+export type NetworkDetail = z.infer<typeof networkDetailSchema>;
+
+export const memberStates = ['alive', 'suspect', 'dead', 'left'] as const;
+export const memberStateSchema = z.enum(memberStates);
+
+export const statusSchema = z.object({
+  node: z.string(),
+  version: z.string(),
+  ready: z.boolean(),
+  uptimeSeconds: z.number().min(0),
+  advertiseAddr: z.string(),
+  dataPathAddr: z.string(),
+  gossipPort: z.int(),
+  dataPort: z.int(),
+  /** Which I/O path is in use: `batch` or `dgram`. */
+  io: z.enum(['batch', 'dgram']),
+  workers: z.int(),
+  /** Other hosts by state; this one is not counted. */
+  peers: z.object({ alive: count, suspect: count, dead: count, left: count }),
+  networks: z.array(networkSummarySchema),
+  frames: framesSchema,
+  /** Dropped frames and datagrams by reason. */
+  drops: countsByName,
+});
+export type Status = z.infer<typeof statusSchema>;
+
+export const peerSchema = z.object({
+  name: z.string(),
+  addr: z.string(),
+  dataPathAddr: z.string().optional(),
+  state: memberStateSchema,
+  sealed: z.boolean(),
+  rttMs: z.number().min(0).optional(),
+  /** Bytes of an underlay IP packet that reach it unfragmented. */
+  pathMtu: z.int().optional(),
+  path: z.union([z.literal('direct'), z.templateLiteral(['relay:', z.string()])]).optional(),
+  networks: z.array(z.string()),
+});
+export type Peer = z.infer<typeof peerSchema>;
+
+export const fdbEntrySchema = z.object({
+  network: z.string(),
+  vni: z.int(),
+  mac: z.string(),
+  ips: z.array(z.string()),
+  /** Node name of the host that has it; absent behind a static peer. */
+  owner: z.string().optional(),
+  /** Underlay address frames to it go to. */
+  vtep: z.string().optional(),
+  local: z.boolean(),
+});
+export type FdbEntry = z.infer<typeof fdbEntrySchema>;
+
+export const joinResultSchema = z.object({
+  joined: count,
+  errors: z.array(z.object({ addr: z.string(), error: z.string() })),
+});
+export type JoinResult = z.infer<typeof joinResultSchema>;
+
+/** Plain numbers from which `/metrics` is filled at scrape time. Counters are totals since the start of the daemon. */
+export interface DaemonMetrics {
+  readonly frames: Frames;
+  readonly bytes: Frames;
+  /** By reason; every reason the core knows, zero or not. */
+  readonly drops: Readonly<Record<string, number>>;
+  /** By network name. */
+  readonly fdbEntries: Readonly<Record<string, number>>;
+  readonly members: Readonly<Record<(typeof memberStates)[number], number>>;
+  /** By peer name; only peers with a measured value. */
+  readonly peerRttSeconds: Readonly<Record<string, number>>;
+  readonly pathMtuBytes: Readonly<Record<string, number>>;
+  readonly sealedSessions: number;
+  readonly rekeys: number;
+  /** The membership counters as they are: keys `type:in` and `type:out`; `drop:reason` for what was not understood. */
+  readonly gossip: ReadonlyMap<string, number>;
+  /** Longest gap between two breaths of the packet loop since the last scrape. */
+  readonly loopStallSeconds: number;
+}
+
+/** What the admin API and the metrics server may ask of a daemon. */
+export interface DaemonView {
+  status(): Status;
+  peers(): Peer[];
+  networks(): NetworkSummary[];
+  network(name: string): NetworkDetail | undefined;
+  /** All networks, or one by name (unknown name: empty). */
+  fdb(network?: string): FdbEntry[];
+  /** Tries each `HOST[:PORT]` once. */
+  join(addresses: readonly string[]): Promise<JoinResult>;
+  /** Leaves the cluster; the daemon goes on, alone. */
+  leave(): Promise<void>;
+  metrics(): DaemonMetrics;
+  /** TAPs up, sockets bound, and joined or without seeds. */
+  isReady(): boolean;
+  /** Milliseconds since the packet loop last said that it lives. */
+  heartbeatAgeMs(): number;
+}
+
+export interface StartupNetwork {
+  readonly name: string;
+  readonly vni: number;
+  readonly tap: string;
+  readonly tapExisted: boolean;
+  readonly mtu: number;
+  readonly subnet: string | undefined;
+  readonly gateway: string | undefined;
+  readonly ipRange: string | undefined;
+  readonly encrypted: boolean;
+}
+
+/** What the daemon says once, when it is up. */
+export interface StartupReport {
+  readonly node: string;
+  readonly version: string;
+  readonly advertiseAddr: string;
+  readonly dataPathAddr: string;
+  readonly gossipPort: number;
+  readonly dataPort: number;
+  /** In words: "batch (FFI, TSO, USO, GRO)". */
+  readonly io: string;
+  readonly workers: number;
+  readonly socket: string;
+  /** `IP:PORT`, undefined when off. */
+  readonly metricsAddr: string | undefined;
+  readonly seeds: readonly string[];
+  readonly networks: readonly StartupNetwork[];
+}
+
+/** A daemon as `overlayd run` holds it. */
+export interface Daemon extends DaemonView {
+  report(): StartupReport;
+  /** Takes over what may change while running (seeds); the caller has refused everything else. */
+  reload(config: RunConfig): Promise<void>;
+  stop(options: { readonly removeTaps: boolean }): Promise<void>;
+  /** Resolves when the daemon can no longer do its work (a worker died, a socket failed); never otherwise. */
+  readonly failed: Promise<Error>;
+}
