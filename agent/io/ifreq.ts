@@ -1,0 +1,85 @@
+/**
+ * Interface settings by ioctl: index, MTU, up. netdevice(7); struct ifreq is 40 bytes, the name first.
+ *
+ * Names are looked up in the network namespace of the calling process; /sys would show the one it was mounted in.
+ */
+import * as libc from './libc.ts';
+import { systemError } from './system-error.ts';
+
+const SIOCGIFFLAGS = 0x8913;
+const SIOCSIFFLAGS = 0x8914;
+const SIOCGIFMTU = 0x8921;
+const SIOCSIFMTU = 0x8922;
+const SIOCGIFINDEX = 0x8933;
+const IFF_UP = 1;
+const IFREQ_SIZE = 40;
+const IFREQ_VALUE = 16; // behind the name: a union of flags, MTU, index
+const NAME_MAX_BYTES = 15;
+
+/** A request for interface `name`, its value zero. */
+export function ifreq(name: string): Uint8Array {
+  const request = new Uint8Array(IFREQ_SIZE);
+  request.set(new TextEncoder().encode(name).subarray(0, NAME_MAX_BYTES));
+  return request;
+}
+
+/** The value field of a request; its width depends on the call. */
+export function ifreqValue(request: Uint8Array): DataView {
+  return new DataView(request.buffer, request.byteOffset + IFREQ_VALUE, IFREQ_SIZE - IFREQ_VALUE);
+}
+
+/** The rule of the kernel (dev_valid_name). */
+export function isInterfaceName(name: string): boolean {
+  return (
+    /^[^\s/:]+$/.test(name) && Buffer.byteLength(name) <= NAME_MAX_BYTES && name !== '.' && name !== '..'
+  );
+}
+
+/** The interface's index, or undefined when there is no such interface. */
+export function interfaceIndex(name: string): number | undefined {
+  return withSocket((fd) => {
+    const request = ifreq(name);
+    return libc.ioctl(fd, SIOCGIFINDEX, request) < 0 ? undefined : ifreqValue(request).getInt32(0, true);
+  });
+}
+
+export function interfaceMtu(name: string): number {
+  return withSocket((fd) => {
+    const request = ifreq(name);
+    if (libc.ioctl(fd, SIOCGIFMTU, request) < 0)
+      throw systemError('OVL_LINK', `cannot read the MTU of ${name}`);
+    return ifreqValue(request).getInt32(0, true);
+  });
+}
+
+export function setInterfaceMtu(name: string, mtu: number): void {
+  withSocket((fd) => {
+    const request = ifreq(name);
+    ifreqValue(request).setInt32(0, mtu, true);
+    if (libc.ioctl(fd, SIOCSIFMTU, request) < 0) {
+      throw systemError('OVL_LINK', `cannot set the MTU of ${name} to ${mtu}`);
+    }
+  });
+}
+
+export function setInterfaceUp(name: string): void {
+  withSocket((fd) => {
+    const request = ifreq(name);
+    const flags = ifreqValue(request);
+    if (libc.ioctl(fd, SIOCGIFFLAGS, request) < 0)
+      throw systemError('OVL_LINK', `cannot read the flags of ${name}`);
+    flags.setUint16(0, flags.getUint16(0, true) | IFF_UP, true);
+    if (libc.ioctl(fd, SIOCSIFFLAGS, request) < 0) throw systemError('OVL_LINK', `cannot bring ${name} up`);
+  });
+}
+
+// Any socket serves as the handle of an interface ioctl.
+function withSocket<T>(use: (fd: number) => T): T {
+  const fd = libc.socket(libc.AF_INET, libc.SOCK_DGRAM | libc.SOCK_CLOEXEC, 0);
+  if (fd < 0) throw systemError('OVL_SOCKET', 'cannot make a socket');
+  try {
+    return use(fd);
+  } finally {
+    libc.close(fd);
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * One rtnetlink request: the largest number of segments that the stack may put into a super-frame for an interface.
+ * rtnetlink(7), IFLA_GSO_MAX_SEGS (if_link.h).
+ */
+import { errnoName, recv, write, close, socket, SOCK_CLOEXEC, SOCK_RAW } from './libc.ts';
+
+const AF_NETLINK = 16;
+const NETLINK_ROUTE = 0;
+const RTM_NEWLINK = 16;
+const NLM_F_REQUEST = 1;
+const NLM_F_ACK = 4;
+const NLMSG_ERROR = 2;
+const NLMSG_HEADER_SIZE = 16;
+const IFINFOMSG_SIZE = 16;
+const ATTRIBUTE_SIZE = 8; // length, type, one u32
+const IFLA_GSO_MAX_SEGS = 40;
+const ACK_SIZE = 256;
+
+/** Sets it for interface `index`; returns undefined, or the kernel's error name (old kernels cannot). */
+export function setGsoMaxSegs(index: number, segments: number): string | undefined {
+  const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (fd < 0) return 'no netlink socket';
+  try {
+    const request = newLinkRequest(index, IFLA_GSO_MAX_SEGS, segments);
+    if (write(fd, request, request.length) !== request.length) return 'netlink write failed';
+    const answer = new Uint8Array(ACK_SIZE);
+    const length = recv(fd, answer, answer.length, 0);
+    return acknowledgement(answer.subarray(0, Math.max(0, length)));
+  } finally {
+    close(fd);
+  }
+}
+
+/** RTM_NEWLINK for an existing interface with one u32 attribute. */
+export function newLinkRequest(index: number, attribute: number, value: number): Uint8Array {
+  const length = NLMSG_HEADER_SIZE + IFINFOMSG_SIZE + ATTRIBUTE_SIZE;
+  const view = new DataView(new ArrayBuffer(length));
+  view.setUint32(0, length, true);
+  view.setUint16(4, RTM_NEWLINK, true);
+  view.setUint16(6, NLM_F_REQUEST | NLM_F_ACK, true);
+  view.setUint32(8, 1, true); // sequence
+  view.setInt32(NLMSG_HEADER_SIZE + 4, index, true); // ifi_index; family, flags and change mask stay zero
+  const at = NLMSG_HEADER_SIZE + IFINFOMSG_SIZE;
+  view.setUint16(at, ATTRIBUTE_SIZE, true);
+  view.setUint16(at + 2, attribute, true);
+  view.setUint32(at + 4, value, true);
+  return new Uint8Array(view.buffer);
+}
+
+/** undefined when the message is an ACK (an NLMSG_ERROR whose error is 0), else the error's name. */
+export function acknowledgement(message: Uint8Array): string | undefined {
+  if (message.length < NLMSG_HEADER_SIZE + 4) return 'short netlink answer';
+  const view = new DataView(message.buffer, message.byteOffset, message.length);
+  if (view.getUint16(4, true) !== NLMSG_ERROR) return 'unexpected netlink answer';
+  const error = view.getInt32(NLMSG_HEADER_SIZE, true);
+  return error === 0 ? undefined : errnoName(-error);
+}

@@ -1,0 +1,226 @@
+/**
+ * The TAP: the Ethernet interface that containers hang on (macvlan parent, checklist T5 and T6).
+ *
+ * Kernel: Documentation/networking/tuntap.rst, include/uapi/linux/if_tun.h, virtio_net_hdr (virtio 1.2 §5.1.6).
+ * Invariants: persistent, so that a daemon's death takes no container's interface away; every read and write carries a
+ * 12-byte virtio_net_hdr; descriptors are non-blocking; nothing is left behind when opening fails half-way.
+ * It neither reads nor writes frames: the loops do.
+ */
+import { OverlaydError } from '../errors.ts';
+import { describeHolders, tapHolders } from './holders.ts';
+import {
+  ifreq,
+  ifreqValue,
+  interfaceIndex,
+  interfaceMtu,
+  isInterfaceName,
+  setInterfaceMtu,
+  setInterfaceUp,
+} from './ifreq.ts';
+import * as libc from './libc.ts';
+import { setGsoMaxSegs } from './rtnetlink.ts';
+import { holdsCapability, missingCapability, systemError } from './system-error.ts';
+
+const TUN_DEVICE = '/dev/net/tun';
+const TUNSETIFF = 0x400454ca;
+const TUNSETPERSIST = 0x400454cb;
+const TUNSETOFFLOAD = 0x400454d0; // takes its argument by value
+const TUNSETVNETHDRSZ = 0x400454d8;
+const IFF_TAP = 0x0002;
+const IFF_MULTI_QUEUE = 0x0100;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+const TUN_F_CSUM_TSO = 0x01 | 0x02 | 0x04; // checksums, TCP segmentation over IPv4 and IPv6
+const TUN_F_USO = 0x20 | 0x40; // UDP segmentation, Linux 6.2 and newer
+
+/** virtio_net_hdr_v1. */
+export const VNET_HEADER_SIZE = 12;
+const ETHERNET_HEADER_SIZE = 14;
+const VXLAN_HEADER_SIZE = 8;
+const UDP_PAYLOAD_MAX = 65_507;
+
+export interface TapRequest {
+  readonly name: string;
+  readonly mtu: number;
+  /** Descriptors to open; more than one makes a multi-queue TAP. */
+  readonly queues: number;
+  /** Take super-frames and unfinished checksums. Off: the kernel hands over finished frames of at most MTU + 14. */
+  readonly offload: boolean;
+  readonly persist: boolean;
+}
+
+export interface Tap {
+  readonly name: string;
+  readonly index: number;
+  readonly mtu: number;
+  /** One per queue. */
+  readonly fds: readonly number[];
+  readonly offload: boolean;
+  readonly udpOffload: boolean;
+  readonly existed: boolean;
+  /** What a person should know about how it was opened; for the log. */
+  readonly notes: readonly string[];
+}
+
+/** Opens the TAP, or attaches to the one left by an earlier run, and brings it up. Throws OverlaydError. */
+export function openTap(request: TapRequest): Tap {
+  if (!isInterfaceName(request.name)) {
+    throw new OverlaydError('OVL_TAP_NAME', `"${request.name}" is no interface name`, {
+      hint: 'Choose at most 15 characters without blanks, "/" and ":".',
+      exitCode: 2,
+    });
+  }
+  const existed = interfaceIndex(request.name) !== undefined;
+  const fds: number[] = [];
+  try {
+    for (let queue = 0; queue < request.queues; queue++) fds.push(attachQueue(request, existed));
+    return configure(request, existed, fds);
+  } catch (error) {
+    closeQueues(fds, !existed);
+    throw error;
+  }
+}
+
+/** Closes every queue. A persistent TAP stays with its children unless `remove`. */
+export function closeTap(tap: Tap, remove: boolean): void {
+  closeQueues(tap.fds, remove);
+}
+
+/** Segments of a super-frame that still fit one UDP_SEGMENT send when every segment becomes a VXLAN datagram. */
+export function gsoMaxSegments(mtu: number): number {
+  return Math.max(1, Math.floor(UDP_PAYLOAD_MAX / (mtu + ETHERNET_HEADER_SIZE + VXLAN_HEADER_SIZE)));
+}
+
+function closeQueues(fds: readonly number[], remove: boolean): void {
+  if (remove && fds[0] !== undefined) libc.ioctlValue(fds[0], TUNSETPERSIST, 0);
+  for (const fd of fds) libc.close(fd);
+}
+
+function attachQueue(request: TapRequest, existed: boolean): number {
+  const fd = openTunDevice();
+  const wanted = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  if (setIff(fd, request.name, request.queues > 1 ? wanted | IFF_MULTI_QUEUE : wanted)) return fd;
+  const number = libc.errno();
+  try {
+    throw attachError(request, existed, number, fd);
+  } finally {
+    libc.close(fd);
+  }
+}
+
+function openTunDevice(): number {
+  const fd = libc.open(TUN_DEVICE, libc.O_RDWR | libc.O_NONBLOCK | libc.O_CLOEXEC);
+  if (fd >= 0) return fd;
+  const number = libc.errno();
+  if (number === libc.ENOENT || number === libc.ENODEV || number === libc.ENXIO) {
+    throw systemError(
+      'OVL_TUN_MISSING',
+      `cannot open ${TUN_DEVICE}`,
+      'Load the driver with "modprobe tun"; in a container add "--device /dev/net/tun".',
+      number,
+    );
+  }
+  throw systemError(
+    'OVL_TUN_OPEN',
+    `cannot open ${TUN_DEVICE}`,
+    'Run as root; in a container add "--device /dev/net/tun --cap-add NET_ADMIN".',
+    number,
+  );
+}
+
+function setIff(fd: number, name: string, flags: number): boolean {
+  const request = ifreq(name);
+  ifreqValue(request).setUint16(0, flags, true);
+  return libc.ioctl(fd, TUNSETIFF, request) === 0;
+}
+
+function attachError(request: TapRequest, existed: boolean, number: number, fd: number): OverlaydError {
+  const { name, queues } = request;
+  if (number === libc.EBUSY) {
+    const holder = describeHolders(tapHolders(name));
+    return new OverlaydError(
+      'OVL_TAP_BUSY',
+      `TAP ${name} is busy: ${holder ?? 'another process'} has it open`,
+      {
+        hint: `Stop that process, or give this network another TAP (tap=IFNAME).`,
+        details: { tap: name, ...(holder === undefined ? {} : { holder }) },
+      },
+    );
+  }
+  if (number === libc.EPERM && !holdsCapability('CAP_NET_ADMIN')) {
+    return missingCapability('CAP_NET_ADMIN', `cannot ${existed ? 'attach to' : 'create'} TAP ${name}`);
+  }
+  if (number === libc.EINVAL && existed) {
+    const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (queues > 1 ? 0 : IFF_MULTI_QUEUE);
+    // The kernel says EINVAL for both causes; trying the other mode tells them apart (EBUSY: it fits, but is in use).
+    const otherMode = setIff(fd, name, flags) || libc.errno() === libc.EBUSY;
+    return new OverlaydError(
+      'OVL_TAP_MODE',
+      otherMode
+        ? `TAP ${name} exists with ${queues > 1 ? 'one queue' : 'several queues'}, but --workers ${queues} needs ${queues > 1 ? 'several' : 'one'}`
+        : `interface ${name} exists and is no TAP`,
+      {
+        hint: otherMode
+          ? `Go back to the former --workers, or "ip link delete ${name}" and restart the containers on it.`
+          : 'Give this network another TAP (tap=IFNAME).',
+        details: { tap: name },
+      },
+    );
+  }
+  return systemError(
+    'OVL_TAP_ATTACH',
+    `cannot ${existed ? 'attach to' : 'create'} TAP ${name}`,
+    undefined,
+    number,
+  );
+}
+
+function configure(request: TapRequest, existed: boolean, fds: readonly number[]): Tap {
+  const { name, mtu } = request;
+  const notes: string[] = [];
+  let accepted = 0;
+  for (const fd of fds) {
+    if (libc.ioctl(fd, TUNSETVNETHDRSZ, i32(VNET_HEADER_SIZE)) < 0) {
+      throw systemError('OVL_TAP_ATTACH', `cannot set the vnet header size of ${name}`);
+    }
+    accepted = setOffload(fd, request.offload);
+  }
+  if (request.offload && accepted === 0)
+    notes.push(`${name}: the kernel refuses segmentation offload; slower`);
+
+  const previousMtu = interfaceMtu(name);
+  if (previousMtu !== mtu) {
+    setInterfaceMtu(name, mtu);
+    if (existed) notes.push(`${name}: MTU changed from ${previousMtu} to ${mtu}`);
+  }
+  const index = interfaceIndex(name);
+  if (index === undefined)
+    throw new OverlaydError('OVL_TAP_ATTACH', `TAP ${name} vanished while it was opened`);
+  const gsoError = setGsoMaxSegs(index, gsoMaxSegments(mtu));
+  if (gsoError !== undefined)
+    notes.push(`${name}: gso_max_segs not set (${gsoError}); large TCP sends are split in two`);
+  setInterfaceUp(name);
+
+  // Last, so that a failure above takes a new TAP away again.
+  const first = fds[0] as number;
+  if (request.persist && libc.ioctlValue(first, TUNSETPERSIST, 1) < 0) {
+    throw systemError('OVL_TAP_ATTACH', `cannot make ${name} persistent`);
+  }
+  const udpOffload = (accepted & TUN_F_USO) !== 0;
+  return { name, index, mtu, fds, offload: accepted !== 0, udpOffload, existed, notes };
+}
+
+/** The offloads that the kernel took: all, those of kernels before 6.2, or none. */
+function setOffload(fd: number, wanted: boolean): number {
+  if (wanted) {
+    for (const flags of [TUN_F_CSUM_TSO | TUN_F_USO, TUN_F_CSUM_TSO]) {
+      if (libc.ioctlValue(fd, TUNSETOFFLOAD, flags) === 0) return flags;
+    }
+  }
+  libc.ioctlValue(fd, TUNSETOFFLOAD, 0);
+  return 0;
+}
+
+function i32(value: number): Uint8Array {
+  return new Uint8Array(Int32Array.of(value).buffer);
+}
