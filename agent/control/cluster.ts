@@ -1,0 +1,256 @@
+import type { Address } from '../../proto/env.ts';
+import { decodeMeta } from '../../proto/swim/meta.ts';
+import type { Member, SwimEvent, SwimNode } from '../../proto/swim/interface.ts';
+import type { StateChange, StateNode } from '../../proto/state/interface.ts';
+import { monotonicMs } from '../clock.ts';
+import type { Log } from '../log.ts';
+import { openGossipTransport, type GossipTransport } from './gossip-transport.ts';
+
+/**
+ * Membership and replicated state as one running thing: memberlist's events feed the state layer, the state layer's
+ * messages leave as memberlist user messages, and what changed comes out in slices.
+ *
+ * Neither protocol object knows of the other or of sockets; this file is the only place where they meet.
+ */
+
+/** First byte of every state message; other user messages belong to other programs (Serf, networkdb). */
+const STATE_MESSAGE = 0xd7;
+
+/** Changes handed out per turn of the event loop: large syncs must not hold up probes (gossip.md trap 10). */
+const CHANGES_PER_TURN = 1_000;
+
+export interface ClusterOptions {
+  readonly bindAddr: string;
+  readonly gossipPort: number;
+  readonly swim: SwimNode;
+  readonly state: StateNode;
+  readonly log: Log;
+}
+
+export interface ClusterListener {
+  /** Records changed; look them up again. */
+  changed(changes: readonly StateChange[]): void;
+  /** The set of live members, or an address, changed. */
+  membersChanged(): void;
+  /** The gossip sockets are gone; the daemon cannot go on. */
+  failed(error: Error): void;
+}
+
+export class Cluster {
+  readonly swim: SwimNode;
+  readonly state: StateNode;
+  readonly #log: Log;
+  readonly #listener: ClusterListener;
+  readonly #joinWaiters = new Map<string, ((error: string | undefined) => void)[]>();
+  /** Names by underlay IP, to tell who sent a message. */
+  readonly #namesByIp = new Map<string, Set<string>>();
+  #transport: GossipTransport | undefined;
+  #leaveDone: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #settling = false;
+  #closed = false;
+
+  private constructor(options: ClusterOptions, listener: ClusterListener) {
+    this.swim = options.swim;
+    this.state = options.state;
+    this.#log = options.log;
+    this.#listener = listener;
+  }
+
+  /** Binds the gossip port and starts to take part. Throws OverlaydError when the port is taken. */
+  static async open(options: ClusterOptions, listener: ClusterListener): Promise<Cluster> {
+    const cluster = new Cluster(options, listener);
+    cluster.#transport = await openGossipTransport({
+      bindAddr: options.bindAddr,
+      port: options.gossipPort,
+      swim: options.swim,
+      clock: { now: monotonicMs },
+      onEvent: (event) => {
+        cluster.#handle(event);
+      },
+      onError: (error) => {
+        listener.failed(error);
+      },
+      log: options.log,
+    });
+    cluster.touch();
+    return cluster;
+  }
+
+  /** To be called after any command on `swim` or `state`: does what they now want done. */
+  touch(): void {
+    if (this.#settling || this.#closed) return;
+    this.#settling = true;
+    // Deferred, so that a command given from inside a callback of the transport does not re-enter it.
+    setImmediate(() => {
+      this.#settling = false;
+      if (!this.#closed) this.#settle();
+    });
+  }
+
+  /** Push/pull with each address; resolves to the error per address (undefined: joined). */
+  join(addresses: readonly Address[]): Promise<(string | undefined)[]> {
+    const results = addresses.map(
+      (address) =>
+        new Promise<string | undefined>((resolve) => {
+          const key = addressKey(address);
+          this.#joinWaiters.set(key, [...(this.#joinWaiters.get(key) ?? []), resolve]);
+        }),
+    );
+    this.swim.join(monotonicMs(), addresses);
+    this.touch();
+    return Promise.all(results);
+  }
+
+  /** Tells the cluster that this host goes; resolves when it has been said often enough, or after `deadlineMs`. */
+  async leave(deadlineMs: number): Promise<void> {
+    const said = new Promise<void>((resolve) => {
+      this.#leaveDone = resolve;
+    });
+    this.swim.leave(monotonicMs());
+    this.touch();
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, deadlineMs);
+    });
+    await Promise.race([said, deadline]);
+    clearTimeout(timer);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#transport?.close();
+  }
+
+  #handle(event: SwimEvent): void {
+    const now = monotonicMs();
+    switch (event.type) {
+      case 'join':
+      case 'alive':
+      case 'update':
+        this.state.handleMemberAlive(now, event.member.name, decodeMeta(event.member.meta)?.epoch);
+        this.#memberChanged(event.type, event.member);
+        break;
+      case 'suspect':
+        this.#log.debug({ peer: event.member.name }, 'peer is suspected to be down');
+        break;
+      case 'dead':
+        this.state.handleMemberDead(now, event.member.name);
+        this.#memberChanged(event.type, event.member);
+        break;
+      case 'left':
+        this.state.handleMemberLeft(now, event.member.name);
+        this.#memberChanged(event.type, event.member);
+        break;
+      case 'user':
+      case 'remote-state':
+        this.#handleBytes(now, event);
+        break;
+      case 'ack-payload':
+        this.state.handleAckPayload(now, event.node, event.bytes);
+        break;
+      case 'conflict':
+        this.#log.warn(
+          { peer: event.existing.name, addr: event.existing.addr.ip, other: event.other.ip },
+          'two hosts use one node name; give one of them another --node-name',
+        );
+        break;
+      case 'join-result':
+        this.#joined(event.addr, event.error);
+        break;
+      case 'leave-done':
+        this.#leaveDone?.();
+        break;
+    }
+    this.touch();
+  }
+
+  #handleBytes(now: number, event: Extract<SwimEvent, { type: 'user' | 'remote-state' }>): void {
+    if (event.bytes[0] !== STATE_MESSAGE) return;
+    const from = this.#memberAt(event.addr);
+    // Not (yet) a member: what it says will come again by anti-entropy once it is.
+    if (from === undefined) return;
+    if (event.type === 'user') this.state.handleMessage(now, from.name, event.bytes);
+    else this.state.handleRemoteState(now, from.name, event.bytes);
+  }
+
+  /** The member that uses an underlay address; streams come from a port of their own, so the IP alone must do then. */
+  #memberAt(addr: Address): Member | undefined {
+    let byIp: Member | undefined;
+    for (const name of this.#namesByIp.get(addr.ip) ?? []) {
+      const member = this.swim.member(name);
+      if (member === undefined || member.addr.ip !== addr.ip) {
+        this.#namesByIp.get(addr.ip)?.delete(name);
+      } else if (name !== this.swim.self.name) {
+        if (member.addr.port === addr.port) return member;
+        if (byIp === undefined || member.state === 'alive') byIp = member;
+      }
+    }
+    return byIp;
+  }
+
+  #memberChanged(what: string, member: Member): void {
+    const names = this.#namesByIp.get(member.addr.ip);
+    if (names === undefined) this.#namesByIp.set(member.addr.ip, new Set([member.name]));
+    else names.add(member.name);
+    if (member.name !== this.swim.self.name) {
+      this.#log.info({ peer: member.name, addr: member.addr.ip, state: member.state }, `peer ${what}`);
+    }
+    this.#listener.membersChanged();
+  }
+
+  #joined(addr: Address, error: string | undefined): void {
+    if (error !== undefined) this.#log.debug({ addr: addressKey(addr), error }, 'join failed');
+    const key = addressKey(addr);
+    const waiters = this.#joinWaiters.get(key) ?? [];
+    this.#joinWaiters.delete(key);
+    for (const resolve of waiters) resolve(error);
+  }
+
+  #settle(): void {
+    this.#handOutChanges();
+    this.#sendState();
+    this.#transport?.kick();
+    this.#armTimer();
+  }
+
+  #handOutChanges(): void {
+    const changes: StateChange[] = [];
+    for (let change = this.state.pollChange(); change !== undefined; change = this.state.pollChange()) {
+      changes.push(change);
+      if (changes.length >= CHANGES_PER_TURN) {
+        this.touch();
+        break;
+      }
+    }
+    if (changes.length > 0) this.#listener.changed(changes);
+  }
+
+  #sendState(): void {
+    const now = monotonicMs();
+    for (let out = this.state.pollTransmit(); out !== undefined; out = this.state.pollTransmit()) {
+      const to = this.swim.member(out.to);
+      if (to === undefined) continue;
+      if (out.reliable) this.swim.sendUserReliable(now, to.addr, out.bytes);
+      else this.swim.sendUser(now, to.addr, out.bytes);
+    }
+  }
+
+  #armTimer(): void {
+    clearTimeout(this.#timer);
+    const delayMs = this.state.nextDeadline() - monotonicMs();
+    if (!Number.isFinite(delayMs)) return;
+    this.#timer = setTimeout(
+      () => {
+        this.state.handleDeadline(monotonicMs());
+        this.touch();
+      },
+      Math.max(1, delayMs),
+    );
+  }
+}
+
+function addressKey(address: Address): string {
+  return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
+}
