@@ -1,0 +1,29 @@
+/**
+ * Value of a vtep record (table 1, scope 0): where an owner takes tunnelled frames.
+ *
+ *   u8 length 4|16 · IP · UDP port varint
+ *
+ * The key is the owner's own name (so that one change names one owner), cut to 64 bytes; nothing is read from it.
+ */
+import { ByteReader, ByteWriter, encodeText } from '../bytes.ts';
+import { ipText, parseIp } from './ip.ts';
+
+export interface VtepValue {
+  /** Canonical text. */
+  readonly ip: string;
+  readonly port: number;
+}
+
+export const vtepKey = (owner: string): Uint8Array => encodeText(owner).slice(0, 64);
+
+export function encodeVtep(value: VtepValue): Uint8Array {
+  const ip = parseIp(value.ip);
+  if (ip === undefined) throw new RangeError(`not an IP address: ${value.ip}`);
+  return new ByteWriter(20).u8(ip.length).raw(ip).varint(value.port).finish();
+}
+
+/** Throws WireError. */
+export function decodeVtep(bytes: Uint8Array): VtepValue {
+  const r = new ByteReader(bytes);
+  return { ip: ipText(r.take(r.u8())), port: r.varint(0xffff) };
+}
