@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { OverlaydError } from '../errors.ts';
 import { Background, run, until } from './process.ts';
 import type { Finished } from './process.ts';
+import type { FdbEntry, Peer, Status } from '../status.ts';
 import type { Host } from './hosts.ts';
 
 export interface DaemonOptions {
@@ -19,52 +20,6 @@ export interface DaemonOptions {
   readonly underlay?: 'ipv4' | 'ipv6';
   /** Words before the node command, such as setpriv to take a capability away. */
   readonly wrapper?: readonly string[];
-}
-
-/** The parts of `overlayd status -o json` (contract) that tests read. */
-export interface Status {
-  readonly node: string;
-  readonly ready: boolean;
-  readonly io: string;
-  readonly peers: {
-    readonly alive: number;
-    readonly suspect: number;
-    readonly dead: number;
-    readonly left: number;
-  };
-  readonly networks: readonly {
-    readonly name: string;
-    readonly vni: number;
-    readonly tap: string;
-    readonly mtu: number;
-    readonly peers: number;
-    readonly macs: number;
-  }[];
-  readonly frames: {
-    readonly fromTap: number;
-    readonly toTap: number;
-    readonly fromTunnel: number;
-    readonly toTunnel: number;
-  };
-  readonly drops: Readonly<Record<string, number>>;
-}
-
-export interface FdbLine {
-  readonly network: string;
-  readonly vni: number;
-  readonly mac: string;
-  readonly ips: readonly string[];
-  readonly owner: string;
-  readonly vtep?: string;
-  readonly local: boolean;
-}
-
-export interface PeerLine {
-  readonly name: string;
-  readonly addr: string;
-  readonly dataPathAddr: string;
-  readonly state: string;
-  readonly networks: readonly string[];
 }
 
 const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
@@ -97,12 +52,12 @@ export class Daemon {
     return this.json<Status>('status');
   }
 
-  peers(): Promise<PeerLine[]> {
-    return this.json<PeerLine[]>('peers');
+  peers(): Promise<Peer[]> {
+    return this.json<Peer[]>('peers');
   }
 
-  fdb(): Promise<FdbLine[]> {
-    return this.json<FdbLine[]>('fdb');
+  fdb(): Promise<FdbEntry[]> {
+    return this.json<FdbEntry[]>('fdb');
   }
 
   /** Blocks in `overlayd wait` until the condition holds. */

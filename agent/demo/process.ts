@@ -152,11 +152,18 @@ export function sleep(ms: number): Promise<void> {
   });
 }
 
-/** Spawns with a parent-death signal; setpriv and nsenter both exec, so the pid stays that of the command itself. */
+/**
+ * Spawns with a parent-death signal. setpriv, env and nsenter all exec, so the pid stays that of the command itself.
+ * The caller's settings for overlayd (OVERLAYD_*) and for its own Node (NODE_OPTIONS, which test runners set) must not
+ * reach the daemons; the latter is taken away by `env`, since runners put it back into what spawn is given.
+ */
 function start(argv: readonly string[], output: 'pipe' | number): ChildProcess {
-  const rest = ['--pdeathsig', 'KILL', '--', ...argv];
-  if (output === 'pipe') return spawn('setpriv', rest, { stdio: ['pipe', 'pipe', 'pipe'] });
-  return spawn('setpriv', rest, { stdio: ['ignore', output, output] });
+  const rest = ['--pdeathsig', 'KILL', '--', 'env', '-u', 'NODE_OPTIONS', ...argv];
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('OVERLAYD_')),
+  );
+  if (output === 'pipe') return spawn('setpriv', rest, { env, stdio: ['pipe', 'pipe', 'pipe'] });
+  return spawn('setpriv', rest, { env, stdio: ['ignore', output, output] });
 }
 
 function commandMissing(file: string, cause: Error): OverlaydError {
