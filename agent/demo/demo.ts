@@ -8,8 +8,8 @@
 import { OverlaydError } from '../errors.ts';
 import type { Daemon } from './daemon.ts';
 import type { Container } from './hosts.ts';
-import type { Background } from './process.ts';
-import { until } from './process.ts';
+import { Ping } from './ping.ts';
+import { sleep, until } from './process.ts';
 import { Testbed } from './testbed.ts';
 import { transfer } from './transfer.ts';
 
@@ -22,9 +22,6 @@ export interface DemoOptions {
 const HOSTS_MIN = 2;
 const HOSTS_MAX = 16;
 const TRANSFER_BYTES = 256 << 20;
-/** Between the packets of the ping that runs on while a daemon is killed, seconds. */
-const PING_INTERVAL = 0.05;
-
 /** Runs the demonstration; returns the exit code. Throws `OverlaydError` when it cannot be begun. */
 export async function runDemo(options: DemoOptions): Promise<number> {
   if (options.encrypted) {
@@ -132,34 +129,26 @@ async function killOne(
   if (first === undefined || second === undefined || victim === undefined || daemon === undefined)
     return false;
   // With two hosts there are no third parties to watch.
-  const bystanders = containers.length > 2 ? startPing(first, second.ipv4) : undefined;
+  const bystanders = containers.length > 2 ? new Ping(first, second.ipv4) : undefined;
+  const interrupted = new Ping(first, victim.ipv4);
 
   out(`7. overlayd on ${victim.host.name} is killed with -9 and started again after two seconds`);
-  const interrupted = startPing(first, victim.ipv4);
-  await until('pings flow', 10_000, () => answers(interrupted) > 10);
+  await until('pings flow', 10_000, () => interrupted.count().answered > 10);
   await daemon.stop('SIGKILL');
-  const silent = performance.now();
-  await until('two seconds pass', 5000, () => performance.now() - silent > 2000);
+  const before = interrupted.count().answered;
+  await sleep(2000);
   const restart = performance.now();
   victim.host.startDaemon();
-  const before = answers(interrupted);
-  await until(`${victim.name} answers again`, 30_000, () => answers(interrupted) > before + 10);
+  await until(`${victim.name} answers again`, 30_000, () => interrupted.count().answered > before + 10);
   out(`   ${victim.name} kept its interface; it answers again ${secondsSince(restart)} s after the start`);
 
-  await interrupted.stop('SIGINT');
-  if (bystanders === undefined) return true;
-  await bystanders.stop('SIGINT');
-  const counts = /(\d+) packets transmitted, (\d+) received/.exec(bystanders.log());
-  out(`   meanwhile ${first.name} and ${second.name}: ${counts?.[0]}`);
-  return counts !== null && Number(counts[1]) > 0 && counts[1] === counts[2];
-}
-
-function startPing(from: Container, address: string): Background {
-  return from.spawn(['ping', '-i', `${PING_INTERVAL}`, address]);
-}
-
-function answers(ping: Background): number {
-  return ping.log().split(' bytes from ').length - 1;
+  await interrupted.stop();
+  const others = await bystanders?.stop();
+  if (others === undefined) return true;
+  out(
+    `   meanwhile ${first.name} and ${second.name}: ${others.answered} pings answered, ${others.lost} lost`,
+  );
+  return others.answered > 0 && others.lost === 0;
 }
 
 function secondsSince(instant: number): string {
