@@ -1,0 +1,134 @@
+/**
+ * Two hosts on one wire: two network namespaces joined by a veth pair, MTU 1500, offloads as the kernel sets them (on).
+ *
+ * Every peer gets a testbed of its own, so that all stand at once and runs can alternate without rebuilding. Addresses
+ * exist inside the namespaces only; names begin with `ovlbench-<pid>`. Everything made here, and every service started
+ * through it, is undone by the cleanup stack.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CleanupStack } from './cleanup.ts';
+import { Service, run } from './command.ts';
+import type { CommandOptions } from './command.ts';
+import { BenchError } from './errors.ts';
+
+export type Side = 0 | 1;
+export const SIDES: readonly Side[] = [0, 1];
+
+/** Where traffic starts and ends. */
+export interface Endpoint {
+  readonly netns: string;
+  readonly address: string;
+}
+
+/** `device`: the address is on the overlay's own interface; `macvlan`: on a child of it in a container's namespace. */
+export type EndpointKind = 'device' | 'macvlan';
+
+export const UNDERLAY_MTU = 1500;
+const UNDERLAY_DEVICE = 'under0';
+const REACHABLE_WITHIN_MS = 30_000;
+
+export class Testbed {
+  /** Begins the name of everything of this testbed; 20 characters at most. */
+  readonly name: string;
+  readonly underlayDevice = UNDERLAY_DEVICE;
+  /** Addresses of the hosts on the wire. */
+  readonly underlay: readonly [string, string];
+  /** Addresses the endpoints get, one prefix of 24 bits. */
+  readonly inner: readonly [string, string] = ['10.98.0.1', '10.98.0.2'];
+  readonly signal: AbortSignal;
+  readonly #cleanup: CleanupStack;
+
+  constructor(index: number, cleanup: CleanupStack, signal: AbortSignal) {
+    this.name = `ovlbench-${process.pid}-${index}`;
+    this.underlay = [`10.97.${index}.1`, `10.97.${index}.2`];
+    this.#cleanup = cleanup;
+    this.signal = signal;
+  }
+
+  /** Namespace of a host. */
+  netns(side: Side): string {
+    return `${this.name}-${side === 0 ? 'a' : 'b'}`;
+  }
+
+  async create(): Promise<void> {
+    for (const side of SIDES) await this.#addNetns(this.netns(side));
+    const ends = ['type', 'veth', 'peer', 'name', UNDERLAY_DEVICE, 'netns', this.netns(1)];
+    await run(['ip', '-n', this.netns(0), 'link', 'add', UNDERLAY_DEVICE, ...ends]);
+    for (const side of SIDES) {
+      await this.ip(side, ['addr', 'add', `${this.underlay[side]}/24`, 'dev', UNDERLAY_DEVICE]);
+      await this.ip(side, ['link', 'set', UNDERLAY_DEVICE, 'mtu', String(UNDERLAY_MTU), 'up']);
+    }
+  }
+
+  /** `ip` in the namespace of a host. */
+  ip(side: Side, args: readonly string[]): Promise<string> {
+    return run(['ip', '-n', this.netns(side), ...args], { signal: this.signal });
+  }
+
+  run(side: Side, argv: readonly string[], options: CommandOptions = {}): Promise<string> {
+    return run(argv, { signal: this.signal, ...options, netns: this.netns(side) });
+  }
+
+  /** Starts a daemon on a host; it is stopped with the testbed. */
+  start(side: Side, argv: readonly string[], options: CommandOptions = {}): Service {
+    const service = new Service(argv, { ...options, netns: this.netns(side) });
+    this.defer(argv[0] ?? 'a service', () => service.stop());
+    return service;
+  }
+
+  defer(what: string, undo: () => Promise<unknown> | void): void {
+    this.#cleanup.defer(what, undo);
+  }
+
+  /** Puts the inner addresses on `devices`, or on macvlan children of them, and waits until one reaches the other. */
+  async attachEndpoints(
+    devices: readonly [string, string],
+    kind: EndpointKind,
+  ): Promise<[Endpoint, Endpoint]> {
+    const attach = kind === 'device' ? this.#attachDevice : this.#attachMacvlan;
+    const first = await attach.call(this, 0, devices[0]);
+    const second = await attach.call(this, 1, devices[1]);
+    await this.#waitReachable(first, second);
+    return [first, second];
+  }
+
+  async #attachDevice(side: Side, device: string): Promise<Endpoint> {
+    await this.ip(side, ['addr', 'add', `${this.inner[side]}/24`, 'dev', device]);
+    await this.ip(side, ['link', 'set', device, 'up']);
+    return { netns: this.netns(side), address: this.inner[side] };
+  }
+
+  async #attachMacvlan(side: Side, device: string): Promise<Endpoint> {
+    const netns = `${this.netns(side)}c`;
+    await this.#addNetns(netns);
+    await this.ip(side, ['link', 'set', device, 'up']);
+    const child = ['type', 'macvlan', 'mode', 'bridge'];
+    await this.ip(side, ['link', 'add', 'mv0', 'link', device, 'netns', netns, ...child]);
+    await run(['ip', '-n', netns, 'link', 'set', 'mv0', 'name', 'eth0', 'up']);
+    await run(['ip', '-n', netns, 'addr', 'add', `${this.inner[side]}/24`, 'dev', 'eth0']);
+    return { netns, address: this.inner[side] };
+  }
+
+  async #waitReachable(from: Endpoint, to: Endpoint): Promise<void> {
+    const deadline = performance.now() + REACHABLE_WITHIN_MS;
+    const ping = ['ping', '-n', '-q', '-c', '1', '-W', '1', to.address];
+    for (;;) {
+      this.signal.throwIfAborted();
+      const isReached = await run(ping, { netns: from.netns, signal: this.signal }).then(
+        () => true,
+        () => false,
+      );
+      if (isReached) return;
+      if (performance.now() > deadline)
+        throw new BenchError(`no ping through it within ${REACHABLE_WITHIN_MS / 1000} s`);
+      await sleep(200);
+    }
+  }
+
+  async #addNetns(netns: string): Promise<void> {
+    await run(['ip', 'netns', 'add', netns], { signal: this.signal });
+    this.defer(netns, () => run(['ip', 'netns', 'del', netns]));
+    await run(['ip', '-n', netns, 'link', 'set', 'lo', 'up']);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * overlayd itself: a real daemon on each host, started as users start it, the second joining the first by gossip.
+ * Network, VNI, TAP and ports are the defaults.
+ */
+
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Service } from '../harness/command.ts';
+import { PeerUnavailable } from '../harness/errors.ts';
+import { SIDES } from '../harness/testbed.ts';
+import type { Side, Testbed } from '../harness/testbed.ts';
+import type { Peer, RunningPeer } from './peer.ts';
+
+const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
+const MANIFEST = fileURLToPath(new URL('../../../package.json', import.meta.url));
+const TAP = 'tap0';
+const READY_WITHIN_MS = 20_000;
+
+export const overlaydBatchPeer: Peer = {
+  id: 'overlayd-batch',
+  title: 'overlayd --io batch',
+  up: (bed) => upOverlayd(bed, 'batch'),
+};
+
+export const overlaydDgramPeer: Peer = {
+  id: 'overlayd-dgram',
+  title: 'overlayd --io dgram',
+  up: (bed) => upOverlayd(bed, 'dgram'),
+};
+
+async function upOverlayd(bed: Testbed, io: 'batch' | 'dgram'): Promise<RunningPeer> {
+  if (!existsSync(MAIN)) throw new PeerUnavailable('overlayd is not built (npm run build)');
+  const scratch = mkdtempSync(join(tmpdir(), 'ovlbench-overlayd-'));
+  bed.defer('state of overlayd', () => rmSync(scratch, { recursive: true, force: true }));
+  const daemons: Service[] = [];
+  for (const side of SIDES) daemons.push(startDaemon(bed, side, io, scratch));
+  for (const side of SIDES) {
+    const wait = [
+      'wait',
+      '--for',
+      'peers=1',
+      '--timeout',
+      `${READY_WITHIN_MS / 1000}s`,
+      '--socket',
+      socketIn(scratch, side),
+    ];
+    await daemons[side]!.waitUntil(() => existsSync(socketIn(scratch, side)), READY_WITHIN_MS, bed.signal);
+    await bed.run(side, [process.execPath, MAIN, ...wait]);
+  }
+  return {
+    devices: [TAP, TAP],
+    isLayer2: true,
+    daemonPids: daemons.map((daemon) => daemon.pid),
+    version: (JSON.parse(readFileSync(MANIFEST, 'utf8')) as { version: string }).version,
+  };
+}
+
+function startDaemon(bed: Testbed, side: Side, io: string, scratch: string): Service {
+  const options = {
+    '--node-name': `bench-${side}`,
+    '--advertise-addr': bed.underlay[side],
+    '--io': io,
+    '--socket': socketIn(scratch, side),
+    '--state-dir': join(scratch, `state-${side}`),
+    '--metrics-addr': 'none',
+    ...(side === 1 && { '--join': bed.underlay[0] }),
+  };
+  return bed.start(side, [process.execPath, MAIN, 'run', ...Object.entries(options).flat()]);
+}
+
+function socketIn(scratch: string, side: Side): string {
+  return join(scratch, `overlayd-${side}.sock`);
+}
