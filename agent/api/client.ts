@@ -1,0 +1,153 @@
+/**
+ * The admin API from the other side: what every client verb uses.
+ *
+ * Answers are checked against the schemas and handed on as they came, so that fields of a newer daemon survive.
+ * Throws OverlaydError: exit code 3 when nobody answers, 4 without the right to ask, else what the daemon said.
+ */
+import { Client } from 'undici';
+import { z } from 'zod';
+import { OverlaydError } from '../errors.ts';
+import type { FdbEntry, JoinResult, NetworkDetail, NetworkSummary, Peer, Status } from '../status.ts';
+import {
+  fdbEntrySchema,
+  joinResultSchema,
+  networkDetailSchema,
+  networkSummarySchema,
+  peerSchema,
+  statusSchema,
+} from '../status.ts';
+import { errorOf, problemSchema } from './problem.ts';
+import { emptySchema } from './routes.ts';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const ANSWER_TIMEOUT_MS = 15_000;
+/** Joining tries every address, and one that is silent takes its time. */
+const JOIN_TIMEOUT_MS = 120_000;
+
+export class ApiClient {
+  readonly #socket: string;
+  readonly #client: Client;
+
+  constructor(socket: string) {
+    this.#socket = socket;
+    this.#client = new Client('http://overlayd', {
+      socketPath: socket,
+      connect: { timeout: CONNECT_TIMEOUT_MS },
+      bodyTimeout: ANSWER_TIMEOUT_MS,
+    });
+  }
+
+  status(): Promise<Status> {
+    return this.#get('/v1/status', statusSchema);
+  }
+
+  peers(): Promise<Peer[]> {
+    return this.#get('/v1/peers', z.array(peerSchema));
+  }
+
+  networks(): Promise<NetworkSummary[]> {
+    return this.#get('/v1/networks', z.array(networkSummarySchema));
+  }
+
+  network(name: string): Promise<NetworkDetail> {
+    return this.#get(`/v1/networks/${encodeURIComponent(name)}`, networkDetailSchema);
+  }
+
+  fdb(network?: string): Promise<FdbEntry[]> {
+    const query = network === undefined ? '' : `?network=${encodeURIComponent(network)}`;
+    return this.#get(`/v1/fdb${query}`, z.array(fdbEntrySchema));
+  }
+
+  join(addresses: readonly string[]): Promise<JoinResult> {
+    return this.#request('POST', '/v1/join', joinResultSchema, { addresses });
+  }
+
+  async leave(): Promise<void> {
+    await this.#request('POST', '/v1/leave', emptySchema);
+  }
+
+  async close(): Promise<void> {
+    await this.#client.destroy();
+  }
+
+  #get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    return this.#request('GET', path, schema);
+  }
+
+  async #request<T>(method: 'GET' | 'POST', path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
+    const { status, text } = await this.#exchange(method, path, body);
+    let answer: unknown;
+    try {
+      answer = JSON.parse(text);
+    } catch {
+      throw this.#strangeAnswer(`${method} ${path}: no JSON`);
+    }
+    if (status >= 400) {
+      const problem = problemSchema.safeParse(answer);
+      throw problem.success
+        ? errorOf(problem.data)
+        : this.#strangeAnswer(`${method} ${path}: HTTP ${status}`);
+    }
+    const checked = schema.safeParse(answer);
+    if (!checked.success) throw this.#strangeAnswer(`${method} ${path}: ${z.prettifyError(checked.error)}`);
+    return answer as T;
+  }
+
+  async #exchange(
+    method: 'GET' | 'POST',
+    path: string,
+    body: unknown,
+  ): Promise<{ status: number; text: string }> {
+    try {
+      const response = await this.#client.request({
+        method,
+        path,
+        headersTimeout: method === 'POST' ? JOIN_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
+        ...(body !== undefined && {
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        }),
+      });
+      return { status: response.statusCode, text: await response.body.text() };
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
+  #unreachable(error: unknown): OverlaydError {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES' || code === 'EPERM') {
+      return new OverlaydError('OVL_NOT_PERMITTED', `no right to open ${this.#socket}`, {
+        hint: 'Run as root, or as a member of the group that owns the socket.',
+        cause: error,
+        exitCode: 4,
+      });
+    }
+    const why: Readonly<Record<string, string>> = {
+      ENOENT: 'there is no such socket',
+      ECONNREFUSED: 'nobody listens on it',
+      ENOTSOCK: 'it is not a socket',
+      UND_ERR_HEADERS_TIMEOUT: 'the daemon does not answer',
+      UND_ERR_BODY_TIMEOUT: 'the daemon stopped answering',
+    };
+    return new OverlaydError(
+      'OVL_DAEMON_UNREACHABLE',
+      `cannot reach the daemon on ${this.#socket}: ${why[code] ?? message}`,
+      {
+        hint: 'Start it with "overlayd run", or give its socket with --socket or OVERLAYD_SOCKET.',
+        cause: error,
+        exitCode: 3,
+      },
+    );
+  }
+
+  #strangeAnswer(what: string): OverlaydError {
+    return new OverlaydError(
+      'OVL_API_MISMATCH',
+      `the daemon on ${this.#socket} answered strangely: ${what}`,
+      {
+        hint: 'Daemon and client may be of different versions: compare "overlayd version" with "overlayd status".',
+      },
+    );
+  }
+}

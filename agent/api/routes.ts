@@ -1,0 +1,123 @@
+/** The routes of the admin API: one table from which the server, the OpenAPI document and the tests are made. */
+import { z } from 'zod';
+import { OverlaydError } from '../errors.ts';
+import type { DaemonView } from '../status.ts';
+import {
+  fdbEntrySchema,
+  joinResultSchema,
+  networkDetailSchema,
+  networkSummarySchema,
+  peerSchema,
+  statusSchema,
+} from '../status.ts';
+
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  /** Fastify's spelling: `/v1/networks/:name`. */
+  readonly path: string;
+  readonly summary: string;
+  readonly response: z.ZodType;
+  readonly parameters?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: z.ZodType;
+  handle(view: DaemonView, input: RouteInput): unknown;
+}
+
+export interface RouteInput {
+  readonly parameters: Readonly<Record<string, string | undefined>>;
+  readonly query: Readonly<Record<string, string | undefined>>;
+  /** As `body` of the route reads it. */
+  readonly body: unknown;
+}
+
+/** More seeds than anybody types, and few enough to try one after the other. */
+const JOIN_MAX = 64;
+export const joinRequestSchema = z.strictObject({
+  addresses: z.array(z.string().min(1).max(300)).min(1).max(JOIN_MAX),
+});
+export const emptySchema = z.strictObject({});
+
+export const ROUTES: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/v1/status',
+    summary: 'The daemon at a glance',
+    response: statusSchema,
+    handle: (view) => view.status(),
+  },
+  {
+    method: 'GET',
+    path: '/v1/peers',
+    summary: 'Every known host but this one',
+    response: z.array(peerSchema),
+    handle: (view) => sortBy(view.peers(), ({ name }) => name),
+  },
+  {
+    method: 'GET',
+    path: '/v1/networks',
+    summary: 'Networks',
+    response: z.array(networkSummarySchema),
+    handle: (view) => sortBy(view.networks(), ({ name }) => name),
+  },
+  {
+    method: 'GET',
+    path: '/v1/networks/:name',
+    summary: 'One network',
+    response: networkDetailSchema,
+    parameters: { name: 'Name of the network' },
+    handle: (view, { parameters }) => knownNetwork(view, parameters['name'] ?? ''),
+  },
+  {
+    method: 'GET',
+    path: '/v1/fdb',
+    summary: 'Forwarding table: which host has which MAC',
+    response: z.array(fdbEntrySchema),
+    query: { network: 'Only this network' },
+    handle(view, { query: { network } }) {
+      if (network !== undefined) knownNetwork(view, network);
+      return sortBy(
+        view.fdb(network),
+        (entry) => entry.network,
+        (entry) => entry.mac,
+      );
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/join',
+    summary: 'Join the cluster through other hosts; each is tried once',
+    response: joinResultSchema,
+    body: joinRequestSchema,
+    handle: (view, { body }) => view.join((body as z.infer<typeof joinRequestSchema>).addresses),
+  },
+  {
+    method: 'POST',
+    path: '/v1/leave',
+    summary: 'Leave the cluster; the daemon goes on alone',
+    response: emptySchema,
+    async handle(view) {
+      await view.leave();
+      return {};
+    },
+  },
+];
+
+function knownNetwork(view: DaemonView, name: string): unknown {
+  const network = view.network(name);
+  if (network !== undefined) return network;
+  const known = view.networks().map((other) => other.name);
+  throw new OverlaydError('OVL_NETWORK_NOT_FOUND', `there is no network "${name}"`, {
+    hint: `Networks here: ${known.sort().join(', ')}.`,
+    exitCode: 5,
+  });
+}
+
+/** By code units, so that the order is the same on every machine. */
+function sortBy<T>(rows: readonly T[], ...keys: readonly ((row: T) => string)[]): T[] {
+  return [...rows].sort((a, b) => {
+    for (const key of keys) {
+      if (key(a) !== key(b)) return key(a) < key(b) ? -1 : 1;
+    }
+    return 0;
+  });
+}

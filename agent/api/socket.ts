@@ -1,0 +1,63 @@
+/**
+ * Whose socket file is it? Before the daemon touches anything, it makes sure that no other one answers there.
+ *
+ * A file left by a daemon that was killed is removed; anything alive, and anything that is no socket, is left alone.
+ */
+import { lstat, mkdir, unlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { OverlaydError } from '../errors.ts';
+
+/** Makes `path` free to listen on; throws OverlaydError when it is not ours to take. */
+export async function claimSocket(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    const found = await lstat(path).catch(ignoreMissing);
+    if (found === undefined) return;
+    if (!found.isSocket()) {
+      throw new OverlaydError('OVL_SOCKET_PATH_TAKEN', `${path} exists and is not a socket`, {
+        hint: 'Remove it, or give another path with --socket.',
+      });
+    }
+    if (await answers(path)) {
+      throw new OverlaydError('OVL_ALREADY_RUNNING', `a daemon is running: it answers on ${path}`, {
+        hint: 'Stop it first, or give this one its own --socket and --state-dir.',
+      });
+    }
+    await unlink(path).catch(ignoreMissing);
+  } catch (error) {
+    if (error instanceof OverlaydError) throw error;
+    throw socketError(path, error);
+  }
+}
+
+/** What went wrong with making, claiming or binding the socket, for people. */
+export function socketError(path: string, error: unknown): OverlaydError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const denied = code === 'EACCES' || code === 'EPERM';
+  return new OverlaydError('OVL_SOCKET_FAILED', `cannot listen on ${path}: ${message}`, {
+    hint: denied
+      ? 'Run as root, or give a path with --socket that you may write.'
+      : 'Give another path with --socket.',
+    cause: error,
+    exitCode: denied ? 4 : 1,
+  });
+}
+
+/** True when somebody accepts; a socket that we may not even try counts as alive. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
+    });
+  });
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+}

@@ -1,0 +1,41 @@
+/** SIGHUP: what may change while the daemon runs, and a clear refusal of the rest. All or nothing. */
+import { isDeepStrictEqual } from 'node:util';
+import { OverlaydError } from '../errors.ts';
+import { OPTIONS } from './options.ts';
+import type { RunConfig } from './run-config.ts';
+
+/** Keys of RunConfig by the option that sets them. */
+const FIELDS: Readonly<Record<string, keyof RunConfig>> = {
+  'node-name': 'nodeName',
+  'advertise-addr': 'advertiseAddr',
+  'data-path-addr': 'dataPathAddr',
+  'gossip-port': 'gossipPort',
+  'data-port': 'dataPort',
+  join: 'join',
+  networks: 'networks',
+  'static-peers': 'staticPeers',
+  workers: 'workers',
+  io: 'io',
+  socket: 'socket',
+  'state-dir': 'stateDir',
+  'metrics-addr': 'metricsAddr',
+  'log-level': 'logLevel',
+  'log-format': 'logFormat',
+  'remove-taps-on-exit': 'removeTapsOnExit',
+};
+
+/** Options whose value differs; throws OverlaydError when one of them needs a restart. */
+export function reloadableChanges(running: RunConfig, wanted: RunConfig): string[] {
+  const changed = OPTIONS.filter(({ key }) => {
+    const field = FIELDS[key];
+    return field !== undefined && !isDeepStrictEqual(running[field], wanted[field]);
+  });
+  const fixed = changed.filter(({ reloadable }) => reloadable !== true).map(({ key }) => key);
+  if (fixed.length > 0) {
+    throw new OverlaydError('OVL_RELOAD_NEEDS_RESTART', `reload refused: ${fixed.join(', ')} changed`, {
+      hint: 'Nothing was taken over. Restart overlayd (containers keep their interfaces), or undo the change.',
+      details: { needRestart: fixed },
+    });
+  }
+  return changed.map(({ key }) => key);
+}

@@ -1,0 +1,134 @@
+/**
+ * From merged raw values to the configuration the daemon runs with: defaults, what depends on other values, what
+ * depends on the machine. Whatever this version cannot keep (sealing) is refused, never weakened.
+ */
+import { OverlaydError } from '../errors.ts';
+import { formatHostPort, ipFamily, parseHostPort } from './address.ts';
+import { configError } from './layer.ts';
+import { resolveNetworks, resolveStaticPeers } from './networks.ts';
+import type { RunConfig, Seed } from './run-config.ts';
+import type { RawConfig } from './schema.ts';
+import type { Machine } from './underlay.ts';
+
+export const DEFAULT_SOCKET = '/run/overlayd/overlayd.sock';
+const DEFAULT_STATE_DIR = '/var/lib/overlayd';
+const DEFAULT_GOSSIP_PORT = 7946;
+const DEFAULT_DATA_PORT = 4789;
+const DEFAULT_METRICS_ADDR = '127.0.0.1:9472';
+const ETHERNET_MTU = 1500;
+
+/** Throws OverlaydError; `locate` names the place a raw value came from. */
+export async function resolveConfig(
+  raw: RawConfig,
+  machine: Machine,
+  locate: (key: keyof RawConfig) => string,
+): Promise<RunConfig> {
+  refuseSealing(raw, locate);
+  const nodeName = raw['node-name'] ?? defaultNodeName(machine);
+  const advertiseAddr = raw['advertise-addr'] ?? (await defaultAdvertiseAddr(machine));
+  const dataPathAddr = raw['data-path-addr'] ?? advertiseAddr;
+  const underlayMtu = await underlayMtuOf(dataPathAddr, machine, raw['data-path-addr'] !== undefined);
+  const gossipPort = raw['gossip-port'] ?? DEFAULT_GOSSIP_PORT;
+  const dataPort = raw['data-port'] ?? DEFAULT_DATA_PORT;
+  if (gossipPort === dataPort) {
+    throw configError([{ where: locate('data-port'), message: `gossip and data both want UDP ${dataPort}` }]);
+  }
+  const networks = resolveNetworks(raw.networks, underlayMtu, ipFamily(dataPathAddr), locate('networks'));
+  return {
+    nodeName,
+    advertiseAddr,
+    dataPathAddr,
+    gossipPort,
+    dataPort,
+    join: (raw.join ?? []).map((text) => seed(text, gossipPort)),
+    networks,
+    staticPeers: resolveStaticPeers(
+      raw['static-peers'] ?? [],
+      networks,
+      dataPathAddr,
+      locate('static-peers'),
+    ),
+    workers: raw.workers ?? 1,
+    io: raw.io,
+    socket: raw.socket ?? DEFAULT_SOCKET,
+    stateDir: raw['state-dir'] ?? DEFAULT_STATE_DIR,
+    metricsAddr: metricsTarget(raw['metrics-addr'] ?? DEFAULT_METRICS_ADDR),
+    logLevel: raw['log-level'] ?? 'info',
+    logFormat: raw['log-format'] ?? (process.stdout.isTTY ? 'text' : 'json'),
+    removeTapsOnExit: raw['remove-taps-on-exit'] ?? false,
+    underlayMtu,
+  };
+}
+
+/** A network that was meant to be sealed must not run in clear, nor gossip that was meant to have a key. */
+function refuseSealing(raw: RawConfig, locate: (key: keyof RawConfig) => string): void {
+  const encrypted = raw.networks?.find((network) => network.encrypted === true);
+  if (encrypted !== undefined) {
+    throw new OverlaydError(
+      'OVL_ENCRYPTION_UNAVAILABLE',
+      `${locate('networks')}: network "${encrypted.name}" is marked encrypted, and this version cannot seal traffic`,
+      {
+        hint: 'Nothing was started. Take "encrypted" away to run the network in clear, or use a version that seals.',
+        details: { network: encrypted.name },
+      },
+    );
+  }
+  if (raw.keyring !== undefined) {
+    throw new OverlaydError(
+      'OVL_ENCRYPTION_UNAVAILABLE',
+      `${locate('keyring')}: a keyring is given, and this version cannot seal gossip`,
+      { hint: 'Nothing was started. Take the keyring away to gossip in clear, or use a version that seals.' },
+    );
+  }
+}
+
+function defaultNodeName(machine: Machine): string {
+  const name = machine.hostName();
+  if (/^[A-Za-z0-9._-]{1,128}$/.test(name)) return name;
+  throw configError(
+    [{ where: '', message: `the host name "${name}" cannot be a node name` }],
+    'Give --node-name NAME, unique in the cluster.',
+  );
+}
+
+async function defaultAdvertiseAddr(machine: Machine): Promise<string> {
+  const address = await machine.defaultAddress();
+  if (address !== undefined) return address;
+  throw new OverlaydError(
+    'OVL_NO_ADVERTISE_ADDR',
+    'cannot tell where other hosts reach this one: there is no default route',
+    { hint: `Give --advertise-addr IP; ${ownAddresses(machine)}.`, exitCode: 2 },
+  );
+}
+
+async function underlayMtuOf(ip: string, machine: Machine, given: boolean): Promise<number> {
+  const local = machine.addresses().find((address) => address.ip === ip);
+  if (local !== undefined) return (await machine.mtu(local.interfaceName)) ?? ETHERNET_MTU;
+  const which = given ? 'data path address' : 'advertise address, used for the data path too,';
+  throw new OverlaydError('OVL_ADDR_NOT_LOCAL', `the ${which} ${ip} is not an address of this machine`, {
+    hint: `Give --data-path-addr IP; ${ownAddresses(machine)}.`,
+    details: { ip },
+    exitCode: 2,
+  });
+}
+
+function ownAddresses(machine: Machine): string {
+  const own = machine.addresses().filter(({ ip }) => !ip.startsWith('fe80:'));
+  if (own.length === 0) return 'this machine has no address on an interface that is up';
+  return `this machine has ${own.map(({ ip, interfaceName }) => `${ip} (${interfaceName})`).join(', ')}`;
+}
+
+function seed(text: string, defaultPort: number): Seed {
+  const target = parseHostPort(text, defaultPort);
+  if (target === undefined) throw configError([{ where: 'join', message: `"${text}" is not HOST[:PORT]` }]);
+  return target;
+}
+
+function metricsTarget(text: string): Seed | undefined {
+  return text === 'none' ? undefined : parseHostPort(text, 0);
+}
+
+/** The inverse, for reports: `IP:PORT` or undefined. */
+export function metricsText(config: RunConfig): string | undefined {
+  return config.metricsAddr && formatHostPort(config.metricsAddr.host, config.metricsAddr.port);
+}

@@ -1,0 +1,94 @@
+/**
+ * What the machine says about its underlay: our address on it, the MTU of the interface that has an address.
+ *
+ * The MTU of a TAP is the MTU of the containers on it (macvlan has no option for it), so it must be right before the
+ * first container starts: underlay minus outer IP, UDP, VXLAN and inner Ethernet header.
+ */
+import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
+import { hostname, networkInterfaces } from 'node:os';
+import { canonicalIp } from './address.ts';
+
+const UDP_HEADER_BYTES = 8;
+const VXLAN_HEADER_BYTES = 8;
+const ETHERNET_HEADER_BYTES = 14;
+const IP_HEADER_BYTES = { 4: 20, 6: 40 } as const;
+/** No IP datagram is longer, whatever the loopback interface says of itself. */
+const IP_MAX_BYTES = 65535;
+
+/** Anywhere behind the default route will do; no packet is sent. These are two of the DNS root servers. */
+const FAR_AWAY = { udp4: '198.41.0.4', udp6: '2001:503:ba3e::2:30' } as const;
+
+/** Bytes between an underlay packet and the IP packet of a container inside it: 50 over IPv4, 70 over IPv6. */
+export function vxlanOverhead(family: 4 | 6): number {
+  return IP_HEADER_BYTES[family] + UDP_HEADER_BYTES + VXLAN_HEADER_BYTES + ETHERNET_HEADER_BYTES;
+}
+
+export function defaultTapMtu(underlayMtu: number, family: 4 | 6): number {
+  return Math.min(underlayMtu, IP_MAX_BYTES) - vxlanOverhead(family);
+}
+
+/** What resolve.ts asks of the machine; tests give their own answers. */
+export interface Machine {
+  hostName(): string;
+  /** Source address of the default route, IPv4 before IPv6. */
+  defaultAddress(): Promise<string | undefined>;
+  /** Own addresses, by interface; only interfaces that are up. */
+  addresses(): readonly { readonly ip: string; readonly interfaceName: string }[];
+  /** Undefined where the kernel does not tell. */
+  mtu(interfaceName: string): Promise<number | undefined>;
+}
+
+export const thisMachine: Machine = {
+  hostName: hostname,
+  async defaultAddress() {
+    return (await sourceAddress('udp4')) ?? (await sourceAddress('udp6'));
+  },
+  addresses() {
+    return Object.entries(networkInterfaces()).flatMap(([interfaceName, addresses = []]) =>
+      addresses.map(({ address }) => ({ ip: canonicalIp(address) ?? address, interfaceName })),
+    );
+  },
+  async mtu(interfaceName) {
+    return (await mtuFromKernel(interfaceName)) ?? mtuFromSysfs(interfaceName);
+  },
+};
+
+/** The kernel chooses a source address when a UDP socket is connected; nothing goes out. */
+function sourceAddress(type: 'udp4' | 'udp6'): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket(type);
+    const finish = (address: string | undefined): void => {
+      socket.close();
+      resolve(address);
+    };
+    socket.once('error', () => finish(undefined));
+    socket.connect(9, FAR_AWAY[type], () => finish(socket.address().address));
+  });
+}
+
+/** SIOCGIFMTU. Unlike /sys, which shows the network namespace it was mounted in, a socket always asks its own. */
+async function mtuFromKernel(interfaceName: string): Promise<number | undefined> {
+  const SIOCGIFMTU = 0x8921;
+  const IFNAMSIZ = 16;
+  try {
+    const libc = await import('../io/libc.ts');
+    const request = new Uint8Array(40); // struct ifreq: name, then a union that starts with the MTU
+    request.set(new TextEncoder().encode(interfaceName).subarray(0, IFNAMSIZ - 1));
+    const fd = libc.socket(libc.AF_INET, libc.SOCK_DGRAM | libc.SOCK_CLOEXEC, 0);
+    if (fd < 0) return undefined;
+    const failed = libc.ioctl(fd, SIOCGIFMTU, request) < 0;
+    libc.close(fd);
+    return failed ? undefined : new DataView(request.buffer).getInt32(IFNAMSIZ, true);
+  } catch {
+    return undefined; // no FFI on this machine
+  }
+}
+
+function mtuFromSysfs(interfaceName: string): number | undefined {
+  try {
+    return Number(readFileSync(`/sys/class/net/${interfaceName}/mtu`, 'utf8')) || undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Names, help and labels of all metrics, and how a daemon's plain numbers fill them.
+ *
+ * Nothing is counted here: the core and the protocol objects count, and a scrape copies. Counters are therefore reset
+ * and set at each scrape. Labels have bounded cardinality: peers, networks and reasons yes, MACs and IPs never.
+ */
+import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import type { DaemonMetrics, Frames } from '../status.ts';
+import { VERSION } from '../version.ts';
+
+/** The default of 10 ms would wake an idle daemon a hundred times a second. */
+const EVENT_LOOP_PRECISION_MS = 200;
+
+const DIRECTIONS: Readonly<Record<keyof Frames, string>> = {
+  fromTap: 'from_tap',
+  toTap: 'to_tap',
+  fromTunnel: 'from_tunnel',
+  toTunnel: 'to_tunnel',
+};
+
+export interface Metrics {
+  readonly contentType: string;
+  /** The exposition text, with `now` copied in. */
+  render(now: DaemonMetrics): Promise<string>;
+}
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_PRECISION_MS });
+  const ours = createOurs(registry);
+  return {
+    contentType: registry.contentType,
+    render(now) {
+      copy(ours, now);
+      return registry.metrics();
+    },
+  };
+}
+
+type Ours = ReturnType<typeof createOurs>;
+
+function createOurs(registry: Registry) {
+  const registers = [registry];
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
+    new Counter({ name: `overlayd_${name}`, help, labelNames: [...labelNames], registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Gauge<L> =>
+    new Gauge({ name: `overlayd_${name}`, help, labelNames: [...labelNames], registers });
+
+  gauge('build_info', 'Always 1; the labels say what runs', ['version', 'node']).set(
+    { version: VERSION, node: process.version },
+    1,
+  );
+  return {
+    frames: counter('frames_total', 'Ethernet frames, by where they came from or went to', ['direction']),
+    bytes: counter('bytes_total', 'Bytes of these frames', ['direction']),
+    drops: counter('drops_total', 'Frames and datagrams dropped, by reason', ['reason']),
+    fdbEntries: gauge('fdb_entries', 'Forwarding entries, local and remote', ['network']),
+    members: gauge('members', 'Hosts of the cluster, by state', ['state']),
+    peerRtt: gauge('peer_rtt_seconds', 'Round trip to a host', ['peer']),
+    pathMtu: gauge('path_mtu_bytes', 'Largest underlay packet that reaches a host unfragmented', ['peer']),
+    sealedSessions: gauge('sealed_sessions', 'Sessions with other hosts that seal traffic'),
+    rekeys: counter('rekeys_total', 'Sessions replaced by a new one'),
+    gossip: counter('gossip_messages_total', 'Gossip messages, by type', ['type', 'direction']),
+    gossipDrops: counter('gossip_drops_total', 'Gossip messages not understood or refused', ['reason']),
+    loopStall: gauge('loop_stall_seconds', 'Longest pause of the packet loop since the last scrape'),
+  };
+}
+
+function copy(ours: Ours, now: DaemonMetrics): void {
+  for (const key of Object.keys(DIRECTIONS) as (keyof Frames)[]) {
+    setCounter(ours.frames, { direction: DIRECTIONS[key] }, now.frames[key]);
+    setCounter(ours.bytes, { direction: DIRECTIONS[key] }, now.bytes[key]);
+  }
+  for (const [reason, count] of Object.entries(now.drops)) setCounter(ours.drops, { reason }, count);
+  copyGauge(ours.fdbEntries, 'network', now.fdbEntries);
+  copyGauge(ours.members, 'state', now.members);
+  copyGauge(ours.peerRtt, 'peer', now.peerRttSeconds);
+  copyGauge(ours.pathMtu, 'peer', now.pathMtuBytes);
+  ours.sealedSessions.set(now.sealedSessions);
+  setCounter(ours.rekeys, {}, now.rekeys);
+  for (const [key, count] of now.gossip) copyGossip(ours, key, count);
+  ours.loopStall.set(now.loopStallSeconds);
+}
+
+/** Keys are `type:in`, `type:out` and `drop:reason`. */
+function copyGossip(ours: Ours, key: string, count: number): void {
+  const [first = '', second = ''] = key.split(':');
+  if (first === 'drop') setCounter(ours.gossipDrops, { reason: second }, count);
+  else setCounter(ours.gossip, { type: first, direction: second }, count);
+}
+
+function setCounter<L extends string>(
+  counter: Counter<L>,
+  labels: Partial<Record<L, string>>,
+  value: number,
+): void {
+  counter.remove(labels);
+  counter.inc(labels, value);
+}
+
+/** A row that is no longer there must not be told on as if it were. */
+function copyGauge<L extends string>(
+  gauge: Gauge<L>,
+  label: L,
+  values: Readonly<Record<string, number>>,
+): void {
+  gauge.reset();
+  for (const [name, value] of Object.entries(values)) {
+    gauge.set({ [label]: name } as Record<L, string>, value);
+  }
+}
