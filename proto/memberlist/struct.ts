@@ -1,0 +1,116 @@
+import type { MsgpackReader } from './msgpack-reader.ts';
+import type { MsgpackWriter } from './msgpack-writer.ts';
+import { WireError } from './wire-error.ts';
+
+/**
+ * Go structs as msgpack maps, driven by a schema. Keys on the wire are the Go field names, sorted; here they are the
+ * same with a small first letter (`seqNo` is `SeqNo`). A kind with "?" is `omitempty`: left out when it is zero.
+ *
+ * Decoding takes keys in any order, skips unknown ones and gives missing ones their zero value.
+ */
+type Kind = 'text' | 'bytes' | 'bool' | 'u8' | 'u16' | 'u32' | 'int';
+export type Shape = Readonly<Record<string, Kind | `${Kind}?`>>;
+
+type Value<K> = K extends `text${string}`
+  ? string
+  : K extends `bytes${string}`
+    ? Uint8Array | null
+    : K extends `bool${string}`
+      ? boolean
+      : number;
+
+export type Struct<S extends Shape> = { readonly [F in keyof S]: Value<S[F]> };
+
+interface Field {
+  readonly name: string;
+  readonly wireName: string;
+  readonly kind: Kind;
+  readonly omitEmpty: boolean;
+}
+
+export interface Schema<S extends Shape> {
+  readonly fields: readonly Field[];
+  readonly byWireName: ReadonlyMap<string, Field>;
+  /** Never set: carries the type. */
+  readonly shape?: S;
+}
+
+/** Far above what any version has, and low enough that reading a struct again and again costs little. */
+const MAX_PAIRS = 256;
+const MAX_UINT = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff, int: 0x7fff_ffff } as const;
+
+/** Fields must be listed in wire order, which is byte order of the Go names. */
+export function schema<const S extends Shape>(shape: S): Schema<S> {
+  const fields = Object.entries(shape).map(([name, spelled]): Field => {
+    const omitEmpty = spelled.endsWith('?');
+    const kind = (omitEmpty ? spelled.slice(0, -1) : spelled) as Kind;
+    return { name, wireName: name.charAt(0).toUpperCase() + name.slice(1), kind, omitEmpty };
+  });
+  return { fields, byWireName: new Map(fields.map((field) => [field.wireName, field])) };
+}
+
+/** Reads one struct. The `int` fields' dialect is left in `reader.sawSignedInt`. */
+export function readStruct<S extends Shape>(
+  reader: MsgpackReader,
+  { fields, byWireName }: Schema<S>,
+): Struct<S> {
+  const values: Record<string, unknown> = {};
+  for (const field of fields) values[field.name] = zero(field.kind);
+  const pairs = reader.mapLength();
+  if (pairs > MAX_PAIRS) throw new WireError('too-long', `struct with ${pairs} fields`);
+  for (let i = 0; i < pairs; i++) {
+    const field = byWireName.get(reader.text());
+    if (field === undefined) reader.skip();
+    else values[field.name] = readValue(reader, field.kind);
+  }
+  return values as Struct<S>;
+}
+
+export function writeStruct<S extends Shape>(
+  writer: MsgpackWriter,
+  { fields }: Schema<S>,
+  values: Struct<S>,
+  signedInts = false,
+): void {
+  const present = fields.filter(({ name, omitEmpty }) => !omitEmpty || !isZero(values[name]));
+  writer.map(present.length);
+  for (const { name, wireName, kind } of present) {
+    writer.text(wireName);
+    const value: unknown = values[name];
+    if (kind === 'text') writer.text(value as string);
+    else if (kind === 'bytes') writer.bytesOrNil(value as Uint8Array | null);
+    else if (kind === 'bool') writer.bool(value as boolean);
+    else if (kind === 'int' && signedInts) writer.signedInt(value as number);
+    else writer.uint(value as number);
+  }
+}
+
+function readValue(reader: MsgpackReader, kind: Kind): unknown {
+  switch (kind) {
+    case 'text':
+      return reader.text();
+    case 'bytes':
+      return reader.bytesOrNil();
+    case 'bool':
+      return reader.bool();
+    default:
+      return reader.uint(MAX_UINT[kind]);
+  }
+}
+
+function zero(kind: Kind): unknown {
+  if (kind === 'text') return '';
+  if (kind === 'bytes') return null;
+  return kind === 'bool' ? false : 0;
+}
+
+function isZero(value: unknown): boolean {
+  return value instanceof Uint8Array
+    ? value.length === 0
+    : value === null || value === '' || value === 0 || value === false;
+}
+
+/** Throws unless `value` is short enough; for fields whose length the format itself leaves open. */
+export function limitLength(what: string, length: number, max: number): void {
+  if (length > max) throw new WireError('too-long', `${what} has ${length} bytes, more than ${max}`);
+}

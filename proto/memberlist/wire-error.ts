@@ -1,0 +1,29 @@
+/**
+ * The one error that decoders of the memberlist wire format throw. Whatever arrives, a decoder returns a value or
+ * throws this; callers turn it into a drop counter named after `reason`.
+ */
+export type WireReason =
+  | 'truncated'
+  | 'type'
+  | 'range'
+  | 'too-long'
+  | 'too-deep'
+  | 'crc'
+  | 'lzw'
+  | 'label'
+  | 'encrypted'
+  | 'unknown-type'
+  | 'empty';
+
+export class WireError extends Error {
+  readonly reason: WireReason;
+  /** For 'truncated': the length the buffer must have before another attempt makes sense. */
+  readonly needBytes: number;
+
+  constructor(reason: WireReason, message: string, needBytes = 0) {
+    super(message);
+    this.name = 'WireError';
+    this.reason = reason;
+    this.needBytes = needBytes;
+  }
+}
