@@ -1,0 +1,123 @@
+/** What any Ethernet must carry, checked between containers on different hosts. */
+import type { Test } from 'tap';
+import type { Container } from '../../agent/demo/hosts.ts';
+import { until } from '../../agent/demo/process.ts';
+import { transfer } from '../../agent/demo/transfer.ts';
+import type { Cluster } from './cluster.ts';
+import { pairs, unreachable } from './cluster.ts';
+import { serve, traffic } from './traffic.ts';
+
+const TRANSFER_BYTES = 32 << 20;
+const DATAGRAMS = 2000;
+const IPV4_ICMP_HEADERS = 28;
+const IPV6_ICMP_HEADERS = 48;
+const IPV4_UDP_HEADERS = 28;
+
+/** Runs all of them; `containers` stand on different hosts, the first sends. */
+export async function checkLan(t: Test, cluster: Cluster, containers: readonly Container[]): Promise<void> {
+  const [first, second] = containers;
+  if (first === undefined || second === undefined) throw new Error('two containers are needed');
+  const mtu = (await cluster.daemons[0]?.status())?.networks[0]?.mtu ?? 0;
+
+  t.strictSame(await unreachable(containers), [], 'every container answers every other, IPv4 and IPv6');
+  await checkFullFrames(t, containers, mtu);
+  for (const address of [second.ipv4, second.ipv6]) {
+    await checkTransfer(t, first, second, address);
+    await checkDatagrams(t, first, second, address, mtu);
+  }
+  await checkBroadcast(t, first, containers);
+  await checkMulticast(t, first, containers);
+}
+
+/** Frames of exactly the TAP's MTU pass with DF set, and one byte more is refused by the container's own kernel. */
+async function checkFullFrames(t: Test, containers: readonly Container[], mtu: number): Promise<void> {
+  for (const [from, to] of pairs(containers)) {
+    for (const [address, headers] of [
+      [to.ipv4, IPV4_ICMP_HEADERS],
+      [to.ipv6, IPV6_ICMP_HEADERS],
+    ] as const) {
+      const ping = ['ping', '-n', '-M', 'do', '-c', '3', '-i', '0.05', '-W', '2', '-s'];
+      const full = await from.exec([...ping, `${mtu - headers}`, address]);
+      t.match(full.stdout, '3 received', `${from.name} -> ${address}: ${mtu} bytes with DF`);
+    }
+  }
+  const [from, to] = containers;
+  if (from === undefined || to === undefined) return;
+  const above = await from.exec([
+    'ping',
+    '-n',
+    '-M',
+    'do',
+    '-c',
+    '1',
+    '-W',
+    '1',
+    '-s',
+    `${mtu - 27}`,
+    to.ipv4,
+  ]);
+  t.match(
+    above.stdout + above.stderr,
+    /message too long/i,
+    'one byte above the MTU is refused at the sender',
+  );
+}
+
+async function checkTransfer(t: Test, from: Container, to: Container, address: string): Promise<void> {
+  const { sent, received } = await transfer(from, to, address, { bytes: TRANSFER_BYTES, hash: true });
+  t.equal(received.bytes, TRANSFER_BYTES, `all of a TCP stream arrives at ${address}`);
+  t.equal(received.sha256, sent.sha256, 'unchanged');
+}
+
+/** Echoed datagrams of three sizes: tiny, full frame, and one that the sender's kernel must fragment. */
+async function checkDatagrams(
+  t: Test,
+  from: Container,
+  to: Container,
+  address: string,
+  mtu: number,
+): Promise<void> {
+  const echo = await serve(to, 'udp-echo', address, '7');
+  const full = mtu - (address.includes(':') ? IPV6_ICMP_HEADERS : IPV4_UDP_HEADERS);
+  for (const bytes of [18, full, 4000]) {
+    const done = await traffic(from, 'udp-count', address, '7', `${DATAGRAMS}`, `${bytes}`);
+    const count = JSON.parse(done.stdout) as { sent: number; echoed: number; corrupt: number };
+    t.equal(count.sent, DATAGRAMS, `${DATAGRAMS} datagrams of ${bytes} bytes to ${address}`);
+    t.equal(count.corrupt, 0, 'none comes back changed');
+    // Datagrams may be lost in a socket buffer of a busy machine; on a broken path nearly all are.
+    t.ok(count.echoed >= DATAGRAMS * 0.98, `nearly all come back (${count.echoed})`);
+  }
+  await echo.stop('SIGKILL');
+}
+
+async function checkBroadcast(t: Test, from: Container, containers: readonly Container[]): Promise<void> {
+  const others = containers.filter((container) => container !== from);
+  const listeners = await Promise.all(others.map((container) => serve(container, 'udp-listen', '6767')));
+  await traffic(from, 'udp-send', '10.42.255.255', '6767', 'to-all');
+  for (const [index, listener] of listeners.entries()) {
+    const heard = (): number => listener.log().split(`${from.ipv4} to-all`).length - 1;
+    await until(`${others[index]?.name} hears the broadcast`, 5000, () => heard() > 0);
+    t.equal(heard(), 1, `${others[index]?.name} hears a broadcast once`);
+    await listener.stop('SIGKILL');
+  }
+}
+
+/** The groups of mDNS, IPv4 and IPv6 (RFC 6762). */
+async function checkMulticast(t: Test, from: Container, containers: readonly Container[]): Promise<void> {
+  const others = containers.filter((container) => container !== from);
+  for (const [group, ifaceOf] of [
+    ['224.0.0.251', (container: Container): string => container.ipv4],
+    ['ff02::fb', (): string => '::%eth0'],
+  ] as const) {
+    const listeners = await Promise.all(
+      others.map((container) => serve(container, 'udp-listen', '5353', group, ifaceOf(container))),
+    );
+    await traffic(from, 'udp-send', group, '5353', 'query', ifaceOf(from));
+    for (const [index, listener] of listeners.entries()) {
+      const heard = (): number => listener.log().split(' query').length - 1;
+      await until(`${others[index]?.name} hears ${group}`, 5000, () => heard() > 0);
+      t.equal(heard(), 1, `${others[index]?.name} hears ${group} once`);
+      await listener.stop('SIGKILL');
+    }
+  }
+}
