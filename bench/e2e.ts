@@ -7,6 +7,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { keepCpusAwake } from './harness/awake-cpus.ts';
 import { runCampaign } from './harness/campaign.ts';
 import { CleanupStack } from './harness/cleanup.ts';
 import { which } from './harness/command.ts';
@@ -78,6 +79,8 @@ async function measure(
   const machine = await describeMachine();
   const cpu = CpuGroup.join(`ovlbench-${process.pid}`);
   cleanup.defer('the control group', () => cpu.leave());
+  const awake = keepCpusAwake();
+  cleanup.defer('the CPU latency request', () => awake?.release());
   const isMatch = (peer: { id: string }, metric: { id: string }): boolean =>
     given.filter.test(`${peer.id}/${metric.id}`);
   const metrics = METRICS.filter((metric) => PEERS.some((peer) => isMatch(peer, metric)));
@@ -103,6 +106,7 @@ async function measure(
           : 'address on the device',
       cpuAccounting: cpu.accounting,
       cpuWeighted: cpu.isWeighted,
+      cpusAwake: awake !== undefined,
       congestionControl: 'cubic',
       underlay: 'veth, MTU 1500, offloads on',
     },

@@ -86,9 +86,10 @@ export class Testbed {
     devices: readonly [string, string],
     kind: EndpointKind,
   ): Promise<[Endpoint, Endpoint]> {
-    const attach = kind === 'device' ? this.#attachDevice : this.#attachMacvlan;
-    const first = await attach.call(this, 0, devices[0]);
-    const second = await attach.call(this, 1, devices[1]);
+    const attach = (side: Side): Promise<Endpoint> =>
+      kind === 'device' ? this.#attachDevice(side, devices[side]) : this.#attachMacvlan(side, devices[side]);
+    const first = await attach(0);
+    const second = await attach(1);
     await this.#waitReachable(first, second);
     return [first, second];
   }

@@ -36,7 +36,7 @@ function footnotes(result: BenchResult): string[] {
   const reference = result.peers.find((peer) => peer.id === result.reference)?.title ?? result.reference;
   return [
     `Medians of ${settings['runs']} alternating runs, extremes below; in brackets the ratio to ${reference}.`,
-    `Endpoint: ${settings['endpoint']}. CPU: ${settings['cpuAccounting']}. Weighted cgroup: ${settings['cpuWeighted']}.`,
+    `Endpoint: ${settings['endpoint']}. CPU: ${settings['cpuAccounting']}. Weighted cgroup: ${settings['cpuWeighted']}. CPUs kept awake: ${settings['cpusAwake']}.`,
     `${machine.cpu}, ${machine.cores} cores, ${machine.virtualization}, Linux ${machine.kernel}, Node ${machine.node}, load at start ${machine.loadAtStart}.`,
     ...result.peers
       .filter((peer) => peer.unavailable !== undefined)
