@@ -149,6 +149,8 @@ export const {
   EMSGSIZE,
   ENOBUFS,
 } = constants.errno;
+/** Descriptor of a TAP that was deleted; Node has no name for it. */
+export const EBADFD = 77;
 
 export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;

@@ -1,0 +1,330 @@
+/**
+ * The `Dataplane` of dataplane.ts: descriptors, workers and tables held together.
+ *
+ * It owns the TAPs and sockets, so a worker that traps is replaced without an interface or the port being let go; the
+ * new one gets the same tables from the mirror. Local MACs that one worker learns are given to the others. Counters are
+ * sums over workers, dead ones included, so they never step back.
+ */
+import { monotonicMs } from '../clock.ts';
+import { OverlaydError } from '../errors.ts';
+import { addressFamily } from '../io/sockaddr.ts';
+import { AF_INET } from '../io/libc.ts';
+import { closeTap, openTap } from '../io/tap.ts';
+import type { Tap } from '../io/tap.ts';
+import { closeUdp, openUdp } from '../io/udp.ts';
+import type { UdpSockets } from '../io/udp.ts';
+import { CommandEncoder } from './commands.ts';
+import type { Command } from './commands.ts';
+import { constant, loadCore, readCounters, readDrops } from './core.ts';
+import type { CoreConstants } from './core-exports.ts';
+import { readFdb, readPeer } from './core-reader.ts';
+import type { PeerCounters } from './core-reader.ts';
+import type {
+  Dataplane,
+  DataplaneCounters,
+  DataplaneEvent,
+  DataplaneOptions,
+  FdbRow,
+  OpenedTap,
+  TableChange,
+} from './dataplane.ts';
+import { LocalMacs } from './local-macs.ts';
+import type { Log } from './log.ts';
+import { TableMirror } from './tables.ts';
+import { DEFAULT_TUNING } from './worker-options.ts';
+import type { LoopTuning } from './worker-options.ts';
+import { WorkerThread } from './worker-thread.ts';
+import type { WorkerListener } from './worker-thread.ts';
+
+const DRAIN_MS = 100; // events are rung for; this is for a doorbell lost with a dying worker
+const RESTART_FIRST_MS = 10;
+const RESTART_LAST_MS = 1000;
+const CALM_MS = 10_000; // after so long without a trap the pause starts small again
+
+/** Opens TAPs and sockets and starts the workers. All or nothing; throws OverlaydError. */
+export async function openDataplane(
+  options: DataplaneOptions,
+  log: Log,
+  tuning: Partial<LoopTuning> = {},
+): Promise<Dataplane> {
+  const { constants } = loadCore({ attach: true });
+  const taps: Tap[] = [];
+  let sockets: UdpSockets | undefined;
+  try {
+    for (const { name, mtu, persist } of options.taps) {
+      taps.push(openTap({ name, mtu, queues: options.workers, offload: options.io === 'batch', persist }));
+    }
+    sockets = openUdp({
+      addr: options.dataPathAddr,
+      port: options.dataPort,
+      receivers: options.workers,
+      transmitters: options.io === 'batch' ? constant(constants, 'TX_SOCKETS') : 0,
+      gro: options.io === 'batch',
+    });
+    for (const note of [...taps.flatMap((tap) => tap.notes), ...sockets.notes]) log.warn({}, note);
+    const supervisor = new Supervisor(
+      options,
+      { ...DEFAULT_TUNING, ...tuning },
+      log,
+      constants,
+      taps,
+      sockets,
+    );
+    await supervisor.start();
+    return supervisor;
+  } catch (error) {
+    if (sockets !== undefined) closeUdp(sockets);
+    for (const tap of taps) closeTap(tap, !tap.existed);
+    throw error;
+  }
+}
+
+class Supervisor implements Dataplane, WorkerListener {
+  readonly taps: readonly OpenedTap[];
+  readonly ioDescription: string;
+  readonly #options: DataplaneOptions;
+  readonly #tuning: LoopTuning;
+  readonly #log: Log;
+  readonly #encoder: CommandEncoder;
+  readonly #openTaps: readonly Tap[];
+  readonly #sockets: UdpSockets;
+  readonly #mirror = new TableMirror();
+  readonly #localMacs = new LocalMacs();
+  readonly #listeners: ((event: DataplaneEvent) => void)[] = [];
+  readonly #workers: (WorkerThread | undefined)[] = [];
+  /** What dead workers had counted. */
+  readonly #past: { counters: Record<string, number>; drops: Record<string, number> } = {
+    counters: {},
+    drops: {},
+  };
+  readonly #pastPeers = new Map<number, PeerCounters>();
+  #restarts = 0;
+  #restartMs = RESTART_FIRST_MS;
+  #lastDeath = 0;
+  #drainTimer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(
+    options: DataplaneOptions,
+    tuning: LoopTuning,
+    log: Log,
+    constants: CoreConstants,
+    taps: readonly Tap[],
+    sockets: UdpSockets,
+  ) {
+    this.#options = options;
+    this.#tuning = tuning;
+    this.#log = log;
+    this.#encoder = new CommandEncoder(constants);
+    this.#openTaps = taps;
+    this.#sockets = sockets;
+    this.taps = taps.map(({ name, mtu, offload, udpOffload, existed }) => ({
+      name,
+      mtu,
+      offload,
+      udpOffload,
+      existed,
+    }));
+    this.ioDescription = describeIo(options.io, taps, sockets);
+  }
+
+  async start(): Promise<void> {
+    try {
+      for (let index = 0; index < this.#options.workers; index++) await this.#startWorker(index);
+    } catch (error) {
+      await Promise.all(this.#live().map((worker) => worker.stop()));
+      throw error;
+    }
+    this.#drainTimer = setInterval(() => this.#live().forEach((worker) => this.onEvents(worker)), DRAIN_MS);
+  }
+
+  apply(changes: readonly TableChange[]): void {
+    const commands: Command[] = [];
+    for (const change of changes) {
+      commands.push(this.#encoder.change(change));
+      this.#mirror.apply(change);
+      if (change.op === 'network-del') this.#localMacs.deleteNetwork(change.network);
+    }
+    for (const worker of this.#live()) worker.commands.push(commands);
+  }
+
+  onEvent(listener: (event: DataplaneEvent) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  counters(): DataplaneCounters {
+    const counters = { ...this.#past.counters };
+    const drops = { ...this.#past.drops };
+    for (const { core } of this.#live()) {
+      addAll(counters, readCounters(core));
+      addAll(drops, readDrops(core));
+    }
+    counters['worker-restarts'] = this.#restarts;
+    return { counters, drops };
+  }
+
+  fdb(): FdbRow[] {
+    const rows = new Map<string, FdbRow>();
+    for (const { core } of this.#live()) {
+      for (const row of readFdb(core)) {
+        const key = `${row.network} ${row.mac}`;
+        if (rows.get(key)?.learned !== true) rows.set(key, row); // the worker that learnt it knows best
+      }
+    }
+    return [...rows.values()];
+  }
+
+  peerCounters(peer: number): PeerCounters {
+    const sum = { ...(this.#pastPeers.get(peer) ?? NO_TRAFFIC) };
+    for (const { core } of this.#live()) addPeer(sum, readPeer(core, peer));
+    return sum;
+  }
+
+  takeStallSeconds(): number {
+    return Math.max(0, ...this.#live().map((worker) => worker.control.takeLongestGapUs())) / 1e6;
+  }
+
+  heartbeatAgeMs(): number {
+    const now = monotonicMs();
+    return Math.max(0, ...this.#live().map((worker) => worker.control.heartbeatAgeMs(now)));
+  }
+
+  async stop(removeTaps: boolean): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearInterval(this.#drainTimer);
+    await Promise.all(this.#live().map((worker) => worker.stop()));
+    closeUdp(this.#sockets);
+    for (const tap of this.#openTaps) closeTap(tap, removeTaps);
+  }
+
+  // ── WorkerListener ──
+
+  onEvents(worker: WorkerThread): void {
+    for (const event of worker.events.drain()) this.#take(event, worker);
+    if (worker.events.takeLost()) {
+      this.#log.warn({}, 'data plane events were lost; comparing tables');
+      for (const event of this.#localMacs.resync(this.fdb())) this.#emit(event);
+    }
+  }
+
+  onTapGone(_worker: WorkerThread, name: string): void {
+    const error = new OverlaydError('OVL_TAP_GONE', `TAP ${name} was deleted while in use`, {
+      hint: 'Restart overlayd to make it again, then restart the containers that were on it.',
+      details: { tap: name },
+    });
+    this.#emit({ type: 'failed', error });
+  }
+
+  onDeath(worker: WorkerThread, error: Error): void {
+    const index = this.#workers.indexOf(worker);
+    this.#workers[index] = undefined;
+    this.#bury(worker);
+    this.#restarts++;
+    this.#log.error({ err: error, worker: index }, 'data plane worker died; starting another');
+    const now = monotonicMs();
+    this.#restartMs =
+      now - this.#lastDeath > CALM_MS ? RESTART_FIRST_MS : Math.min(this.#restartMs * 2, RESTART_LAST_MS);
+    this.#lastDeath = now;
+    setTimeout(() => void this.#revive(index), this.#restartMs);
+  }
+
+  // ── Workers ──
+
+  #live(): WorkerThread[] {
+    return this.#workers.filter((worker) => worker !== undefined);
+  }
+
+  async #startWorker(index: number): Promise<void> {
+    const { io, dataPathAddr, taps } = this.#options;
+    const worker = await WorkerThread.start(
+      {
+        io,
+        taps: taps.map(({ port, name }, i) => ({ port, name, fd: this.#openTaps[i]?.fds[index] ?? -1 })),
+        receiveFd: this.#sockets.receive[index] ?? -1,
+        transmitFds: this.#sockets.transmit[index] ?? [],
+        addressFamily: addressFamily(dataPathAddr) === AF_INET ? 'udp4' : 'udp6',
+        tuning: this.#tuning,
+      },
+      this,
+    );
+    if (this.#stopped) return worker.stop();
+    worker.commands.push([
+      ...taps.map((spec, i) =>
+        this.#encoder.port(spec, this.taps[i]?.offload === true, this.taps[i]?.udpOffload === true),
+      ),
+      ...[...this.#mirror.rows()].map((row) => this.#encoder.change(row)),
+      ...[...this.#localMacs].map(({ network, mac, port }) => this.#encoder.localMac(network, mac, port)),
+    ]);
+    this.#workers[index] = worker;
+  }
+
+  async #revive(index: number): Promise<void> {
+    if (this.#stopped) return;
+    try {
+      await this.#startWorker(index);
+    } catch (error) {
+      this.#emit({ type: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
+    }
+  }
+
+  /** Keeps what a dead worker had counted and what it had still to say. */
+  #bury(worker: WorkerThread): void {
+    for (const event of worker.events.drain()) this.#take(event, worker);
+    addAll(this.#past.counters, readCounters(worker.core));
+    addAll(this.#past.drops, readDrops(worker.core));
+    for (const row of this.#mirror.rows()) {
+      if (row.op !== 'peer-put') continue;
+      const sum = { ...(this.#pastPeers.get(row.peer) ?? NO_TRAFFIC) };
+      addPeer(sum, readPeer(worker.core, row.peer));
+      this.#pastPeers.set(row.peer, sum);
+    }
+    void worker.stop();
+  }
+
+  // ── Events ──
+
+  #take(event: DataplaneEvent, from: WorkerThread): void {
+    if (event.type === 'mac-learned') {
+      const known = this.#localMacs.port(event.network, event.mac) === event.port;
+      this.#localMacs.set(event.network, event.mac, event.port);
+      this.#tellOthers(from, this.#encoder.localMac(event.network, event.mac, event.port));
+      if (known && event.from === undefined) return; // learnt by another worker, or again after a restart
+    } else if (event.type === 'mac-expired') {
+      this.#localMacs.delete(event.network, event.mac);
+      this.#tellOthers(from, this.#encoder.localMacGone(event.network, event.mac));
+    }
+    this.#emit(event);
+  }
+
+  #tellOthers(from: WorkerThread, command: Command): void {
+    for (const worker of this.#live()) if (worker !== from) worker.commands.push([command]);
+  }
+
+  #emit(event: DataplaneEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+}
+
+const NO_TRAFFIC: PeerCounters = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0 };
+
+function addAll(sums: Record<string, number>, values: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(values)) sums[name] = (sums[name] ?? 0) + value;
+}
+
+function addPeer(sum: PeerCounters, more: PeerCounters): void {
+  sum.rxFrames += more.rxFrames;
+  sum.rxBytes += more.rxBytes;
+  sum.txFrames += more.txFrames;
+  sum.txBytes += more.txBytes;
+}
+
+/** "batch (FFI, TSO, USO, GRO)" */
+function describeIo(io: 'batch' | 'dgram', taps: readonly Tap[], sockets: UdpSockets): string {
+  if (io === 'dgram') return 'dgram (one packet a call, no offloads)';
+  const parts = ['FFI'];
+  if (taps.every((tap) => tap.offload)) parts.push('TSO');
+  if (taps.every((tap) => tap.udpOffload)) parts.push('USO');
+  if (sockets.gro) parts.push('GRO');
+  return `batch (${parts.join(', ')})`;
+}

@@ -1,0 +1,46 @@
+/**
+ * Entry of a data plane worker thread: builds the core over its memory and breathes until told to stop.
+ *
+ * A trap ends the worker, never the daemon: it is reported, and the supervisor starts another one over fresh memory
+ * and tables.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { addressOf } from '../io/libc.ts';
+import { ControlBlock } from './control-block.ts';
+import { loadCore } from './core.ts';
+import { BatchLoop } from './loop-batch.ts';
+import { DgramLoop } from './loop-dgram.ts';
+import type { WorkerMessage, WorkerOptions } from './worker-options.ts';
+
+function post(message: WorkerMessage): void {
+  parentPort?.postMessage(message, []);
+}
+
+function start(): void {
+  const options = workerData as WorkerOptions;
+  const failed = (error: unknown): void => {
+    const { message, stack } = error instanceof Error ? error : new Error(String(error));
+    post({ type: 'trap', message, stack: stack ?? '' });
+    parentPort?.close();
+  };
+  try {
+    const control = new ControlBlock(options.control);
+    const { memory, seed } = options;
+    const base = addressOf(new Uint8Array(memory.buffer));
+    const core = loadCore({ memory, seed, addressOf: () => base });
+    if (options.io === 'batch') {
+      const pollfds = addressOf(new Uint8Array(control.buffer, control.pollfds.byteOffset));
+      const loop = new BatchLoop(options, core, control, { base, pollfds }, post);
+      post({ type: 'ready' });
+      loop.run();
+      parentPort?.close();
+    } else {
+      const loop = new DgramLoop(options, core, control, base, post, failed);
+      loop.start();
+    }
+  } catch (error) {
+    failed(error);
+  }
+}
+
+start();
