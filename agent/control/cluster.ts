@@ -30,8 +30,6 @@ export interface ClusterOptions {
 export interface ClusterListener {
   /** Records changed; look them up again. */
   changed(changes: readonly StateChange[]): void;
-  /** The set of live members, or an address, changed. */
-  membersChanged(): void;
   /** The gossip sockets are gone; the daemon cannot go on. */
   failed(error: Error): void;
 }
@@ -197,7 +195,6 @@ export class Cluster {
     if (member.name !== this.swim.self.name) {
       this.#log.info({ peer: member.name, addr: member.addr.ip, state: member.state }, `peer ${what}`);
     }
-    this.#listener.membersChanged();
   }
 
   #joined(addr: Address, error: string | undefined): void {

@@ -17,10 +17,14 @@ export function nextEpoch(stateDir: string, wallMs: number): bigint {
     writeDurably(file, `${epoch}\n`);
     return epoch;
   } catch (cause) {
-    throw new OverlaydError('OVL_STATE_DIR', `cannot keep state in ${stateDir}: ${(cause as Error).message}`, {
-      hint: 'Make the folder writable for overlayd, or give another one with --state-dir.',
-      cause,
-    });
+    throw new OverlaydError(
+      'OVL_STATE_DIR',
+      `cannot keep state in ${stateDir}: ${(cause as Error).message}`,
+      {
+        hint: 'Make the folder writable for overlayd, or give another one with --state-dir.',
+        cause,
+      },
+    );
   }
 }
 

@@ -1,0 +1,152 @@
+import type { Address } from '../../proto/env.ts';
+import type { StateNode } from '../../proto/state/interface.ts';
+import type { Swim } from '../../proto/swim/swim.ts';
+import type { StaticPeer } from '../../proto/view/rows.ts';
+import ipaddr from 'ipaddr.js';
+import { monotonicMs } from '../clock.ts';
+import type { RunConfig, Seed } from '../config/run-config.ts';
+import type { Dataplane } from '../dataplane/dataplane.ts';
+import type { Log } from '../log.ts';
+import type { JoinResult } from '../status.ts';
+import { ConflictReporter } from './announce.ts';
+import { Cluster } from './cluster.ts';
+import type { EndpointFile } from './endpoint-file.ts';
+import { Reconciler } from './reconciler.ts';
+import { SeedKeeper, resolveSeeds, seedText } from './seeds.ts';
+
+/**
+ * Everything on the main thread that decides: cluster, reconciler, seeds, and the endpoint list on disk.
+ *
+ * It holds the order in which these are brought up and taken down; each of them knows only what it is given.
+ */
+
+const SNAPSHOT_INTERVAL_MS = 2_000;
+const LEAVE_DEADLINE_MS = 2_000;
+
+export interface ControlPlaneOptions {
+  readonly config: RunConfig;
+  readonly swim: Swim;
+  readonly state: StateNode;
+  readonly dataplane: Dataplane;
+  readonly endpoints: EndpointFile;
+  readonly staticPeers: readonly StaticPeer[];
+  /** Largest UDP payload to a peer, bytes. */
+  readonly maxPayload: number;
+  readonly onFailure: (error: Error) => void;
+  readonly log: Log;
+}
+
+export class ControlPlane {
+  readonly swim: Swim;
+  readonly reconciler: Reconciler;
+  readonly #cluster: Cluster;
+  readonly #seeds: SeedKeeper;
+  readonly #endpoints: EndpointFile;
+  readonly #snapshots: NodeJS.Timeout;
+  readonly #family: 4 | 6;
+
+  private constructor(options: ControlPlaneOptions, cluster: Cluster, reconciler: Reconciler) {
+    const { config, swim, log } = options;
+    this.swim = swim;
+    this.reconciler = reconciler;
+    this.#cluster = cluster;
+    this.#endpoints = options.endpoints;
+    this.#family = ipaddr.IPv6.isValid(config.advertiseAddr) ? 6 : 4;
+    this.#seeds = new SeedKeeper({
+      seeds: config.join,
+      family: this.#family,
+      setSeeds: (addresses) => {
+        swim.setSeeds(
+          monotonicMs(),
+          addresses.filter((address) => !isSame(address, swim.self.addr)),
+        );
+        cluster.touch();
+      },
+      log,
+    });
+    this.#snapshots = setInterval(() => {
+      this.#endpoints.write(this.reconciler.announced());
+    }, SNAPSHOT_INTERVAL_MS);
+  }
+
+  /** Binds the gossip port and starts to take part. Throws OverlaydError when the port is taken. */
+  static async open(options: ControlPlaneOptions): Promise<ControlPlane> {
+    const { config, swim, state, dataplane, log } = options;
+    const conflicts = new ConflictReporter(state, log);
+    // Nothing changes before the event loop turns, and by then the reconciler is there.
+    let reconciler: Reconciler | undefined;
+    const cluster = await Cluster.open(
+      { bindAddr: config.advertiseAddr, gossipPort: config.gossipPort, swim, state, log },
+      {
+        changed: (changes) => {
+          reconciler?.handleChanges(changes);
+          if (changes.some((change) => change.scope === 0)) conflicts.check();
+        },
+        failed: options.onFailure,
+      },
+    );
+    reconciler = new Reconciler(
+      {
+        self: config.nodeName,
+        networks: config.networks.map(({ vni }, network) => ({ network, vni, suppress: true })),
+        staticPeers: options.staticPeers,
+        maxPayload: options.maxPayload,
+        log,
+      },
+      state,
+      dataplane,
+      () => {
+        cluster.touch();
+      },
+    );
+    reconciler.restore(options.endpoints.read());
+    return new ControlPlane(options, cluster, reconciler);
+  }
+
+  /** Alone by intent (no seeds), or somebody else is alive: what this host knows is what there is to know. */
+  isSettled(): boolean {
+    if (this.#seeds.seeds.length === 0) return true;
+    return this.swim
+      .members()
+      .some((member) => member.name !== this.swim.self.name && member.state === 'alive');
+  }
+
+  setSeeds(seeds: readonly Seed[]): void {
+    this.#seeds.setSeeds(seeds);
+  }
+
+  /** Joins by hand; each address is tried once. */
+  async join(seeds: readonly Seed[]): Promise<JoinResult> {
+    const { addresses, errors } = await resolveSeeds(seeds, this.#family);
+    const results = await this.#cluster.join(addresses);
+    const failures = results.flatMap((error, index) =>
+      error === undefined ? [] : [{ addr: seedText(addressAsSeed(addresses[index] as Address)), error }],
+    );
+    return {
+      joined: results.length - failures.length,
+      errors: [...errors, ...failures].sort((a, b) => (a.addr < b.addr ? -1 : 1)),
+    };
+  }
+
+  /** Says good-bye and stays away until somebody joins by hand. */
+  leave(): Promise<void> {
+    this.#seeds.close();
+    return this.#cluster.leave(LEAVE_DEADLINE_MS);
+  }
+
+  async close(): Promise<void> {
+    this.#seeds.close();
+    clearInterval(this.#snapshots);
+    this.#endpoints.write(this.reconciler.announced());
+    this.reconciler.close();
+    await this.#cluster.close();
+  }
+}
+
+function isSame(a: Address, b: Address): boolean {
+  return a.ip === b.ip && a.port === b.port;
+}
+
+function addressAsSeed(address: Address): Seed {
+  return { host: address.ip, port: address.port };
+}

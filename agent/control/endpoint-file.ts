@@ -1,0 +1,55 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { RestoredEndpoint } from '../../proto/view/endpoints.ts';
+import type { Log } from '../log.ts';
+
+/**
+ * The endpoints of this host, kept over a restart: silent containers stay reachable though they have not yet said
+ * anything to the new daemon. A hint, not a truth: a damaged or missing file costs one round of ARP, so it is never an error.
+ */
+const fileSchema = z.object({
+  version: z.literal(1),
+  endpoints: z
+    .array(z.object({ vni: z.int(), mac: z.int(), ips: z.array(z.string()).max(16) }))
+    .max(1_000_000),
+});
+
+export class EndpointFile {
+  readonly #path: string;
+  readonly #log: Log;
+  #written = '';
+
+  constructor(stateDir: string, log: Log) {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    this.#path = join(stateDir, 'endpoints.json');
+    this.#log = log;
+  }
+
+  read(): readonly RestoredEndpoint[] {
+    try {
+      return fileSchema.parse(JSON.parse(readFileSync(this.#path, 'utf8'))).endpoints;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+        this.#log.warn(
+          { error: (error as Error).message },
+          'the list of endpoints could not be read; learning them anew',
+        );
+      }
+      return [];
+    }
+  }
+
+  /** Writes if something changed; beside and renamed, so that a crash leaves a whole file. */
+  write(endpoints: Iterable<RestoredEndpoint>): void {
+    const text = JSON.stringify({ version: 1, endpoints: [...endpoints] });
+    if (text === this.#written) return;
+    try {
+      writeFileSync(`${this.#path}.new`, text, { mode: 0o600 });
+      renameSync(`${this.#path}.new`, this.#path);
+      this.#written = text;
+    } catch (error) {
+      this.#log.warn({ error: (error as Error).message }, 'the list of endpoints could not be written');
+    }
+  }
+}

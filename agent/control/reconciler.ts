@@ -1,0 +1,174 @@
+import type { StateChange, StateNode } from '../../proto/state/interface.ts';
+import { EndpointAnnouncer, type RestoredEndpoint } from '../../proto/view/endpoints.ts';
+import { ForwardingView } from '../../proto/view/forwarding.ts';
+import type { OwnNetwork, StaticPeer } from '../../proto/view/rows.ts';
+import { macText } from '../../proto/state/values/mac.ts';
+import { monotonicMs } from '../clock.ts';
+import type { Dataplane, DataplaneEvent, FdbRow, TableChange } from '../dataplane/dataplane.ts';
+import type { Log } from '../log.ts';
+
+/**
+ * Keeps the data path's tables equal to what the replicated state says, and the state's endpoint records equal to what
+ * the data path has learnt locally.
+ *
+ * Both directions are level-triggered: the view recomputes the rows under a changed key from all claims on it, and an
+ * auditor compares wanted with actual rows, repairs and counts (checklist 3.10: tables that drift are the commonest
+ * illness of overlays).
+ */
+
+const AUDIT_INTERVAL_MS = 5_000;
+
+export interface ReconcilerOptions {
+  readonly self: string;
+  readonly networks: readonly OwnNetwork[];
+  readonly staticPeers: readonly StaticPeer[];
+  /** Largest UDP payload to a peer, bytes. */
+  readonly maxPayload: number;
+  readonly log: Log;
+}
+
+export class Reconciler {
+  readonly view: ForwardingView;
+  readonly #announcer: EndpointAnnouncer;
+  readonly #dataplane: Dataplane;
+  readonly #vnis: readonly number[];
+  readonly #log: Log;
+  /** To be called after endpoint records may have been written. */
+  readonly #wrote: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #audit: NodeJS.Timeout;
+  #repairs = 0;
+
+  constructor(options: ReconcilerOptions, state: StateNode, dataplane: Dataplane, wrote: () => void) {
+    this.#dataplane = dataplane;
+    this.#log = options.log;
+    this.#wrote = wrote;
+    this.#vnis = options.networks.map((network) => network.vni);
+    this.view = new ForwardingView({ self: options.self, maxPayload: options.maxPayload }, state);
+    this.#announcer = new EndpointAnnouncer({ self: options.self }, state);
+    const now = monotonicMs();
+    dataplane.apply(options.networks.map((network) => ({ op: 'network-put', ...network })));
+    this.view.setStaticPeers(options.staticPeers);
+    this.view.setNetworks(now, options.networks);
+    dataplane.onEvent((event) => {
+      this.#handleEvent(event);
+    });
+    this.#audit = setInterval(() => {
+      this.#compare();
+    }, AUDIT_INTERVAL_MS);
+    this.#settle();
+  }
+
+  /** Records changed: look again at each key. */
+  handleChanges(changes: readonly StateChange[]): void {
+    const now = monotonicMs();
+    for (const change of changes) {
+      this.view.handleChange(now, change);
+      this.#announcer.handleChange(now, change);
+    }
+    this.#settle();
+  }
+
+  /** Says again which endpoints an earlier run had, so that nobody forgets them over our restart. */
+  restore(endpoints: readonly RestoredEndpoint[]): void {
+    const ours = endpoints.filter((endpoint) => this.#vnis.includes(endpoint.vni));
+    this.#announcer.restore(monotonicMs(), ours);
+    this.#settle();
+  }
+
+  announced(): Iterable<RestoredEndpoint> {
+    return this.#announcer.announced();
+  }
+
+  /** Rows that the auditor had to put right since the start. */
+  get repairs(): number {
+    return this.#repairs;
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    clearInterval(this.#audit);
+  }
+
+  #handleEvent(event: DataplaneEvent): void {
+    const now = monotonicMs();
+    switch (event.type) {
+      case 'mac-learned':
+        this.#announcer.handleMacLearned(now, this.#vni(event.network), event.mac);
+        break;
+      case 'mac-expired':
+        this.#announcer.handleMacExpired(now, this.#vni(event.network), event.mac);
+        break;
+      case 'ip-learned':
+        this.#announcer.handleIpLearned(now, this.#vni(event.network), event.mac, event.ip);
+        break;
+      case 'command-failed':
+        this.#log.error({ op: event.op }, 'the packet core refused a table row: a table is full');
+        return;
+      case 'failed':
+        return;
+    }
+    this.#settle();
+  }
+
+  #vni(network: number): number {
+    return this.#vnis[network] as number;
+  }
+
+  #settle(): void {
+    const changes = this.view.takeChanges();
+    if (changes.length > 0) this.#dataplane.apply(changes);
+    for (let event = this.view.pollEvent(); event !== undefined; event = this.view.pollEvent()) {
+      this.#log.warn(
+        { vni: event.vni, mac: macText(event.mac), owners: event.owners },
+        'duplicate MAC: several hosts claim it in turn; it is frozen at the first of them',
+      );
+    }
+    this.#armTimer();
+    this.#wrote();
+  }
+
+  #armTimer(): void {
+    clearTimeout(this.#timer);
+    const next = Math.min(this.view.nextDeadline(), this.#announcer.nextDeadline());
+    if (!Number.isFinite(next)) return;
+    this.#timer = setTimeout(
+      () => {
+        const now = monotonicMs();
+        this.view.handleDeadline(now);
+        this.#announcer.handleDeadline(now);
+        this.#settle();
+      },
+      Math.max(1, next - monotonicMs()),
+    );
+  }
+
+  /** Wanted against actual forwarding rows. Local rows are the data path's own, learnt ones are no business of ours. */
+  #compare(): void {
+    const actual = new Map<string, FdbRow>();
+    for (const row of this.#dataplane.fdb()) actual.set(rowKey(row.network, row.mac), row);
+    const repairs: TableChange[] = [];
+    for (const row of this.view.wanted()) {
+      if (row.op !== 'fdb-put') continue;
+      const key = rowKey(row.network, row.mac);
+      const found = actual.get(key);
+      actual.delete(key);
+      // A local row here is a MAC that has just moved to this host: its claim is on the way.
+      if (found === undefined || (!found.local && found.destination !== row.peer)) repairs.push(row);
+    }
+    for (const { network, mac, local, learned } of actual.values()) {
+      if (!local && !learned) repairs.push({ op: 'fdb-del', network, mac });
+    }
+    if (repairs.length === 0) return;
+    this.#repairs += repairs.length;
+    this.#log.warn(
+      { rows: repairs.length },
+      'forwarding rows differed from the cluster state and were put right',
+    );
+    this.#dataplane.apply(repairs);
+  }
+}
+
+function rowKey(network: number, mac: number): string {
+  return `${network} ${mac}`;
+}

@@ -1,0 +1,244 @@
+import type { Member, SwimNode } from '../../proto/swim/interface.ts';
+import { TABLE, type StateNode } from '../../proto/state/interface.ts';
+import { vniOfKeyHex } from '../../proto/state/values/interest.ts';
+import { macText } from '../../proto/state/values/mac.ts';
+import { toHex } from '../../proto/state/bytes.ts';
+import { resolveNetworks } from '../../proto/view/networks.ts';
+import type { RunConfig } from '../config/run-config.ts';
+import type { Dataplane, DataplaneCounters } from '../dataplane/dataplane.ts';
+import type {
+  DaemonMetrics,
+  FdbEntry,
+  Frames,
+  NetworkDetail,
+  NetworkSummary,
+  Peer,
+  Status,
+} from '../status.ts';
+import type { Reconciler } from './reconciler.ts';
+
+/** What people and programs see of a running daemon, put together from its parts. Reads only. */
+export interface StatusParts {
+  readonly config: RunConfig;
+  readonly version: string;
+  readonly swim: SwimNode;
+  readonly state: StateNode;
+  readonly dataplane: Dataplane;
+  readonly reconciler: Reconciler;
+  readonly isReady: () => boolean;
+  readonly startedAtMs: number;
+  readonly now: () => number;
+}
+
+export class StatusView {
+  readonly #parts: StatusParts;
+
+  constructor(parts: StatusParts) {
+    this.#parts = parts;
+  }
+
+  status(): Status {
+    const { config, version, dataplane } = this.#parts;
+    const { counters, drops } = dataplane.counters();
+    return {
+      node: config.nodeName,
+      version,
+      ready: this.#parts.isReady(),
+      uptimeSeconds: Math.round((this.#parts.now() - this.#parts.startedAtMs) / 1_000),
+      advertiseAddr: config.advertiseAddr,
+      dataPathAddr: config.dataPathAddr,
+      gossipPort: config.gossipPort,
+      dataPort: config.dataPort,
+      io: dataplane.ioDescription.startsWith('dgram') ? 'dgram' : 'batch',
+      workers: config.workers,
+      peers: this.#membersByState(),
+      networks: this.networks(),
+      frames: framesOf(counters, ''),
+      drops: { ...drops },
+    };
+  }
+
+  peers(): Peer[] {
+    const networks = this.#networksByOwner();
+    return this.#others()
+      .map((member) => this.#peer(member, networks.get(member.name) ?? []))
+      .sort((a, b) => compareText(a.name, b.name));
+  }
+
+  /** Our networks, and those that we know of by others. */
+  networks(): NetworkSummary[] {
+    const { config, dataplane, state } = this.#parts;
+    const macs = this.#macsByVni();
+    const ours = config.networks.map((network, index): NetworkSummary => {
+      return {
+        name: network.name,
+        vni: network.vni,
+        tap: network.tap,
+        mtu: dataplane.taps[index]?.mtu ?? network.mtu,
+        ...(network.subnet === undefined ? {} : { subnet: network.subnet }),
+        encrypted: network.encrypted,
+        peers: this.#participants(network.vni).length,
+        macs: macs.get(network.vni) ?? 0,
+      };
+    });
+    const known = new Set(config.networks.map((network) => network.name));
+    const theirs = resolveNetworks(state).networks.filter((network) => !known.has(network.name));
+    const others = theirs.map((network): NetworkSummary => {
+      return {
+        name: network.name,
+        vni: network.vni,
+        mtu: network.mtu,
+        ...(network.subnet === '' ? {} : { subnet: network.subnet }),
+        encrypted: network.encrypted,
+        peers: this.#participants(network.vni).length,
+        macs: 0,
+      };
+    });
+    return [...ours, ...others].sort((a, b) => compareText(a.name, b.name));
+  }
+
+  network(name: string): NetworkDetail | undefined {
+    const summary = this.networks().find((network) => network.name === name);
+    if (summary === undefined) return undefined;
+    const { config } = this.#parts;
+    const own = config.networks.find((network) => network.name === name);
+    const gateway =
+      own?.gateway ?? resolveNetworks(this.#parts.state).networks.find((n) => n.name === name)?.gateway;
+    return {
+      ...summary,
+      ...(gateway === undefined || gateway === '' ? {} : { gateway }),
+      ...(own?.ipRange === undefined ? {} : { ipRange: own.ipRange }),
+      members: this.#participants(summary.vni),
+      staticPeers: config.staticPeers
+        .filter((peer) => peer.network === name)
+        .map(({ ip, macs }) => ({ ip, macs: [...macs] }))
+        .sort((a, b) => compareText(a.ip, b.ip)),
+    };
+  }
+
+  /** Endpoints by the cluster's state, and what was learnt from static peers. */
+  fdb(name?: string): FdbEntry[] {
+    const { config, reconciler, dataplane } = this.#parts;
+    const names = new Map(config.networks.map((network) => [network.vni, network.name]));
+    const entries: FdbEntry[] = [];
+    for (const { vni, mac, owner, ips } of reconciler.view.endpoints()) {
+      const network = names.get(vni);
+      if (network === undefined || (name !== undefined && name !== network)) continue;
+      const local = owner === config.nodeName;
+      const vtep = local ? config.dataPathAddr : reconciler.view.vtep(owner)?.ip;
+      entries.push({
+        network,
+        vni,
+        mac: macText(mac),
+        ips: [...ips],
+        owner,
+        ...(vtep === undefined ? {} : { vtep }),
+        local,
+      });
+    }
+    const seen = new Set(entries.map((entry) => `${entry.vni} ${entry.mac}`));
+    for (const row of dataplane.fdb()) {
+      const network = config.networks[row.network];
+      if (network === undefined || row.local || (name !== undefined && name !== network.name)) continue;
+      const mac = macText(row.mac);
+      const vtep = reconciler.view.peerRow(row.destination)?.addr;
+      if (seen.has(`${network.vni} ${mac}`) || vtep === undefined) continue;
+      entries.push({ network: network.name, vni: network.vni, mac, ips: [], vtep, local: false });
+    }
+    return entries.sort((a, b) => compareText(a.network, b.network) || compareText(a.mac, b.mac));
+  }
+
+  metrics(): DaemonMetrics {
+    const { config, dataplane, swim } = this.#parts;
+    const { counters, drops }: DataplaneCounters = dataplane.counters();
+    const rtts = this.#others().flatMap((m) =>
+      m.rttMs === undefined ? [] : [[m.name, m.rttMs / 1_000] as const],
+    );
+    const macs = this.#macsByVni();
+    return {
+      frames: framesOf(counters, ''),
+      bytes: framesOf(counters, '-bytes'),
+      drops,
+      fdbEntries: Object.fromEntries(config.networks.map((n) => [n.name, macs.get(n.vni) ?? 0])),
+      members: this.#membersByState(),
+      peerRttSeconds: Object.fromEntries(rtts),
+      pathMtuBytes: {},
+      sealedSessions: 0,
+      rekeys: 0,
+      gossip: swim.counters().counts,
+      loopStallSeconds: dataplane.takeStallSeconds(),
+    };
+  }
+
+  #others(): Member[] {
+    const { swim } = this.#parts;
+    return swim.members().filter((member) => member.name !== swim.self.name);
+  }
+
+  #peer(member: Member, networks: readonly string[]): Peer {
+    const vtep = this.#parts.reconciler.view.vtep(member.name);
+    const reachable = member.state === 'alive' || member.state === 'suspect';
+    return {
+      name: member.name,
+      addr: member.addr.ip,
+      ...(vtep === undefined ? {} : { dataPathAddr: vtep.ip }),
+      state: member.state,
+      sealed: false,
+      ...(member.rttMs === undefined ? {} : { rttMs: Math.round(member.rttMs * 1_000) / 1_000 }),
+      ...(reachable && vtep !== undefined ? { path: 'direct' as const } : {}),
+      networks: [...networks].sort(compareText),
+    };
+  }
+
+  /** Names of the networks that each host takes part in. */
+  #networksByOwner(): Map<string, string[]> {
+    const { state, config } = this.#parts;
+    const names = new Map(resolveNetworks(state).networks.map((network) => [network.vni, network.name]));
+    for (const network of config.networks) names.set(network.vni, network.name);
+    const found = new Map<string, string[]>();
+    for (const { owner, key } of state.records(0, TABLE.interest)) {
+      const vni = vniOfKeyHex(toHex(key));
+      if (vni === undefined) continue;
+      const name = names.get(vni) ?? `vni-${vni}`;
+      const of = found.get(owner);
+      if (of === undefined) found.set(owner, [name]);
+      else of.push(name);
+    }
+    return found;
+  }
+
+  /** Other live hosts that take part in a network, sorted. */
+  #participants(vni: number): string[] {
+    const { state, swim } = this.#parts;
+    return state
+      .interested(vni)
+      .filter((name) => name !== swim.self.name)
+      .sort(compareText);
+  }
+
+  #membersByState(): Status['peers'] {
+    const counts = { alive: 0, suspect: 0, dead: 0, left: 0 };
+    for (const member of this.#others()) counts[member.state]++;
+    return counts;
+  }
+
+  #macsByVni(): Map<number, number> {
+    const counts = new Map<number, number>();
+    for (const entry of this.fdb()) counts.set(entry.vni, (counts.get(entry.vni) ?? 0) + 1);
+    return counts;
+  }
+}
+
+function framesOf(counters: Readonly<Record<string, number>>, suffix: '' | '-bytes'): Frames {
+  const of = (direction: string): number => counters[`${direction}${suffix}`] ?? 0;
+  return {
+    fromTap: of('from-tap'),
+    toTap: of('to-tap'),
+    fromTunnel: of('from-tunnel'),
+    toTunnel: of('to-tunnel'),
+  };
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

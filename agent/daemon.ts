@@ -1,0 +1,186 @@
+import ipaddr from 'ipaddr.js';
+import { encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
+import { Swim } from '../proto/swim/swim.ts';
+import { State } from '../proto/state/state.ts';
+import { parseMac } from '../proto/state/values/mac.ts';
+import type { StaticPeer } from '../proto/view/rows.ts';
+import { startApi } from './api/server.ts';
+import { monotonicMs, wallMs } from './clock.ts';
+import { parseSeed } from './config/address.ts';
+import type { RunConfig } from './config/run-config.ts';
+import { announceHost } from './control/announce.ts';
+import { ControlPlane } from './control/control-plane.ts';
+import { EndpointFile } from './control/endpoint-file.ts';
+import { nextEpoch } from './control/epoch.ts';
+import { StatusView } from './control/status-view.ts';
+import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
+import { openDataplane } from './dataplane/supervisor.ts';
+import { systemRng } from './entropy.ts';
+import type { Log } from './log.ts';
+import { startMetrics } from './metrics/server.ts';
+import type { Daemon, DaemonView, StartupReport } from './status.ts';
+import { VERSION } from './version.ts';
+
+/**
+ * One host's daemon, put together: data path, control plane, admin API, metrics.
+ *
+ * Start order is from what others may hold (TAPs, ports) to what shows it. If a step fails, the steps before it are
+ * undone in reverse, and the caller sees the first error.
+ */
+
+/** Local MACs that one TAP may have: far above what a host runs, far below what would hurt the others. */
+const MAC_QUOTA = 8_192;
+const STATE_PROTOCOL = 1;
+/** Outer IP and UDP headers, bytes. */
+const HEADERS_BYTES = { 4: 28, 6: 48 } as const;
+
+type Undo = () => Promise<void>;
+
+/** Throws OverlaydError; nothing is left behind then. */
+export async function startDaemon(config: RunConfig, log: Log): Promise<Daemon> {
+  const undo: Undo[] = [];
+  try {
+    return await start(config, log, undo);
+  } catch (error) {
+    for (const step of undo.reverse()) await step().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon> {
+  let fail: (error: Error) => void = () => undefined;
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  const endpoints = new EndpointFile(config.stateDir, log);
+  const epoch = nextEpoch(config.stateDir, wallMs());
+
+  const dataplane = await openDataplane(dataplaneOptions(config), log);
+  // TAPs that were not there before must not be left by a failed start; those that containers may hang on must stay.
+  undo.push(() => dataplane.stop(dataplane.taps.every((tap) => !tap.existed)));
+  dataplane.onEvent((event) => {
+    if (event.type === 'failed') fail(event.error);
+  });
+
+  const state = new State({ node: config.nodeName, epoch }, { rng: systemRng(), wall: wallMs });
+  announceHost(monotonicMs(), config, dataplane.taps, state);
+  const control = await ControlPlane.open({
+    config,
+    swim: createSwim(config, state, epoch),
+    state,
+    dataplane,
+    endpoints,
+    staticPeers: staticPeersOf(config),
+    maxPayload: config.underlayMtu - HEADERS_BYTES[familyOf(config.dataPathAddr)],
+    onFailure: fail,
+    log,
+  });
+  undo.push(() => control.close());
+
+  const view = viewOf(config, state, control, dataplane);
+  const api = await startApi(view, config.socket, log);
+  undo.push(() => api.close());
+  const metrics =
+    config.metricsAddr === undefined ? undefined : await startMetrics(view, config.metricsAddr, log);
+  return {
+    ...view,
+    failed,
+    report: () => reportOf(config, dataplane),
+    reload: (next) => {
+      control.setSeeds(next.join);
+      return Promise.resolve();
+    },
+    stop: async ({ removeTaps }) => {
+      await control.leave();
+      await api.close();
+      await metrics?.close();
+      await control.close();
+      await dataplane.stop(removeTaps);
+    },
+  };
+}
+
+function createSwim(config: RunConfig, state: State, epoch: bigint): Swim {
+  const vtep = { ip: config.dataPathAddr, port: config.dataPort };
+  return new Swim(
+    {
+      name: config.nodeName,
+      addr: { ip: config.advertiseAddr, port: config.gossipPort },
+      meta: encodeMeta({ stateProtocolMin: STATE_PROTOCOL, stateProtocolMax: STATE_PROTOCOL, epoch, vtep }),
+      // Serf would log each state message that it cannot read.
+      takesUserData: isOverlaydMeta,
+    },
+    { rng: systemRng(), delegate: state.delegate },
+  );
+}
+
+function viewOf(config: RunConfig, state: State, control: ControlPlane, dataplane: Dataplane): DaemonView {
+  const view = new StatusView({
+    config,
+    version: VERSION,
+    swim: control.swim,
+    state,
+    dataplane,
+    reconciler: control.reconciler,
+    isReady: () => control.isSettled(),
+    startedAtMs: monotonicMs(),
+    now: monotonicMs,
+  });
+  return {
+    status: () => view.status(),
+    peers: () => view.peers(),
+    networks: () => view.networks(),
+    network: (name) => view.network(name),
+    fdb: (name) => view.fdb(name),
+    metrics: () => view.metrics(),
+    isReady: () => control.isSettled(),
+    heartbeatAgeMs: () => dataplane.heartbeatAgeMs(),
+    join: (addresses) => control.join(addresses.map((address) => parseSeed(address, config.gossipPort))),
+    leave: () => control.leave(),
+  };
+}
+
+function dataplaneOptions(config: RunConfig): DataplaneOptions {
+  return {
+    io: config.io ?? 'batch',
+    workers: config.workers,
+    dataPathAddr: config.dataPathAddr,
+    dataPort: config.dataPort,
+    taps: config.networks.map(({ tap, mtu }, index) => {
+      return { network: index, port: index, name: tap, mtu, macQuota: MAC_QUOTA, persist: true };
+    }),
+  };
+}
+
+function staticPeersOf(config: RunConfig): StaticPeer[] {
+  return config.staticPeers.flatMap(({ ip, network, macs }) => {
+    const vni = config.networks.find(({ name }) => name === network)?.vni;
+    return vni === undefined ? [] : [{ addr: ip, port: config.dataPort, vni, macs: macs.map(parseMac) }];
+  });
+}
+
+function reportOf(config: RunConfig, dataplane: Dataplane): StartupReport {
+  const { metricsAddr } = config;
+  return {
+    node: config.nodeName,
+    version: VERSION,
+    advertiseAddr: config.advertiseAddr,
+    dataPathAddr: config.dataPathAddr,
+    gossipPort: config.gossipPort,
+    dataPort: config.dataPort,
+    io: dataplane.ioDescription,
+    workers: config.workers,
+    socket: config.socket,
+    metricsAddr: metricsAddr === undefined ? undefined : `${metricsAddr.host}:${metricsAddr.port}`,
+    seeds: config.join.map(({ host, port }) => `${host}:${port}`),
+    networks: config.networks.map(({ name, vni, tap, mtu, subnet, gateway, ipRange, encrypted }, index) => {
+      const opened = dataplane.taps[index];
+      const tapExisted = opened?.existed ?? false;
+      return { name, vni, tap, tapExisted, mtu: opened?.mtu ?? mtu, subnet, gateway, ipRange, encrypted };
+    }),
+  };
+}
+
+function familyOf(ip: string): 4 | 6 {
+  return ipaddr.IPv6.isValid(ip) ? 6 : 4;
+}
