@@ -84,8 +84,8 @@ async function checkDatagrams(
     const count = JSON.parse(done.stdout) as { sent: number; echoed: number; corrupt: number };
     t.equal(count.sent, DATAGRAMS, `${DATAGRAMS} datagrams of ${bytes} bytes to ${address}`);
     t.equal(count.corrupt, 0, 'none comes back changed');
-    // Datagrams may be lost in a socket buffer of a busy machine; on a broken path nearly all are.
-    t.ok(count.echoed >= DATAGRAMS * 0.98, `nearly all come back (${count.echoed})`);
+    // UDP promises nothing, and the machine may be busy; a broken path loses far more.
+    t.ok(count.echoed >= DATAGRAMS * 0.99, `nearly all come back (${count.echoed})`);
   }
   await echo.stop('SIGKILL');
 }

@@ -13,8 +13,8 @@ import type { Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 
 const COUNT_INTERVAL_MS = 20;
-const UDP_IDLE_MS = 1000;
-const UDP_BURST = 8;
+const UDP_IDLE_MS = 500;
+const UDP_WINDOW = 16;
 
 const [mode = '', ...args] = process.argv.slice(2);
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
@@ -61,35 +61,45 @@ function udpEcho([address = '', port]: readonly string[]): void {
   socket.bind(Number(port), address, () => say('ready'));
 }
 
-/** Datagram i is filled with a pattern made of i, so that a mixed-up or cut one is told from a whole one. */
+/**
+ * Datagram i is filled with a pattern made of i, so that a mixed-up or cut one is told from a whole one. Only a few are
+ * under way at once: what is lost then was lost on the path, not in a full socket buffer.
+ */
 function udpCount([address = '', port, count, bytes]: readonly string[]): void {
   const total = Number(count);
   const socket = udpSocket(address);
   const echoed = new Set<number>();
   let sent = 0;
+  let settled = 0;
   let corrupt = 0;
-  const finish = (): void => {
-    say(JSON.stringify({ sent, echoed: echoed.size, corrupt }));
-    process.exit(0);
-  };
-  const idle = setTimeout(finish, UDP_IDLE_MS);
   const fillOf = (serial: number): Buffer => {
     const message = Buffer.alloc(Number(bytes), serial & 0xff);
     message.writeUInt32BE(serial);
     return message;
   };
   const pump = (): void => {
-    for (let burst = 0; burst < UDP_BURST && sent < total; burst++)
-      socket.send(fillOf(sent++), Number(port), address);
-    if (sent < total) setTimeout(pump, 1);
+    while (sent < total && sent - settled < UDP_WINDOW) socket.send(fillOf(sent++), Number(port), address);
+  };
+  // Whatever is under way and silent for so long is lost.
+  const idle = setTimeout(() => {
+    if (sent === total) finish();
+    settled = sent;
+    pump();
+    idle.refresh();
+  }, UDP_IDLE_MS);
+  const finish = (): void => {
+    say(JSON.stringify({ sent, echoed: echoed.size, corrupt }));
+    process.exit(0);
   };
   socket.on('error', fail);
   socket.on('message', (message) => {
     const serial = message.readUInt32BE();
     if (message.equals(fillOf(serial))) echoed.add(serial);
     else corrupt++;
+    settled++;
     idle.refresh();
     if (echoed.size === total) finish();
+    pump();
   });
   pump();
 }

@@ -1,0 +1,82 @@
+/** Records a host's underlay traffic at the bridge and lets tshark judge every frame of it. */
+import { join } from 'node:path';
+import type { Host } from '../../agent/demo/hosts.ts';
+import { Background, run, until } from '../../agent/demo/process.ts';
+
+export const CAPTURE_PROGRAMS = ['tcpdump', 'tshark'] as const;
+
+export interface Verdict {
+  /** Frames to UDP 4789. */
+  readonly frames: number;
+  /** Of these, frames that tshark takes for VXLAN of `vni`. */
+  readonly vxlan: number;
+  /** Frames that are malformed, have an expert error, or a wrong checksum at any layer; one line each. */
+  readonly bad: readonly string[];
+}
+
+const FIELDS = [
+  'vxlan.vni',
+  '_ws.malformed',
+  '_ws.expert.severity',
+  'ip.checksum.status',
+  'udp.checksum.status',
+  'tcp.checksum.status',
+];
+const EXPERT_ERROR = 0x0080_0000;
+const CHECKSUM_BAD = '0';
+const FRAMES_MAX = 20_000;
+
+export class Capture {
+  readonly #file: string;
+  readonly #process: Background;
+
+  private constructor(file: string, process: Background) {
+    this.#file = file;
+    this.#process = process;
+  }
+
+  static async start(host: Host): Promise<Capture> {
+    const file = join(host.scratch, 'underlay.pcap');
+    const options = ['-Z', 'root', '-U', '-s', '0', '-c', `${FRAMES_MAX}`, '-B', '16384', '-w', file];
+    const argv = ['tcpdump', '-i', `p${host.number}`, ...options, 'udp', 'dst', 'port', '4789'];
+    const process = new Background(host.testbed.inside(argv), join(host.scratch, 'tcpdump.log'));
+    await until('tcpdump listens', 10_000, () => process.log().includes('listening on'));
+    return new Capture(file, process);
+  }
+
+  async judge(vni: number): Promise<Verdict> {
+    await this.#process.stop('SIGINT');
+    const checks = ['ip', 'udp', 'tcp'].flatMap((layer) => ['-o', `${layer}.check_checksum:TRUE`]);
+    const fields = FIELDS.flatMap((field) => ['-e', field]);
+    const argv = [
+      'tshark',
+      '-n',
+      '-r',
+      this.#file,
+      ...checks,
+      '-T',
+      'fields',
+      '-E',
+      'separator=;',
+      ...fields,
+    ];
+    const done = await run(argv, 120_000);
+    const rows = done.stdout.split('\n').filter((line) => line !== '');
+    if (done.status !== 0) throw new Error(`tshark: ${done.stderr}`);
+    return {
+      frames: rows.length,
+      vxlan: rows.filter((row) => row.split(';')[0] === `${vni}`).length,
+      bad: rows.filter(isBad),
+    };
+  }
+}
+
+/** A field that occurs in several layers holds several values, comma-separated. */
+function isBad(row: string): boolean {
+  const [, malformed = '', severity = '', ...checksums] = row.split(';');
+  return (
+    malformed !== '' ||
+    severity.split(',').some((value) => Number(value) >= EXPERT_ERROR) ||
+    checksums.some((statuses) => statuses.split(',').includes(CHECKSUM_BAD))
+  );
+}
