@@ -1,4 +1,3 @@
-import ipaddr from 'ipaddr.js';
 import { encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
 import { Swim } from '../proto/swim/swim.ts';
 import { State } from '../proto/state/state.ts';
@@ -6,8 +5,8 @@ import { parseMac } from '../proto/state/values/mac.ts';
 import type { StaticPeer } from '../proto/view/rows.ts';
 import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
-import { parseSeed } from './config/address.ts';
-import type { RunConfig } from './config/run-config.ts';
+import { formatHostPort, ipFamily, parseHostPort } from './config/address.ts';
+import type { RunConfig, Seed } from './config/run-config.ts';
 import { announceHost } from './control/announce.ts';
 import { ControlPlane } from './control/control-plane.ts';
 import { EndpointFile } from './control/endpoint-file.ts';
@@ -16,6 +15,7 @@ import { StatusView } from './control/status-view.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
 import { openDataplane } from './dataplane/supervisor.ts';
 import { systemRng } from './entropy.ts';
+import { OverlaydError } from './errors.ts';
 import type { Log } from './log.ts';
 import { startMetrics } from './metrics/server.ts';
 import type { Daemon, DaemonView, StartupReport } from './status.ts';
@@ -71,7 +71,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     dataplane,
     endpoints,
     staticPeers: staticPeersOf(config),
-    maxPayload: config.underlayMtu - HEADERS_BYTES[familyOf(config.dataPathAddr)],
+    maxPayload: config.underlayMtu - HEADERS_BYTES[ipFamily(config.dataPathAddr)],
     onFailure: fail,
     log,
   });
@@ -135,9 +135,17 @@ function viewOf(config: RunConfig, state: State, control: ControlPlane, dataplan
     metrics: () => view.metrics(),
     isReady: () => control.isSettled(),
     heartbeatAgeMs: () => dataplane.heartbeatAgeMs(),
-    join: (addresses) => control.join(addresses.map((address) => parseSeed(address, config.gossipPort))),
+    join: (addresses) => control.join(addresses.map((address) => seedOf(address, config.gossipPort))),
     leave: () => control.leave(),
   };
+}
+
+function seedOf(text: string, defaultPort: number): Seed {
+  const seed = parseHostPort(text, defaultPort);
+  if (seed !== undefined) return seed;
+  throw new OverlaydError('OVL_ADDRESS_INVALID', `${JSON.stringify(text)} is no HOST[:PORT]`, {
+    exitCode: 2,
+  });
 }
 
 function dataplaneOptions(config: RunConfig): DataplaneOptions {
@@ -171,16 +179,12 @@ function reportOf(config: RunConfig, dataplane: Dataplane): StartupReport {
     io: dataplane.ioDescription,
     workers: config.workers,
     socket: config.socket,
-    metricsAddr: metricsAddr === undefined ? undefined : `${metricsAddr.host}:${metricsAddr.port}`,
-    seeds: config.join.map(({ host, port }) => `${host}:${port}`),
+    metricsAddr: metricsAddr === undefined ? undefined : formatHostPort(metricsAddr.host, metricsAddr.port),
+    seeds: config.join.map(({ host, port }) => formatHostPort(host, port)),
     networks: config.networks.map(({ name, vni, tap, mtu, subnet, gateway, ipRange, encrypted }, index) => {
       const opened = dataplane.taps[index];
       const tapExisted = opened?.existed ?? false;
       return { name, vni, tap, tapExisted, mtu: opened?.mtu ?? mtu, subnet, gateway, ipRange, encrypted };
     }),
   };
-}
-
-function familyOf(ip: string): 4 | 6 {
-  return ipaddr.IPv6.isValid(ip) ? 6 : 4;
 }

@@ -3,6 +3,7 @@ import { decodeMeta } from '../../proto/swim/meta.ts';
 import type { Member, SwimEvent, SwimNode } from '../../proto/swim/interface.ts';
 import type { StateChange, StateNode } from '../../proto/state/interface.ts';
 import { monotonicMs } from '../clock.ts';
+import { formatHostPort } from '../config/address.ts';
 import type { Log } from '../log.ts';
 import { openGossipTransport, type GossipTransport } from './gossip-transport.ts';
 
@@ -91,7 +92,7 @@ export class Cluster {
     const results = addresses.map(
       (address) =>
         new Promise<string | undefined>((resolve) => {
-          const key = addressKey(address);
+          const key = formatHostPort(address.ip, address.port);
           this.#joinWaiters.set(key, [...(this.#joinWaiters.get(key) ?? []), resolve]);
         }),
     );
@@ -198,8 +199,9 @@ export class Cluster {
   }
 
   #joined(addr: Address, error: string | undefined): void {
-    if (error !== undefined) this.#log.debug({ addr: addressKey(addr), error }, 'join failed');
-    const key = addressKey(addr);
+    if (error !== undefined)
+      this.#log.debug({ addr: formatHostPort(addr.ip, addr.port), error }, 'join failed');
+    const key = formatHostPort(addr.ip, addr.port);
     const waiters = this.#joinWaiters.get(key) ?? [];
     this.#joinWaiters.delete(key);
     for (const resolve of waiters) resolve(error);
@@ -246,8 +248,4 @@ export class Cluster {
       Math.max(1, delayMs),
     );
   }
-}
-
-function addressKey(address: Address): string {
-  return address.ip.includes(':') ? `[${address.ip}]:${address.port}` : `${address.ip}:${address.port}`;
 }

@@ -2,8 +2,8 @@ import type { Address } from '../../proto/env.ts';
 import type { StateNode } from '../../proto/state/interface.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
 import type { StaticPeer } from '../../proto/view/rows.ts';
-import ipaddr from 'ipaddr.js';
 import { monotonicMs } from '../clock.ts';
+import { formatHostPort, ipFamily } from '../config/address.ts';
 import type { RunConfig, Seed } from '../config/run-config.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { Log } from '../log.ts';
@@ -12,7 +12,7 @@ import { ConflictReporter } from './announce.ts';
 import { Cluster } from './cluster.ts';
 import type { EndpointFile } from './endpoint-file.ts';
 import { Reconciler } from './reconciler.ts';
-import { SeedKeeper, resolveSeeds, seedText } from './seeds.ts';
+import { SeedKeeper, resolveSeeds } from './seeds.ts';
 
 /**
  * Everything on the main thread that decides: cluster, reconciler, seeds, and the endpoint list on disk.
@@ -51,7 +51,7 @@ export class ControlPlane {
     this.reconciler = reconciler;
     this.#cluster = cluster;
     this.#endpoints = options.endpoints;
-    this.#family = ipaddr.IPv6.isValid(config.advertiseAddr) ? 6 : 4;
+    this.#family = ipFamily(config.advertiseAddr);
     this.#seeds = new SeedKeeper({
       seeds: config.join,
       family: this.#family,
@@ -119,9 +119,10 @@ export class ControlPlane {
   async join(seeds: readonly Seed[]): Promise<JoinResult> {
     const { addresses, errors } = await resolveSeeds(seeds, this.#family);
     const results = await this.#cluster.join(addresses);
-    const failures = results.flatMap((error, index) =>
-      error === undefined ? [] : [{ addr: seedText(addressAsSeed(addresses[index] as Address)), error }],
-    );
+    const failures = results.flatMap((error, index) => {
+      const { ip, port } = addresses[index] as Address;
+      return error === undefined ? [] : [{ addr: formatHostPort(ip, port), error }];
+    });
     return {
       joined: results.length - failures.length,
       errors: [...errors, ...failures].sort((a, b) => (a.addr < b.addr ? -1 : 1)),
@@ -145,8 +146,4 @@ export class ControlPlane {
 
 function isSame(a: Address, b: Address): boolean {
   return a.ip === b.ip && a.port === b.port;
-}
-
-function addressAsSeed(address: Address): Seed {
-  return { host: address.ip, port: address.port };
 }

@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import ipaddr from 'ipaddr.js';
 import type { Address } from '../../proto/env.ts';
+import { formatHostPort } from '../config/address.ts';
 import type { Seed } from '../config/run-config.ts';
 import type { Log } from '../log.ts';
 
@@ -21,17 +22,12 @@ export async function resolveSeeds(seeds: readonly Seed[], family: 4 | 6): Promi
   found.forEach((result, index) => {
     const seed = seeds[index] as Seed;
     if (result.status === 'rejected') {
-      errors.push({ addr: seedText(seed), error: (result.reason as Error).message });
+      errors.push({ addr: formatHostPort(seed.host, seed.port), error: (result.reason as Error).message });
       return;
     }
     for (const address of result.value) addresses.set(`${address.ip} ${address.port}`, address);
   });
   return { addresses: [...addresses.values()], errors };
-}
-
-/** `HOST:PORT` as users write it. */
-export function seedText(seed: { readonly host: string; readonly port: number }): string {
-  return seed.host.includes(':') ? `[${seed.host}]:${seed.port}` : `${seed.host}:${seed.port}`;
 }
 
 async function addressesOf(seed: Seed, family: 4 | 6): Promise<Address[]> {
