@@ -19,6 +19,8 @@ export interface BisectionOptions {
   readonly maxLoss: number;
   /** The search ends when the bounds are this close, as a share of the upper one. */
   readonly resolution: number;
+  /** A path that loses even below this rate is given up: its result is 0. */
+  readonly floorPps: number;
   /** Attempts per rate; one that passes is enough, so that a disturbance by another job does not end as the result. */
   readonly attempts: number;
 }
@@ -57,7 +59,7 @@ export async function bisectRate(
   let high = Math.max(...trials.map((each) => each.offeredPps));
   let low = 0;
   let next = firstGuess(trials, high);
-  while (high - low > options.resolution * high) {
+  while (high - low > options.resolution * high && high > options.floorPps) {
     const passed = await passes(next);
     if (!passed) {
       high = next;

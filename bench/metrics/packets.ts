@@ -13,7 +13,7 @@ import type { Metric, Subject } from './metric.ts';
 const PORT = '5301';
 const BYTES = '64';
 const MAX_TRIAL_SECONDS = 1;
-const SEARCH = { maxLoss: 0.001, resolution: 0.04, attempts: 2 };
+const SEARCH = { maxLoss: 0.001, resolution: 0.04, floorPps: 500, attempts: 2 };
 
 export const packetsMetric: Metric = {
   id: 'pps',

@@ -52,30 +52,21 @@ export function renderPicture(result: BenchResult): string {
 
 function group(result: BenchResult, series: Series, rows: readonly PeerNote[], top: number): string {
   const better = series.isHigherBetter ? 'longer is better' : 'shorter is better';
-  const scale = scaleOf(result, series, rows);
   const one = round(LABEL_WIDTH + scale(1));
   const bottom = top + rows.length * ROW_HEIGHT;
   return [
     `<text class="group" x="12" y="${top - 6}">${escape(series.title)} <tspan class="note">(${escape(series.unit)}, ${better})</tspan></text>`,
     `<line class="line" x1="${one}" x2="${one}" y1="${top}" y2="${bottom}"/>`,
-    ...rows.map((peer, index) => row(result, series, peer, top + index * ROW_HEIGHT, scale)),
+    ...rows.map((peer, index) => row(result, series, peer, top + index * ROW_HEIGHT)),
   ].join('\n');
 }
 
-/** Pixels of a ratio; the longest whisker of the group fills the width. */
-function scaleOf(result: BenchResult, series: Series, rows: readonly PeerNote[]): (ratio: number) => number {
-  const highest = Math.max(1, ...rows.map((peer) => findFigure(result, peer.id, series.id)?.ratio?.max ?? 0));
-  const full = Math.min(MAX_RATIO, highest);
-  return (ratio) => (Math.min(ratio, full) / full) * BAR_WIDTH;
+/** Pixels of a ratio. One scale for all groups, so that the reference is one line down the picture. */
+function scale(ratio: number): number {
+  return (Math.min(ratio, MAX_RATIO) / MAX_RATIO) * BAR_WIDTH;
 }
 
-function row(
-  result: BenchResult,
-  series: Series,
-  peer: PeerNote,
-  top: number,
-  scale: (ratio: number) => number,
-): string {
+function row(result: BenchResult, series: Series, peer: PeerNote, top: number): string {
   const figure = findFigure(result, peer.id, series.id);
   if (!figure?.ratio || !figure.summary) return '';
   const { ratio, summary } = figure;
