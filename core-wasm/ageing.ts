@@ -57,7 +57,8 @@ function isExpired(entry: usize): bool {
 
 function ageFdb(slots: u32): void {
   let slot = load<u32>(STATE_FDB_CURSOR);
-  for (let end = slot + slots; slot != end; slot++) {
+  const end = slot + slots;
+  for (; slot != end; slot++) {
     const entry = fdbAt(slot);
     while (load<u64>(entry) && isExpired(entry)) {
       if (entryHas(entry, FDB_LOCAL)) {
@@ -73,7 +74,8 @@ function ageFdb(slots: u32): void {
 /** A snooped address goes when its MAC is no longer local. */
 function ageNeighbours(slots: u32): void {
   let slot = load<u32>(STATE_NEIGHBOUR_CURSOR);
-  for (let end = slot + slots; slot != end; slot++) {
+  const end = slot + slots;
+  for (; slot != end; slot++) {
     const entry = neighbourAt(slot);
     while (neighbourUsed(entry) && neighbourIsLocal(entry)) {
       const owner = fdbFind(fdbKey(neighbourNetwork(entry), neighbourMac(entry)));

@@ -48,6 +48,11 @@ export function equal(a: usize, b: usize, length: usize): bool {
   return true;
 }
 
+/** A 64-bit constant from its halves: JavaScript tools cannot read it whole. */
+export function wide(high: u32, low: u32): u64 {
+  return ((high as u64) << 32) | (low as u64);
+}
+
 /**
  * Keyed hash of 64 bits, to be read from the top. Multiplication by a secret odd number is universal for high bits
  * (Dietzfelbinger et al. 1997): without the seed nobody can choose keys that share a bucket.
@@ -55,7 +60,7 @@ export function equal(a: usize, b: usize, length: usize): bool {
 export function hash(key: u64): u64 {
   let h = (key ^ load<u64>(STATE_SEED_A)) * load<u64>(STATE_SEED_B);
   h ^= h >> 32;
-  return h * 0x9e3779b97f4a7c15;
+  return h * wide(0x9e3779b9, 0x7f4a7c15);
 }
 
 /** Folds more input into a hash. */

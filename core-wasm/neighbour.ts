@@ -70,12 +70,12 @@ function homeOf(entry: usize): u32 {
 /** The entry of an address given as two halves of its 16 bytes, or 0. */
 export function neighbourFind(network: u32, high: u64, low: u64): usize {
   let slot = home(network, high, low);
-  while (true) {
-    const entry = neighbourAt(slot);
-    if (!neighbourUsed(entry)) return 0;
-    if (load<u64>(entry, 8) == low && load<u64>(entry) == high && neighbourNetwork(entry) == network)
+  let entry = neighbourAt(slot);
+  while (neighbourUsed(entry)) {
+    if (load<u64>(entry, 8) == low && load<u64>(entry) == high && neighbourNetwork(entry) == network) {
       return entry;
-    slot++;
+    }
+    entry = neighbourAt(++slot);
   }
   return 0;
 }

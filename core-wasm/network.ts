@@ -48,10 +48,11 @@ function vniHome(vni: u32): u32 {
 
 /** The network that has this VNI, or NO_NETWORK. */
 export function findVni(vni: u32): u32 {
-  for (let slot = vniHome(vni); ; slot++) {
-    const found = load<u32>(vniSlot(slot));
-    if (!found) return NO_NETWORK;
+  let slot = vniHome(vni);
+  let found = load<u32>(vniSlot(slot));
+  while (found) {
     if (networkVni(found - 1) == vni) return found - 1;
+    found = load<u32>(vniSlot(++slot));
   }
   return NO_NETWORK;
 }

@@ -76,11 +76,12 @@ function homeOf(high: u64, low: u64): u32 {
 
 /** The peer at an address given as two halves of its 16 bytes, or NO_PEER. */
 function find(high: u64, low: u64): u32 {
-  for (let slot = homeOf(high, low); ; slot++) {
-    const found = load<u32>(slotAt(slot));
-    if (!found) return NO_PEER;
+  let slot = homeOf(high, low);
+  let found = load<u32>(slotAt(slot));
+  while (found) {
     const at = peerAt(found - 1);
     if (load<u64>(at, PEER_IP) == high && load<u64>(at, PEER_IP + 8) == low) return found - 1;
+    found = load<u32>(slotAt(++slot));
   }
   return NO_PEER;
 }
