@@ -25,7 +25,7 @@ export function readEnvironment(environment: Environment): RawConfig {
     else if (option.kind === 'list') values[option.key] = text.trim().split(/\s+/);
     else values[option.key] = text;
   }
-  return checkLayer(values, locateEnvironment);
+  return checkLayer(values, locateEnvironment, 'named');
 }
 
 export const locateEnvironment: Locate = ([key]) => environmentName(flagOf(key));
@@ -45,7 +45,7 @@ export function readFlags(flags: FlagValues): RawConfig {
     if (value === undefined) continue;
     values[key] = kind === 'integer' && typeof value === 'string' ? numberIfDigits(value) : value;
   }
-  return checkLayer(values, locateFlag);
+  return checkLayer(values, locateFlag, 'named');
 }
 
 export const locateFlag: Locate = ([key]) => `--${flagOf(key)}`;

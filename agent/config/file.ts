@@ -1,5 +1,5 @@
 /** The YAML file: parsed with positions, so that every complaint about it has a line and a column. JSON is YAML too. */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { LineCounter, isMap, isNode, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Document, Node } from 'yaml';
 import { OverlaydError } from '../errors.ts';
@@ -8,7 +8,7 @@ import type { Locate, Path } from './layer.ts';
 import type { RawConfig } from './schema.ts';
 
 /** A configuration is small; a device or a log given by mistake is not. */
-const MAX_FILE_CHARS = 1 << 20;
+const MAX_FILE_BYTES = 1 << 20;
 
 export interface ConfigFile {
   readonly values: RawConfig;
@@ -34,13 +34,22 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   if (typeof root !== 'object' || Array.isArray(root)) {
     throw configError([{ where: locate([]), message: 'expected "key: value" lines' }]);
   }
-  return { values: checkLayer(root as Record<string, unknown>, locate), locate };
+  return { values: checkLayer(root as Record<string, unknown>, locate, 'numbered'), locate };
 }
 
 function readText(path: string): string {
+  const buffer = Buffer.alloc(MAX_FILE_BYTES + 1);
+  let length = 0;
   try {
-    const text = readFileSync(path, 'utf8');
-    if (text.length <= MAX_FILE_CHARS) return text;
+    const fd = openSync(path, 'r');
+    try {
+      // Read and not stat: a pipe (`--config <(…)`) is welcome, an endless device is not.
+      for (let got = 1; got > 0 && length < buffer.length; length += got) {
+        got = readSync(fd, buffer, length, buffer.length - length, null);
+      }
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new OverlaydError('OVL_CONFIG_UNREADABLE', `cannot read the configuration: ${message}`, {
@@ -49,6 +58,7 @@ function readText(path: string): string {
       exitCode: code === 'EACCES' ? 4 : 2,
     });
   }
+  if (length <= MAX_FILE_BYTES) return buffer.toString('utf8', 0, length);
   throw configError([{ where: path, message: 'is too large to be a configuration' }]);
 }
 

@@ -15,6 +15,9 @@ export type Path = readonly PropertyKey[];
 /** Where a value stands, for people: `overlayd.yaml:3:1`, `--gossip-port`, `OVERLAYD_JOIN`. */
 export type Locate = (path: Path) => string;
 
+/** Whether a place tells the top-level key by itself, as a flag or a variable does and a line number does not. */
+export type Places = 'named' | 'numbered';
+
 export interface Problem {
   readonly where: string;
   readonly message: string;
@@ -31,15 +34,19 @@ export function configError(problems: readonly Problem[], hint?: string): Overla
 }
 
 /** Checks a source's values; throws one OverlaydError that lists everything wrong with it. */
-export function checkLayer(values: Readonly<Record<string, unknown>>, locate: Locate): RawConfig {
+export function checkLayer(
+  values: Readonly<Record<string, unknown>>,
+  locate: Locate,
+  places: Places,
+): RawConfig {
   const problems: Problem[] = [];
   const expanded = {
     ...values,
     ...expandSpecs(values, 'networks', parseNetworkSpec, locate, problems),
     ...expandSpecs(values, 'static-peers', parseStaticPeer, locate, problems),
   };
-  const result = configSchema.safeParse(expanded);
-  for (const issue of result.error?.issues ?? []) problems.push(...problemsOf(issue, locate));
+  const result = configSchema.safeParse(expanded, { reportInput: true });
+  for (const issue of result.error?.issues ?? []) problems.push(...problemsOf(issue, locate, places));
   if (problems.length > 0 || !result.success) throw configError(problems);
   return result.data;
 }
@@ -66,7 +73,7 @@ function expandSpecs(
   return { [key]: expanded.filter((item) => item !== undefined) };
 }
 
-function problemsOf(issue: z.core.$ZodIssue, locate: Locate): Problem[] {
+function problemsOf(issue: z.core.$ZodIssue, locate: Locate, places: Places): Problem[] {
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(issue.path);
     return issue.keys.map((key) => ({
@@ -74,7 +81,7 @@ function problemsOf(issue: z.core.$ZodIssue, locate: Locate): Problem[] {
       message: `unknown key "${key}"${didYouMean(key, known)}`,
     }));
   }
-  const name = keyName(issue.path);
+  const name = places === 'named' && issue.path.length === 1 ? '' : keyName(issue.path);
   const message = issue.code === 'invalid_type' && issue.input === undefined ? 'is missing' : issue.message;
   return [{ where: locate(issue.path), message: name === '' ? message : `${name}: ${message}` }];
 }

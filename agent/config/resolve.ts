@@ -3,14 +3,14 @@
  * depends on the machine. Whatever this version cannot keep (sealing) is refused, never weakened.
  */
 import { OverlaydError } from '../errors.ts';
-import { formatHostPort, ipFamily, parseHostPort } from './address.ts';
+import { ipFamily, parseHostPort } from './address.ts';
+import { DEFAULT_SOCKET } from './defaults.ts';
 import { configError } from './layer.ts';
 import { resolveNetworks, resolveStaticPeers } from './networks.ts';
 import type { RunConfig, Seed } from './run-config.ts';
 import type { RawConfig } from './schema.ts';
 import type { Machine } from './underlay.ts';
 
-export const DEFAULT_SOCKET = '/run/overlayd/overlayd.sock';
 const DEFAULT_STATE_DIR = '/var/lib/overlayd';
 const DEFAULT_GOSSIP_PORT = 7946;
 const DEFAULT_DATA_PORT = 4789;
@@ -126,9 +126,4 @@ function seed(text: string, defaultPort: number): Seed {
 
 function metricsTarget(text: string): Seed | undefined {
   return text === 'none' ? undefined : parseHostPort(text, 0);
-}
-
-/** The inverse, for reports: `IP:PORT` or undefined. */
-export function metricsText(config: RunConfig): string | undefined {
-  return config.metricsAddr && formatHostPort(config.metricsAddr.host, config.metricsAddr.port);
 }

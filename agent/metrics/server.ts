@@ -55,7 +55,7 @@ export async function startMetrics(
 
 function listen(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
+    server.on('error', (error: NodeJS.ErrnoException) => {
       const where = formatHostPort(host, port);
       const taken = error.code === 'EADDRINUSE';
       reject(

@@ -1,0 +1,40 @@
+/** The verbs that ask a running daemon: the options that all of them take, and the connection. */
+import { Command, Option } from 'commander';
+import { ApiClient } from '../api/client.ts';
+import { DEFAULT_SOCKET } from '../config/defaults.ts';
+
+export interface ClientOptions {
+  readonly socket: string;
+  readonly output: 'table' | 'wide' | 'json';
+  readonly header: boolean;
+}
+
+/** A verb with its examples, which its help shows first. */
+export function verb(name: string, description: string, examples: readonly string[]): Command {
+  return new Command(name)
+    .description(description)
+    .addHelpText('before', `Examples:\n${examples.map((example) => `  ${example}`).join('\n')}\n`);
+}
+
+export function clientVerb(name: string, description: string, examples: readonly string[]): Command {
+  return verb(name, description, examples)
+    .addOption(
+      new Option('--socket <PATH>', 'admin socket of the daemon')
+        .env('OVERLAYD_SOCKET')
+        .default(DEFAULT_SOCKET),
+    )
+    .addOption(
+      new Option('-o, --output <FORMAT>', 'how to print').choices(['table', 'wide', 'json']).default('table'),
+    )
+    .option('--no-header', 'tables without their first line');
+}
+
+/** Opens a connection for `work` and closes it whatever happens. */
+export async function withClient<T>(socket: string, work: (client: ApiClient) => Promise<T>): Promise<T> {
+  const client = new ApiClient(socket);
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
+}

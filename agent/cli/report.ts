@@ -1,0 +1,49 @@
+/** The start-up report: what the daemon took and made, in one place, and how to put containers on it. */
+import { formatHostPort } from '../config/address.ts';
+import type { StartupNetwork, StartupReport } from '../status.ts';
+import { IP_RANGE_NOTE, dockerLine } from './docker-line.ts';
+import { renderTable } from './output.ts';
+
+export function renderReport(report: StartupReport): string {
+  const { networks } = report;
+  const lines = [
+    `overlayd ${report.version} is up`,
+    `  node        ${report.node}`,
+    `  gossip      ${formatHostPort(report.advertiseAddr, report.gossipPort)} (UDP and TCP)`,
+    `  data        ${formatHostPort(report.dataPathAddr, report.dataPort)} (UDP, VXLAN)`,
+    `  io          ${report.io}, ${report.workers} ${report.workers === 1 ? 'worker' : 'workers'}`,
+    `  seeds       ${report.seeds.length === 0 ? 'none: waiting to be joined' : report.seeds.join(', ')}`,
+    `  socket      ${report.socket}`,
+    `  metrics     ${report.metricsAddr === undefined ? 'off' : `http://${report.metricsAddr}/metrics`}`,
+    '',
+    indent(networkTable(networks)),
+    'To put containers on a network, on every host:',
+    ...networks.map((network) => `  ${dockerHelp(network)}`),
+  ];
+  if (networks.some(({ ipRange }) => ipRange === undefined)) lines.push('', `Note: ${IP_RANGE_NOTE}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function networkTable(networks: readonly StartupNetwork[]): string {
+  return renderTable(
+    networks,
+    [
+      { title: 'NETWORK', value: ({ name }) => name },
+      { title: 'VNI', value: ({ vni }) => vni },
+      { title: 'TAP', value: ({ tap, tapExisted }) => (tapExisted ? `${tap} (was there)` : tap) },
+      { title: 'MTU', value: ({ mtu }) => mtu },
+      { title: 'SUBNET', value: ({ subnet }) => subnet },
+      { title: 'ENCRYPTION', value: ({ encrypted }) => (encrypted ? 'sealed' : 'none') },
+    ],
+    { output: 'table', header: true },
+  );
+}
+
+function dockerHelp({ subnet, ...network }: StartupNetwork): string {
+  if (subnet === undefined) return `network "${network.name}" has no subnet: give it one with subnet=CIDR`;
+  return dockerLine({ subnet, ...network });
+}
+
+function indent(text: string): string {
+  return text.replaceAll(/^(?=.)/gm, '  ');
+}
