@@ -24,11 +24,13 @@ export function parseOptions(
     .description(
       'Measures overlayd beside kernel VXLAN and other overlays, between two namespaces on this machine.',
     )
-    .option(
-      '--filter <regex>',
-      'only the pairs "peer/metric" it matches; the reference is always measured',
-      regex,
-      /./,
+    .addOption(
+      new Option(
+        '--filter <regex>',
+        'only the pairs "peer/metric" it matches; the reference is always measured',
+      )
+        .argParser(regex)
+        .default(/./, 'all'),
     )
     .option('--runs <n>', 'alternating runs of every pair', atLeastOne, DEFAULT_RUNS)
     .option('--seconds <n>', 'length of a throughput run', atLeastOne, DEFAULT_SECONDS)
