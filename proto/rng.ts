@@ -52,11 +52,11 @@ export function below(rng: Rng, bound: number): number {
 }
 
 /** Fisher–Yates, in place. */
-export function shuffle<T>(rng: Rng, items: T[]): void {
+export function shuffle(rng: Rng, items: unknown[]): void {
   for (let i = items.length - 1; i > 0; i--) {
     const j = below(rng, i + 1);
-    const item = items[i] as T;
-    items[i] = items[j] as T;
+    const item = items[i];
+    items[i] = items[j];
     items[j] = item;
   }
 }

@@ -1,4 +1,4 @@
-import { ByteWriter } from './byte-writer.ts';
+import type { ByteWriter } from './byte-writer.ts';
 import { textToBytes } from './text.ts';
 
 /**

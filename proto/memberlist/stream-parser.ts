@@ -187,6 +187,10 @@ function shifted(error: unknown, by: number): unknown {
 
 /** The buffer moves when it grows, and a whole stream should not live for one address in it. */
 function ownBytes(node: PushPullNode): PushPullNode {
-  const own = (bytes: Uint8Array | null): Uint8Array | null => bytes && bytes.slice();
-  return { ...node, addr: own(node.addr), meta: own(node.meta), vsn: own(node.vsn) };
+  return {
+    ...node,
+    addr: node.addr?.slice() ?? null,
+    meta: node.meta?.slice() ?? null,
+    vsn: node.vsn?.slice() ?? null,
+  };
 }

@@ -33,13 +33,29 @@ export interface SwimDelegate {
 
 export type SwimEvent =
   | { readonly type: 'join' | 'update' | 'suspect' | 'alive' | 'dead' | 'left'; readonly member: Member }
-  /** A user message; `from` is the node name where the transport tells (never trusted), `addr` where it came from. */
-  | { readonly type: 'user'; readonly bytes: Uint8Array; readonly addr: Address; readonly reliable: boolean }
-  /** User state of a push/pull with the node at `addr`. */
-  | { readonly type: 'remote-state'; readonly bytes: Uint8Array; readonly addr: Address; readonly join: boolean }
+  /**
+   * A user message. `addr` is where it came from (with `reliable` the port is a passing one), `node` the name that
+   * announced this address (or the only one with this IP); undefined when none did. Neither is proof of anything.
+   */
+  | {
+      readonly type: 'user';
+      readonly bytes: Uint8Array;
+      readonly addr: Address;
+      readonly node: string | undefined;
+      readonly reliable: boolean;
+    }
+  /** User state of a push/pull with the node at `addr`; `node` as for user messages. */
+  | {
+      readonly type: 'remote-state';
+      readonly bytes: Uint8Array;
+      readonly addr: Address;
+      readonly node: string | undefined;
+      readonly join: boolean;
+    }
   | { readonly type: 'ack-payload'; readonly node: string; readonly bytes: Uint8Array }
   /** A known name is announced from another address. */
   | { readonly type: 'conflict'; readonly existing: Member; readonly other: Address }
+  /** Of `join`, and of every attempt at a seed. */
   | { readonly type: 'join-result'; readonly addr: Address; readonly error: string | undefined }
   /** Our leave message has been sent as often as it is going to be. */
   | { readonly type: 'leave-done' };
@@ -90,6 +106,7 @@ export interface SwimNode {
   sendUserReliable(now: number, to: Address, bytes: Uint8Array): void;
 
   readonly self: Member;
+  /** All that are known, ourselves included; the dead and the left for half a minute. */
   members(): readonly Member[];
   member(name: string): Member | undefined;
   counters(): SwimCounters;

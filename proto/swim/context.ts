@@ -1,0 +1,49 @@
+import type { Rng } from '../env.ts';
+import type { SwimDelegate, SwimEvent, StreamAction, Transmit } from './interface.ts';
+import type { SwimSettings } from './options.ts';
+import type { TimerHeap } from './timer-heap.ts';
+
+/** What the parts of a member share: settings, timers, randomness, counters and the queues that callers poll. */
+export interface SwimContext {
+  readonly settings: SwimSettings;
+  readonly rng: Rng;
+  readonly delegate: SwimDelegate;
+  readonly timers: TimerHeap;
+  readonly transmits: Fifo<Transmit>;
+  readonly streamActions: Fifo<StreamAction>;
+  readonly events: Fifo<SwimEvent>;
+  readonly counts: Counts;
+}
+
+/** A queue whose takes do not move the rest. */
+export class Fifo<T> {
+  #items: T[] = [];
+  #taken = 0;
+
+  push(item: T): void {
+    this.#items.push(item);
+  }
+
+  take(): T | undefined {
+    const item = this.#items[this.#taken];
+    if (item === undefined) {
+      this.#items = [];
+      this.#taken = 0;
+      return undefined;
+    }
+    this.#taken += 1;
+    return item;
+  }
+}
+
+export class Counts {
+  readonly map = new Map<string, number>();
+
+  add(key: string, by = 1): void {
+    this.map.set(key, (this.map.get(key) ?? 0) + by);
+  }
+
+  drop(reason: string): void {
+    this.add(`drop:${reason}`);
+  }
+}

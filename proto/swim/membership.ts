@@ -1,0 +1,320 @@
+import type { Address } from '../env.ts';
+import { bytesToIp } from '../memberlist/address.ts';
+import { encodeMessage } from '../memberlist/messages.ts';
+import type { Accusation, Alive, PushPullNode } from '../memberlist/messages.ts';
+import type { Awareness } from './awareness.ts';
+import type { BroadcastQueue } from './broadcast-queue.ts';
+import type { SwimContext } from './context.ts';
+import type { Member, MemberState, SwimEvent } from './interface.ts';
+import { memberOf } from './member-table.ts';
+import type { MemberTable, Peer, Suspicion } from './member-table.ts';
+import { confirmationsWanted, suspicionMinMs, suspicionTimeoutMs } from './timing.ts';
+import { delegateVersionBeside, isSaneVsn, normalVersions } from './versions.ts';
+import type { VersionHolder } from './versions.ts';
+
+/**
+ * Who is what: the rules for alive, suspect and dead messages, refutation and suspicion (gossip.md 2.2 to 2.6).
+ *
+ * Incarnations order what is said of a node; only the node itself raises its own. A suspect that is not refuted in time
+ * is dead. Every change is broadcast and told to the layer above. The numbered steps are those of gossip.md 2.2.
+ */
+const NO_BYTES = new Uint8Array(0);
+const MAX_INCARNATION = 0xffff_ffff;
+/** A conflict is told at most so often for each name. */
+const CONFLICT_EVERY_MS = 60_000;
+/** Keeps what cancelled suspicions leave in the accusers' sets bounded. */
+const MAX_ACCUSERS = 16;
+
+type MemberEvent = Extract<SwimEvent, { readonly member: Member }>;
+
+interface MembershipParts {
+  readonly table: MemberTable;
+  readonly queue: BroadcastQueue;
+  readonly awareness: Awareness;
+  readonly self: Peer;
+  /** Hears of every change of another member, at once. */
+  readonly onChange: (event: MemberEvent) => void;
+}
+
+export class Membership {
+  readonly self: Peer;
+  readonly #context: SwimContext;
+  readonly #table: MemberTable;
+  readonly #queue: BroadcastQueue;
+  readonly #awareness: Awareness;
+  readonly #onChange: (event: MemberEvent) => void;
+  #hasLeft = false;
+
+  constructor(context: SwimContext, { table, queue, awareness, self, onChange }: MembershipParts) {
+    this.#context = context;
+    this.#table = table;
+    this.#queue = queue;
+    this.#awareness = awareness;
+    this.#onChange = onChange;
+    this.self = self;
+    table.add(self);
+  }
+
+  get hasLeft(): boolean {
+    return this.#hasLeft;
+  }
+
+  /** Our first word: alive at incarnation 1, or a higher one when we come back after leaving. */
+  announce(now: number): void {
+    this.#hasLeft = false;
+    this.self.incarnation += 1;
+    this.#setState(now, this.self, 'alive');
+    this.#broadcastSelf();
+  }
+
+  /** Our meta changed: others look only at a higher incarnation. */
+  setMeta(meta: Uint8Array): void {
+    this.self.meta = meta;
+    this.self.incarnation = Math.min(MAX_INCARNATION, this.self.incarnation + 1);
+    if (!this.#hasLeft) this.#broadcastSelf();
+  }
+
+  /** Speaks the cluster's delegate version from now on, if these nodes want another. True when it changed. */
+  adoptVersions(others: Iterable<VersionHolder>): boolean {
+    if (this.#context.settings.isDelegateVersionPinned) return false;
+    const current = this.self.vsn[5] as number;
+    const wanted = delegateVersionBeside(current, others);
+    if (wanted === current) return false;
+    this.self.vsn = this.self.vsn.with(5, wanted);
+    this.self.incarnation = Math.min(MAX_INCARNATION, this.self.incarnation + 1);
+    this.#broadcastSelf();
+    return true;
+  }
+
+  alive(now: number, alive: Alive): void {
+    const isSelf = alive.node === this.self.name;
+    if (isSelf && this.#hasLeft) return; // 1
+    if (!isSaneVsn(alive.vsn)) return this.#context.counts.drop('alive-versions'); // 2
+    const ip = bytesToIp(alive.addr ?? NO_BYTES);
+    if (ip === undefined || alive.port === 0) return this.#context.counts.drop('alive-address');
+    const peer = this.#table.get(alive.node) ?? this.#create(now, alive, { ip, port: alive.port }); // 4
+    if (peer === undefined) return;
+    const hasMoved = peer.addr.ip !== ip || peer.addr.port !== alive.port; // 5
+    if (hasMoved && !this.#mayMove(now, peer)) {
+      this.#conflict(now, peer, { ip, port: alive.port });
+      return;
+    }
+    if (!isSelf && alive.incarnation <= peer.incarnation && !hasMoved) return; // 6
+    if (isSelf && alive.incarnation < peer.incarnation) return; // 7
+    this.#cancelSuspicion(peer); // 8
+    if (isSelf) {
+      if (alive.incarnation !== peer.incarnation || !this.#isEchoOfSelf(alive))
+        this.#refute(alive.incarnation); // 9, 10
+      return;
+    }
+    this.#accept(now, peer, alive, hasMoved ? { ip, port: alive.port } : undefined); // 11, 12
+  }
+
+  suspect(now: number, accusation: Accusation): void {
+    const peer = this.#table.get(accusation.node);
+    if (peer === undefined || accusation.incarnation < peer.incarnation) return;
+    if (peer.suspicion !== undefined) {
+      if (this.#confirm(now, peer, peer.suspicion, accusation.from))
+        this.#broadcastAccusation('suspect', accusation);
+      return;
+    }
+    if (peer.state !== 'alive') return;
+    if (peer === this.self) {
+      this.#refute(accusation.incarnation);
+      return;
+    }
+    this.#broadcastAccusation('suspect', accusation);
+    peer.incarnation = accusation.incarnation;
+    this.#setState(now, peer, 'suspect');
+    this.#startSuspicion(now, peer, accusation.from);
+    this.#tell('suspect', peer);
+  }
+
+  dead(now: number, accusation: Accusation): void {
+    const peer = this.#table.get(accusation.node);
+    if (peer === undefined || accusation.incarnation < peer.incarnation) return;
+    if (peer === this.self) {
+      // Our own leave comes here too, by leave(); anything else is untrue.
+      if (!this.#hasLeft) this.#refute(accusation.incarnation);
+      return;
+    }
+    this.#cancelSuspicion(peer);
+    const isLeave = accusation.node === accusation.from;
+    if (!isUpState(peer.state)) return;
+    this.#broadcastAccusation('dead', accusation);
+    peer.incarnation = accusation.incarnation;
+    this.#setState(now, peer, isLeave ? 'left' : 'dead');
+    this.#tell(isLeave ? 'left' : 'dead', peer);
+  }
+
+  /** Says that we go. `onSaid` when the message has been sent as often as it is going to be. */
+  leave(now: number, onSaid: () => void): void {
+    const { name, incarnation } = this.self;
+    this.#hasLeft = true;
+    this.#setState(now, this.self, 'left');
+    const bytes = encodeMessage({ type: 'dead', node: name, from: name, incarnation });
+    this.#queue.add(name, bytes, onSaid);
+  }
+
+  /** One node of a peer's push/pull. Dead is hearsay there: only a suspicion here (gossip.md 2.10). */
+  mergeNode(now: number, node: PushPullNode): void {
+    const { name, incarnation, addr, meta, port, vsn } = node;
+    const accusation = { node: name, incarnation };
+    if (node.state === NODE_STATE.alive) this.alive(now, { node: name, incarnation, addr, meta, port, vsn });
+    else if (node.state === NODE_STATE.left) this.dead(now, { ...accusation, from: name });
+    else this.suspect(now, { ...accusation, from: this.self.name });
+  }
+
+  /** After we were stopped for a while: what refutations came meanwhile is still in the socket, so wait anew. */
+  restartSuspicions(now: number): void {
+    for (const peer of this.#table.order) {
+      if (peer.suspicion === undefined) continue;
+      const [accuser] = peer.suspicion.from;
+      this.#cancelSuspicion(peer);
+      this.#startSuspicion(now, peer, accuser ?? this.self.name);
+    }
+  }
+
+  #create(now: number, alive: Alive, addr: Address): Peer | undefined {
+    // Incarnation 0 is what an unknown node has: such a message could never make it alive.
+    if (alive.incarnation === 0 || alive.node === '') {
+      this.#context.counts.drop('alive-incarnation');
+      return undefined;
+    }
+    if (this.#table.size >= this.#context.settings.maxMembers) {
+      this.#context.counts.drop('members-full');
+      return undefined;
+    }
+    const peer: Peer = {
+      name: alive.node,
+      addr,
+      addrBytes: NO_BYTES,
+      meta: null,
+      vsn: normalVersions(null),
+      incarnation: 0,
+      state: 'dead',
+      stateChangeMs: now,
+      rttMs: undefined,
+      suspicion: undefined,
+      conflictAtMs: -Infinity,
+    };
+    this.#table.add(peer);
+    return peer;
+  }
+
+  #mayMove(now: number, peer: Peer): boolean {
+    if (peer === this.self) return false;
+    const { reclaimMs } = this.#context.settings;
+    return (
+      peer.state === 'left' ||
+      (peer.state === 'dead' && reclaimMs > 0 && now - peer.stateChangeMs > reclaimMs)
+    );
+  }
+
+  #conflict(now: number, peer: Peer, other: Address): void {
+    this.#context.counts.drop('name-conflict');
+    if (now - peer.conflictAtMs < CONFLICT_EVERY_MS) return;
+    peer.conflictAtMs = now;
+    this.#context.events.push({ type: 'conflict', existing: memberOf(peer), other });
+  }
+
+  #accept(now: number, peer: Peer, alive: Alive, movedTo: Address | undefined): void {
+    const { state } = peer;
+    const isNews = movedTo !== undefined || !sameBytes(peer.meta, alive.meta);
+    // The views point into a packet; what stays is copied.
+    const addrBytes = (alive.addr ?? NO_BYTES).slice();
+    if (movedTo !== undefined) this.#table.move(peer, movedTo, addrBytes);
+    peer.addrBytes = addrBytes;
+    peer.meta = alive.meta && alive.meta.slice();
+    peer.vsn = normalVersions(alive.vsn);
+    peer.incarnation = alive.incarnation;
+    this.#queue.add(peer.name, encodeMessage({ type: 'alive', ...alive }));
+    this.#setState(now, peer, 'alive');
+    if (!isUpState(state)) this.#tell('join', peer);
+    else if (isNews) this.#tell('update', peer);
+    if (state === 'suspect') this.#tell('alive', peer);
+    this.adoptVersions([{ name: peer.name, isAlive: true, vsn: peer.vsn }]);
+  }
+
+  #isEchoOfSelf(alive: Alive): boolean {
+    return sameBytes(alive.meta, this.self.meta) && sameBytes(alive.vsn, this.self.vsn);
+  }
+
+  /** Outbids what is said of us (gossip.md 2.5). */
+  #refute(accused: number): void {
+    this.#context.counts.add('refute');
+    this.self.incarnation = Math.min(MAX_INCARNATION, Math.max(this.self.incarnation, accused) + 1);
+    this.#awareness.apply(1);
+    this.#broadcastSelf();
+  }
+
+  #startSuspicion(now: number, peer: Peer, accuser: string): void {
+    const { suspicionMult, suspicionMaxMult, probeIntervalMs } = this.#context.settings;
+    const minMs = suspicionMinMs(suspicionMult, this.#table.size, probeIntervalMs);
+    const maxMs = minMs * suspicionMaxMult;
+    const wanted = confirmationsWanted(suspicionMult, this.#table.size);
+    const endMs = now + suspicionTimeoutMs(minMs, maxMs, wanted, 0);
+    const timer = this.#suspicionTimer(peer, endMs);
+    peer.suspicion = { startMs: now, minMs, maxMs, wanted, from: new Set([accuser]), timer };
+  }
+
+  /** True when this accuser is new and another confirmation was still wanted. */
+  #confirm(now: number, peer: Peer, suspicion: Suspicion, from: string): boolean {
+    const { startMs, minMs, maxMs, wanted } = suspicion;
+    if (suspicion.from.size - 1 >= wanted || suspicion.from.size >= MAX_ACCUSERS) return false;
+    if (suspicion.from.has(from)) return false;
+    suspicion.from.add(from);
+    suspicion.timer.cancel();
+    const endMs = startMs + suspicionTimeoutMs(minMs, maxMs, wanted, suspicion.from.size - 1);
+    suspicion.timer = this.#suspicionTimer(peer, Math.max(now, endMs));
+    return true;
+  }
+
+  #suspicionTimer(peer: Peer, atMs: number): Suspicion['timer'] {
+    return this.#context.timers.at(atMs, (now) => {
+      this.#context.counts.add('suspicion-expired');
+      this.dead(now, { node: peer.name, from: this.self.name, incarnation: peer.incarnation });
+    });
+  }
+
+  #cancelSuspicion(peer: Peer): void {
+    peer.suspicion?.timer.cancel();
+    peer.suspicion = undefined;
+  }
+
+  #setState(now: number, peer: Peer, state: MemberState): void {
+    if (peer.state === state) return;
+    peer.state = state;
+    peer.stateChangeMs = now;
+  }
+
+  #broadcastSelf(): void {
+    const { name, addr, addrBytes, incarnation, meta, vsn } = this.self;
+    const alive = { node: name, addr: addrBytes, port: addr.port, incarnation, meta, vsn };
+    this.#queue.add(name, encodeMessage({ type: 'alive', ...alive }));
+  }
+
+  #broadcastAccusation(type: 'suspect' | 'dead', accusation: Accusation): void {
+    this.#queue.add(accusation.node, encodeMessage({ type, ...accusation }));
+  }
+
+  #tell(type: MemberEvent['type'], peer: Peer): void {
+    const event: MemberEvent = { type, member: memberOf(peer) };
+    this.#context.events.push(event);
+    this.#onChange(event);
+  }
+}
+
+/** The State field of a push/pull node. */
+export const NODE_STATE = { alive: 0, suspect: 1, dead: 2, left: 3 } as const;
+
+function isUpState(state: MemberState): boolean {
+  return state === 'alive' || state === 'suspect';
+}
+
+/** nil and empty are equal, or a node would refute its own echo (gossip.md 1.2). */
+function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  const left = a ?? NO_BYTES;
+  const right = b ?? NO_BYTES;
+  return left.length === right.length && left.every((byte, i) => byte === right[i]);
+}

@@ -1,0 +1,264 @@
+import type { Address } from '../env.ts';
+import { bytesToIp } from '../memberlist/address.ts';
+import type { Ack, IndirectPing, Nack, Ping } from '../memberlist/messages.ts';
+import type { Awareness } from './awareness.ts';
+import type { SwimContext } from './context.ts';
+import type { Exchange } from './exchange.ts';
+import { addressKey, isUp } from './member-table.ts';
+import type { MemberTable, Peer } from './member-table.ts';
+import type { Membership } from './membership.ts';
+import type { PacketSender } from './packet-sender.ts';
+import type { Timer } from './timer-heap.ts';
+import { SPEAKS, maxProtocol } from './versions.ts';
+
+/**
+ * The failure detector (gossip.md 2.8): one node per interval in a shuffled round; ping, then at half time pings by
+ * relays and one over TCP; no answer until the (health-scaled) end makes a suspicion. And the other side of all three.
+ */
+interface Probe {
+  readonly peer: Peer;
+  readonly seqNo: number;
+  readonly sentMs: number;
+  readonly endMs: number;
+  readonly timers: Timer[];
+  isIndirect: boolean;
+  /** An ack over TCP: the peer lives, its UDP does not. */
+  tcpAcked: boolean;
+  expectedNacks: number;
+  nacks: number;
+}
+
+interface Relay {
+  readonly asker: Address;
+  readonly askerPeer: Peer | undefined;
+  readonly seqNo: number;
+}
+
+/** Indirect pings done for others at once; each lasts one probe time-out. */
+const MAX_RELAYS = 1024;
+const RTT_GAIN = 1 / 8;
+
+export class Prober {
+  readonly #context: SwimContext;
+  readonly #table: MemberTable;
+  readonly #membership: Membership;
+  readonly #sender: PacketSender;
+  readonly #exchange: Exchange;
+  readonly #awareness: Awareness;
+  #seqNo = 0;
+  #next = 0;
+  #probe: Probe | undefined;
+  readonly #relays = new Map<number, Relay>();
+
+  constructor(
+    context: SwimContext,
+    table: MemberTable,
+    membership: Membership,
+    sender: PacketSender,
+    exchange: Exchange,
+    awareness: Awareness,
+  ) {
+    this.#context = context;
+    this.#table = table;
+    this.#membership = membership;
+    this.#sender = sender;
+    this.#exchange = exchange;
+    this.#awareness = awareness;
+  }
+
+  /** One probe interval has passed. */
+  tick(now: number): void {
+    if (this.#probe !== undefined || this.#membership.hasLeft) return;
+    const target = this.#nextTarget(now);
+    if (target !== undefined) this.#start(now, target);
+  }
+
+  /** We were stopped: what the probe under way has missed says nothing about its target. */
+  abandon(): void {
+    if (this.#probe !== undefined) this.#finish(this.#probe);
+  }
+
+  handlePing(now: number, ping: Ping, from: Address): void {
+    if (ping.node !== this.#membership.self.name) {
+      this.#context.counts.drop('ping-for-other');
+      return;
+    }
+    const source = ping.sourceNode === '' ? undefined : this.#table.get(ping.sourceNode);
+    const ack = { type: 'ack', seqNo: ping.seqNo, payload: this.#ackPayload(now, source) } as const;
+    const to = sourceAddress(ping, from);
+    if (source !== undefined && !isUp(source) && source !== this.#membership.self) {
+      // It does not know that it is held dead, and nobody else will tell it soon (gossip.md, trap 8).
+      const { name, incarnation } = source;
+      const dead = { type: 'dead', node: name, from: this.#membership.self.name, incarnation } as const;
+      this.#sender.sendPlain(to, [ack, dead], undefined);
+    } else {
+      this.#sender.send(now, to, ack, source);
+    }
+  }
+
+  handleIndirectPing(now: number, ask: IndirectPing, from: Address): void {
+    const { self } = this.#membership;
+    const ip = bytesToIp(ask.target ?? new Uint8Array(0));
+    if (ip === undefined || this.#relays.size >= MAX_RELAYS) {
+      this.#context.counts.drop(ip === undefined ? 'indirect-target' : 'indirect-busy');
+      return;
+    }
+    const seqNo = this.#nextSeqNo();
+    const relay: Relay = {
+      asker: sourceAddress(ask, from),
+      askerPeer: this.#table.get(ask.sourceNode),
+      seqNo: ask.seqNo,
+    };
+    this.#relays.set(seqNo, relay);
+    this.#context.timers.at(now + this.#context.settings.probeTimeoutMs, (later) => {
+      // Deleted by an ack in time; after a nack a late ack is dropped.
+      if (!this.#relays.delete(seqNo) || !ask.nack) return;
+      this.#sender.send(later, relay.asker, { type: 'nack', seqNo: relay.seqNo }, relay.askerPeer);
+    });
+    const to = { ip, port: ask.port === 0 ? self.addr.port : ask.port };
+    this.#sender.send(now, to, { type: 'ping', ...this.#ping(ask.node, seqNo) }, this.#table.get(ask.node));
+  }
+
+  handleAck(now: number, { seqNo, payload }: Ack, from: Address): void {
+    const relay = this.#relays.get(seqNo);
+    if (relay !== undefined) {
+      this.#relays.delete(seqNo);
+      const ack = { type: 'ack', seqNo: relay.seqNo, payload: null } as const;
+      this.#sender.send(now, relay.asker, ack, relay.askerPeer);
+      return;
+    }
+    const probe = this.#probe;
+    if (probe?.seqNo !== seqNo) {
+      this.#context.counts.drop('ack-unexpected');
+      return;
+    }
+    const isDirect = addressKey(from) === addressKey(probe.peer.addr);
+    if (isDirect && !probe.isIndirect) {
+      const rtt = now - probe.sentMs;
+      probe.peer.rttMs =
+        probe.peer.rttMs === undefined ? rtt : probe.peer.rttMs + (rtt - probe.peer.rttMs) * RTT_GAIN;
+    }
+    if (isDirect && payload !== null && payload.length > 0) {
+      this.#context.events.push({ type: 'ack-payload', node: probe.peer.name, bytes: payload.slice() });
+    }
+    this.#awareness.apply(-1);
+    this.#finish(probe);
+  }
+
+  handleNack({ seqNo }: Nack): void {
+    if (this.#probe?.seqNo === seqNo) this.#probe.nacks += 1;
+    else this.#context.counts.drop('nack-unexpected');
+  }
+
+  /** nil for members that would not know what to do with it. */
+  #ackPayload(now: number, source: Peer | undefined): Uint8Array | null {
+    const { settings, delegate } = this.#context;
+    if (source === undefined || !settings.takesUserData(source.meta ?? new Uint8Array(0))) return null;
+    const payload = delegate.ackPayload(now);
+    return payload.length === 0 ? null : payload;
+  }
+
+  #nextTarget(now: number): Peer | undefined {
+    const { gossipToTheDeadMs } = this.#context.settings;
+    let isSecondRound = false;
+    for (;;) {
+      const peer = this.#table.order[this.#next];
+      if (peer === undefined) {
+        if (isSecondRound) return undefined;
+        isSecondRound = true;
+        this.#next = 0;
+        const { self } = this.#membership;
+        this.#table.reap((old) => !isUp(old) && old !== self && now - old.stateChangeMs > gossipToTheDeadMs);
+      } else {
+        this.#next += 1;
+        if (isUp(peer) && peer !== this.#membership.self) return peer;
+      }
+    }
+  }
+
+  #start(now: number, peer: Peer): void {
+    const { probeIntervalMs, probeTimeoutMs } = this.#context.settings;
+    const endMs = now + this.#awareness.scaleMs(probeIntervalMs);
+    const probe: Probe = {
+      peer,
+      seqNo: this.#nextSeqNo(),
+      sentMs: now,
+      endMs,
+      timers: [],
+      isIndirect: false,
+      tcpAcked: false,
+      expectedNacks: 0,
+      nacks: 0,
+    };
+    this.#probe = probe;
+    const { timers } = this.#context;
+    probe.timers.push(timers.at(now + probeTimeoutMs, (later) => this.#tryOtherWays(later, probe)));
+    probe.timers.push(timers.at(endMs, (later) => this.#judge(later, probe)));
+    const ping = { type: 'ping', ...this.#ping(peer.name, probe.seqNo) } as const;
+    if (peer.state === 'alive') {
+      this.#sender.send(now, peer.addr, ping, peer);
+    } else {
+      // It should hear at once what is said of it, so that it can refute.
+      const suspect = this.#accusation(peer);
+      this.#sender.sendPlain(peer.addr, [ping, { type: 'suspect', ...suspect }], peer);
+    }
+  }
+
+  #tryOtherWays(now: number, probe: Probe): void {
+    const { indirectChecks } = this.#context.settings;
+    const { self } = this.#membership;
+    const { peer, seqNo } = probe;
+    probe.isIndirect = true;
+    const relays = this.#table.pick(indirectChecks, (other) => {
+      return other !== self && other !== peer && other.state === 'alive';
+    });
+    for (const relay of relays) {
+      const nack = maxProtocol(relay.vsn) >= SPEAKS.nack;
+      if (nack) probe.expectedNacks += 1;
+      const ask = { ...this.#ping(peer.name, seqNo), nack, target: peer.addrBytes, port: peer.addr.port };
+      this.#sender.send(now, relay.addr, { type: 'indirectPing', ...ask }, relay);
+    }
+    if (maxProtocol(peer.vsn) >= SPEAKS.tcpPing) {
+      this.#exchange.ping(now, peer.addr, this.#ping(peer.name, seqNo), probe.endMs, () => {
+        probe.tcpAcked = true;
+      });
+    }
+  }
+
+  #judge(now: number, probe: Probe): void {
+    this.#finish(probe);
+    if (probe.tcpAcked) {
+      this.#context.counts.add('udp-broken');
+      this.#awareness.apply(-1);
+      return;
+    }
+    this.#awareness.apply(probe.expectedNacks > 0 ? Math.max(0, probe.expectedNacks - probe.nacks) : 1);
+    this.#context.counts.add('probe-failed');
+    this.#membership.suspect(now, this.#accusation(probe.peer));
+  }
+
+  #finish(probe: Probe): void {
+    for (const timer of probe.timers) timer.cancel();
+    this.#probe = undefined;
+  }
+
+  #accusation({ name, incarnation }: Peer): { node: string; from: string; incarnation: number } {
+    return { node: name, from: this.#membership.self.name, incarnation };
+  }
+
+  #ping(node: string, seqNo: number): Ping {
+    const { name, addr, addrBytes } = this.#membership.self;
+    return { node, seqNo, sourceAddr: addrBytes, sourceNode: name, sourcePort: addr.port };
+  }
+
+  #nextSeqNo(): number {
+    this.#seqNo = (this.#seqNo + 1) >>> 0;
+    return this.#seqNo;
+  }
+}
+
+/** Where the answer goes: the address in the message, else where the packet came from. */
+function sourceAddress({ sourceAddr, sourcePort }: Ping | IndirectPing, from: Address): Address {
+  const ip = sourceAddr === null ? undefined : bytesToIp(sourceAddr);
+  return ip === undefined || sourcePort === 0 ? from : { ip, port: sourcePort };
+}

@@ -1,0 +1,353 @@
+import type { Address, Rng } from '../env.ts';
+import { ipToBytes } from '../memberlist/address.ts';
+import { decodeMessage } from '../memberlist/messages.ts';
+import type { Message } from '../memberlist/messages.ts';
+import { openPacket } from '../memberlist/packet.ts';
+import { WireError } from '../memberlist/wire-error.ts';
+import { Awareness } from './awareness.ts';
+import { BroadcastQueue } from './broadcast-queue.ts';
+import { Counts, Fifo } from './context.ts';
+import type { SwimContext } from './context.ts';
+import { Exchange } from './exchange.ts';
+import type {
+  Member,
+  StreamAction,
+  SwimCounters,
+  SwimDelegate,
+  SwimEvent,
+  SwimNode,
+  Transmit,
+} from './interface.ts';
+import { MemberTable, isUp, memberOf } from './member-table.ts';
+import type { Peer } from './member-table.ts';
+import { Membership } from './membership.ts';
+import { checkMeta, settingsOf } from './options.ts';
+import type { SwimOptions, SwimSettings } from './options.ts';
+import { PacketSender } from './packet-sender.ts';
+import { Prober } from './prober.ts';
+import { Rejoin } from './rejoin.ts';
+import { TimerHeap } from './timer-heap.ts';
+import { pushPullScale, suspicionMinMs } from './timing.ts';
+import { ownVersions } from './versions.ts';
+
+/**
+ * A memberlist member (protocol 1 to 5, speaking 2) as a pure object; the contract is in interface.ts. This file puts
+ * the parts together and turns the periodic wheels; the rules are in membership.ts, prober.ts, exchange.ts, rejoin.ts.
+ *
+ * Deterministic: the same options, seed and calls give the same packets. Starts with the first handle or command.
+ * Not here yet: sealing of packets and streams.
+ */
+const LEAVE_GOSSIP_MS = 50;
+
+export interface SwimDeps {
+  readonly rng: Rng;
+  readonly delegate: SwimDelegate;
+}
+
+export class Swim implements SwimNode {
+  readonly #settings: SwimSettings;
+  readonly #context: SwimContext;
+  readonly #timers = new TimerHeap();
+  readonly #transmits = new Fifo<Transmit>();
+  readonly #streamActions = new Fifo<StreamAction>();
+  readonly #events = new Fifo<SwimEvent>();
+  readonly #counts = new Counts();
+  readonly #queue = new BroadcastQueue();
+  readonly #awareness: Awareness;
+  readonly #table: MemberTable;
+  readonly #membership: Membership;
+  readonly #sender: PacketSender;
+  readonly #exchange: Exchange;
+  readonly #prober: Prober;
+  readonly #rejoin: Rejoin;
+  #isStarted = false;
+  #lastMs = 0;
+
+  /** Throws RangeError for options that no cluster would accept. */
+  constructor(options: SwimOptions, { rng, delegate }: SwimDeps) {
+    const settings = settingsOf(options);
+    this.#settings = settings;
+    this.#context = {
+      settings,
+      rng,
+      delegate,
+      timers: this.#timers,
+      transmits: this.#transmits,
+      streamActions: this.#streamActions,
+      events: this.#events,
+      counts: this.#counts,
+    };
+    this.#awareness = new Awareness(settings.awarenessMax);
+    this.#table = new MemberTable(rng);
+    this.#membership = new Membership(this.#context, {
+      table: this.#table,
+      queue: this.#queue,
+      awareness: this.#awareness,
+      self: selfOf(settings),
+      onChange: ({ member }) => this.#rejoin.memberChanged(member),
+    });
+    this.#sender = new PacketSender(this.#context, this.#queue, this.#table);
+    this.#exchange = new Exchange(this.#context, this.#table, this.#membership);
+    this.#prober = new Prober(
+      this.#context,
+      this.#table,
+      this.#membership,
+      this.#sender,
+      this.#exchange,
+      this.#awareness,
+    );
+    this.#rejoin = new Rejoin(this.#context, this.#table, this.#membership, this.#exchange);
+  }
+
+  get self(): Member {
+    return memberOf(this.#membership.self);
+  }
+
+  members(): readonly Member[] {
+    return this.#table.order.map(memberOf);
+  }
+
+  member(name: string): Member | undefined {
+    const peer = this.#table.get(name);
+    return peer && memberOf(peer);
+  }
+
+  counters(): SwimCounters {
+    return { counts: this.#counts.map, healthScore: this.#awareness.score };
+  }
+
+  handleDatagram(now: number, bytes: Uint8Array, from: Address): void {
+    this.#enter(now);
+    try {
+      const { parts, missingParts } = openPacket(bytes, this.#settings.label);
+      if (missingParts > 0) this.#counts.add('drop:compound-truncated', missingParts);
+      for (const part of parts) this.#handlePart(now, part, from);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#counts.drop(`packet-${error.reason}`);
+    }
+  }
+
+  handleStreamOpen(now: number, id: number, from: Address): void {
+    this.#enter(now);
+    this.#exchange.handleOpen(now, id, from);
+  }
+
+  handleStreamConnect(now: number, id: number): void {
+    this.#enter(now);
+    this.#exchange.handleConnect(now, id);
+  }
+
+  handleStreamData(now: number, id: number, bytes: Uint8Array): void {
+    this.#enter(now);
+    this.#exchange.handleData(now, id, bytes);
+  }
+
+  handleStreamEnd(now: number, id: number, error: string | undefined): void {
+    this.#enter(now);
+    this.#exchange.handleEnd(now, id, error);
+  }
+
+  handleDeadline(now: number): void {
+    this.#enter(now);
+    this.#timers.runDue(now);
+  }
+
+  nextDeadline(): number {
+    return this.#isStarted ? this.#timers.nextMs() : 0;
+  }
+
+  pollTransmit(): Transmit | undefined {
+    return this.#transmits.take();
+  }
+
+  pollStream(): StreamAction | undefined {
+    return this.#streamActions.take();
+  }
+
+  pollEvent(): SwimEvent | undefined {
+    return this.#events.take();
+  }
+
+  join(now: number, addresses: readonly Address[]): void {
+    this.#enter(now);
+    if (this.#membership.hasLeft) this.#membership.announce(now);
+    for (const addr of addresses) {
+      this.#exchange.pushPull(now, addr, true, (_later, error) => {
+        this.#events.push({ type: 'join-result', addr, error });
+      });
+    }
+  }
+
+  leave(now: number): void {
+    this.#enter(now);
+    if (this.#membership.hasLeft) return;
+    let isDone = false;
+    const done = (): void => {
+      if (!isDone) this.#events.push({ type: 'leave-done' });
+      isDone = true;
+    };
+    this.#membership.leave(now, done);
+    this.#prober.abandon();
+    if (!this.#table.order.some((peer) => isUp(peer) && peer !== this.#membership.self)) done();
+    this.#timers.at(now + this.#settings.leaveTimeoutMs, done);
+    const hurry = (later: number): void => {
+      if (isDone || !this.#membership.hasLeft) return;
+      this.#gossip(later);
+      this.#timers.at(later + LEAVE_GOSSIP_MS, hurry);
+    };
+    hurry(now);
+  }
+
+  setMeta(now: number, meta: Uint8Array): void {
+    this.#enter(now);
+    checkMeta(meta);
+    this.#membership.setMeta(meta);
+  }
+
+  sendUser(now: number, to: Address, bytes: Uint8Array): void {
+    this.#enter(now);
+    this.#sender.sendUser(to, bytes);
+  }
+
+  sendUserReliable(now: number, to: Address, bytes: Uint8Array): void {
+    this.#enter(now);
+    this.#exchange.sendUser(now, to, bytes);
+  }
+
+  #handlePart(now: number, part: Uint8Array, from: Address): void {
+    let message: Message;
+    try {
+      message = decodeMessage(part);
+    } catch (error) {
+      // One bad part does not spoil the packet's others.
+      if (!(error instanceof WireError)) throw error;
+      this.#counts.drop(`message-${error.reason}`);
+      return;
+    }
+    this.#counts.add(`${message.type}:in`);
+    this.#handleMessage(now, message, from);
+  }
+
+  #handleMessage(now: number, message: Message, from: Address): void {
+    switch (message.type) {
+      case 'ping':
+        return this.#prober.handlePing(now, message, from);
+      case 'indirectPing':
+        return this.#prober.handleIndirectPing(now, message, from);
+      case 'ack':
+        return this.#prober.handleAck(now, message, from);
+      case 'nack':
+        return this.#prober.handleNack(message);
+      case 'alive':
+        return this.#membership.alive(now, message);
+      case 'suspect':
+        return this.#membership.suspect(now, message);
+      case 'dead':
+        return this.#membership.dead(now, message);
+      case 'user': {
+        const bytes = message.bytes.slice();
+        this.#events.push({
+          type: 'user',
+          bytes,
+          addr: from,
+          node: this.#table.at(from)?.name,
+          reliable: false,
+        });
+        return;
+      }
+      default:
+        this.#counts.drop('message-on-wrong-transport');
+    }
+  }
+
+  /** Before anything else: the first start, and whether we were stopped for long since the last call. */
+  #enter(now: number): void {
+    if (!this.#isStarted) {
+      this.#isStarted = true;
+      this.#lastMs = now;
+      this.#start(now);
+      return;
+    }
+    const { gossipIntervalMs, probeTimeoutMs } = this.#settings;
+    // A member is never left alone for longer than the gossip interval, if its host is well.
+    const stallMs = now - this.#lastMs - gossipIntervalMs;
+    this.#lastMs = now;
+    if (stallMs > probeTimeoutMs) this.#recover(now, stallMs);
+  }
+
+  /** Others may hold us dead after this, and would not tell: ask at once (gossip.md, traps 8 and 10). */
+  #recover(now: number, stallMs: number): void {
+    this.#counts.add('stall');
+    this.#awareness.apply(1);
+    this.#prober.abandon();
+    this.#membership.restartSuspicions(now);
+    const { suspicionMult, probeIntervalMs } = this.#settings;
+    if (stallMs > suspicionMinMs(suspicionMult, this.#table.size, probeIntervalMs)) this.#pushPull(now);
+  }
+
+  #start(now: number): void {
+    const { gossipIntervalMs, probeIntervalMs, pushPullIntervalMs } = this.#settings;
+    this.#membership.self.stateChangeMs = now;
+    this.#membership.announce(now);
+    this.#repeat(
+      now,
+      () => probeIntervalMs,
+      (later) => this.#prober.tick(later),
+    );
+    this.#repeat(
+      now,
+      () => gossipIntervalMs,
+      (later) => this.#gossip(later),
+    );
+    this.#repeat(
+      now,
+      () => pushPullIntervalMs * pushPullScale(this.#table.size),
+      (later) => this.#pushPull(later),
+    );
+    this.#rejoin.start(now);
+  }
+
+  /** The first time at a random moment of the interval, so that hosts started together do not march in step. */
+  #repeat(now: number, intervalMs: () => number, run: (now: number) => void): void {
+    const next = (later: number): void => {
+      this.#timers.at(later + intervalMs(), next);
+      run(later);
+    };
+    this.#timers.at(now + this.#context.rng.float() * intervalMs(), next);
+  }
+
+  #gossip(now: number): void {
+    const { gossipNodes, gossipToTheDeadMs } = this.#settings;
+    const targets = this.#table.pick(gossipNodes, (peer) => {
+      if (peer === this.#membership.self || peer.state === 'left') return false;
+      return peer.state !== 'dead' || now - peer.stateChangeMs <= gossipToTheDeadMs;
+    });
+    for (const peer of targets) this.#sender.gossip(now, peer);
+  }
+
+  #pushPull(now: number): void {
+    if (this.#membership.hasLeft) return;
+    const [peer] = this.#table.pick(
+      1,
+      ({ name, state }) => state === 'alive' && name !== this.#settings.name,
+    );
+    if (peer !== undefined) this.#exchange.pushPull(now, peer.addr, false, () => undefined);
+  }
+}
+
+function selfOf({ name, addr, meta, delegateVersion }: SwimSettings): Peer {
+  return {
+    name,
+    addr,
+    addrBytes: ipToBytes(addr.ip) ?? new Uint8Array(0),
+    meta,
+    vsn: ownVersions(delegateVersion),
+    incarnation: 0,
+    state: 'alive',
+    stateChangeMs: 0,
+    rttMs: undefined,
+    suspicion: undefined,
+    conflictAtMs: -Infinity,
+  };
+}
