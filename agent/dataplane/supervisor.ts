@@ -36,16 +36,24 @@ import type { LoopTuning } from './worker-options.ts';
 import { WorkerThread } from './worker-thread.ts';
 import type { WorkerListener } from './worker-thread.ts';
 
-const DRAIN_MS = 100; // events are rung for; this is for a doorbell lost with a dying worker
+const CHECK_MS = 100;
+/** A breath takes microseconds; a worker silent for so long is caught in a loop. */
+const HANG_MS = 5000;
 const RESTART_FIRST_MS = 10;
 const RESTART_LAST_MS = 1000;
 const CALM_MS = 10_000; // after so long without a trap the pause starts small again
+
+/** For benches and tests. */
+export interface Internals {
+  readonly tuning?: Partial<LoopTuning>;
+  readonly startWorker?: typeof WorkerThread.start;
+}
 
 /** Opens TAPs and sockets and starts the workers. All or nothing; throws OverlaydError. */
 export async function openDataplane(
   options: DataplaneOptions,
   log: Log,
-  tuning: Partial<LoopTuning> = {},
+  internals: Internals = {},
 ): Promise<Dataplane> {
   const { constants } = loadCore({ attach: true });
   const taps: Tap[] = [];
@@ -62,14 +70,7 @@ export async function openDataplane(
       gro: options.io === 'batch',
     });
     for (const note of [...taps.flatMap((tap) => tap.notes), ...sockets.notes]) log.warn({}, note);
-    const supervisor = new Supervisor(
-      options,
-      { ...DEFAULT_TUNING, ...tuning },
-      log,
-      constants,
-      taps,
-      sockets,
-    );
+    const supervisor = new Supervisor(options, internals, log, constants, taps, sockets);
     await supervisor.start();
     return supervisor;
   } catch (error) {
@@ -84,6 +85,7 @@ class Supervisor implements Dataplane, WorkerListener {
   readonly ioDescription: string;
   readonly #options: DataplaneOptions;
   readonly #tuning: LoopTuning;
+  readonly #newWorker: typeof WorkerThread.start;
   readonly #log: Log;
   readonly #encoder: CommandEncoder;
   readonly #openTaps: readonly Tap[];
@@ -101,19 +103,20 @@ class Supervisor implements Dataplane, WorkerListener {
   #restarts = 0;
   #restartMs = RESTART_FIRST_MS;
   #lastDeath = 0;
-  #drainTimer: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(
     options: DataplaneOptions,
-    tuning: LoopTuning,
+    internals: Internals,
     log: Log,
     constants: CoreConstants,
     taps: readonly Tap[],
     sockets: UdpSockets,
   ) {
     this.#options = options;
-    this.#tuning = tuning;
+    this.#tuning = { ...DEFAULT_TUNING, ...internals.tuning };
+    this.#newWorker = internals.startWorker ?? ((birth, listener) => WorkerThread.start(birth, listener));
     this.#log = log;
     this.#encoder = new CommandEncoder(constants);
     this.#openTaps = taps;
@@ -135,7 +138,7 @@ class Supervisor implements Dataplane, WorkerListener {
       await Promise.all(this.#live().map((worker) => worker.stop()));
       throw error;
     }
-    this.#drainTimer = setInterval(() => this.#live().forEach((worker) => this.onEvents(worker)), DRAIN_MS);
+    this.#timer = setInterval(() => this.#check(), CHECK_MS);
   }
 
   apply(changes: readonly TableChange[]): void {
@@ -192,7 +195,7 @@ class Supervisor implements Dataplane, WorkerListener {
   async stop(removeTaps: boolean): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
-    clearInterval(this.#drainTimer);
+    clearInterval(this.#timer);
     await Promise.all(this.#live().map((worker) => worker.stop()));
     closeUdp(this.#sockets);
     for (const tap of this.#openTaps) closeTap(tap, removeTaps);
@@ -231,13 +234,24 @@ class Supervisor implements Dataplane, WorkerListener {
 
   // ── Workers ──
 
+  /** What no doorbell tells: events left behind, and a worker that hangs. */
+  #check(): void {
+    const now = monotonicMs();
+    for (const worker of this.#live()) {
+      this.onEvents(worker);
+      if (!worker.isHung(now, HANG_MS)) continue;
+      this.#log.error({}, 'a data plane worker hangs; ending it');
+      worker.terminate();
+    }
+  }
+
   #live(): WorkerThread[] {
     return this.#workers.filter((worker) => worker !== undefined);
   }
 
   async #startWorker(index: number): Promise<void> {
     const { io, dataPathAddr, taps } = this.#options;
-    const worker = await WorkerThread.start(
+    const worker = await this.#newWorker(
       {
         io,
         taps: taps.map(({ port, name }, i) => ({ port, name, fd: this.#openTaps[i]?.fds[index] ?? -1 })),

@@ -28,7 +28,7 @@ export interface WorkerListener {
   onDeath(worker: WorkerThread, error: Error): void;
 }
 
-type Birth = Omit<WorkerOptions, 'memory' | 'control' | 'eventFd' | 'seed'>;
+export type Birth = Omit<WorkerOptions, 'memory' | 'control' | 'eventFd' | 'seed'>;
 
 export class WorkerThread {
   /** Another instance over the worker's memory: for reading only. */
@@ -41,6 +41,7 @@ export class WorkerThread {
   readonly #exited: Promise<void>;
   #born = false;
   #stopping = false;
+  #suspect = false;
 
   private constructor(birth: Birth, listener: WorkerListener) {
     const memory = createCoreMemory();
@@ -85,6 +86,18 @@ export class WorkerThread {
     await this.#exited;
     clearTimeout(patience);
     close(this.#eventFd);
+  }
+
+  /** Silent for `patienceMs` at two calls in a row: one alone may be the whole process having been suspended. */
+  isHung(nowMs: number, patienceMs: number): boolean {
+    const wasSuspect = this.#suspect;
+    this.#suspect = this.control.heartbeatAgeMs(nowMs) > patienceMs;
+    return wasSuspect && this.#suspect;
+  }
+
+  /** Ends it by force; the listener is told of its death. */
+  terminate(): void {
+    void this.#worker.terminate();
   }
 
   #wake(): void {

@@ -1,0 +1,89 @@
+/**
+ * A data plane alone, without control, in a process of its own: started in a host's namespace with an IPC channel,
+ * it opens what it is asked to and answers calls. Nothing here is a test.
+ */
+import { constant } from '../../agent/dataplane/core.ts';
+import { openDataplane } from '../../agent/dataplane/supervisor.ts';
+import { WorkerThread } from '../../agent/dataplane/worker-thread.ts';
+import type {
+  Dataplane,
+  DataplaneEvent,
+  DataplaneOptions,
+  TableChange,
+} from '../../agent/dataplane/dataplane.ts';
+import { OverlaydError } from '../../agent/errors.ts';
+
+export type Request =
+  | { readonly call: 'open'; readonly options: DataplaneOptions; readonly tuning?: object }
+  | { readonly call: 'apply'; readonly changes: readonly TableChange[] }
+  | { readonly call: 'counters' | 'fdb' | 'events' | 'health' | 'poison' }
+  | { readonly call: 'peer'; readonly peer: number }
+  | { readonly call: 'stop'; readonly removeTaps: boolean };
+
+export interface Reply {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
+}
+
+let dataplane: Dataplane | undefined;
+let worker: WorkerThread | undefined;
+const events: DataplaneEvent[] = [];
+const notes: string[] = [];
+const note = (fields: object, message: string): void => {
+  notes.push(message);
+  if ('err' in fields) console.error(message, fields.err);
+};
+
+/** Spoils the worker's tables of networks and ports, so that the core runs out of its memory at the next look. */
+function poison(): void {
+  if (worker === undefined) throw new Error('no worker');
+  const { bytes, constants } = worker.core;
+  const at = (name: string): number => constant(constants, name);
+  bytes.fill(0xff, at('EVENT_RING') + at('EVENT_SLOTS') * at('EVENT_SIZE'), at('PEER_BASE'));
+}
+
+async function answer(request: Request): Promise<unknown> {
+  if (request.call === 'open') {
+    const log = { debug: note, info: note, warn: note, error: note };
+    dataplane = await openDataplane(request.options, log, {
+      tuning: request.tuning ?? {},
+      startWorker: async (birth, listener) => (worker = await WorkerThread.start(birth, listener)),
+    });
+    dataplane.onEvent((event) => events.push(event));
+    return { taps: dataplane.taps, io: dataplane.ioDescription, notes };
+  }
+  if (dataplane === undefined) throw new Error('not open');
+  switch (request.call) {
+    case 'apply':
+      return dataplane.apply(request.changes);
+    case 'counters':
+      return dataplane.counters();
+    case 'fdb':
+      return dataplane.fdb();
+    case 'events':
+      return events;
+    case 'health':
+      return { stallSeconds: dataplane.takeStallSeconds(), heartbeatAgeMs: dataplane.heartbeatAgeMs() };
+    case 'poison':
+      return poison();
+    case 'peer':
+      return dataplane.peerCounters(request.peer);
+    default:
+      await dataplane.stop(request.removeTaps);
+      setImmediate(() => process.disconnect()); // after the answer; nothing else keeps this process alive
+      return undefined;
+  }
+}
+
+process.on('message', ({ id, request }: { id: number; request: Request }) => {
+  answer(request).then(
+    (result) => process.send?.({ id, result } satisfies Reply),
+    (error: unknown) => {
+      const { message } = error as Error;
+      const code = error instanceof OverlaydError ? error.code : 'OTHER';
+      const hint = error instanceof OverlaydError && error.hint !== undefined ? { hint: error.hint } : {};
+      process.send?.({ id, error: { code, message, ...hint } } satisfies Reply);
+    },
+  );
+});

@@ -1,0 +1,167 @@
+/** The test's side of `dataplane-child`: a data plane with static tables in a host of the test bed. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Host } from '../../agent/demo/hosts.ts';
+import type {
+  DataplaneCounters,
+  DataplaneEvent,
+  DataplaneOptions,
+  FdbRow,
+  OpenedTap,
+  TableChange,
+} from '../../agent/dataplane/dataplane.ts';
+import type { Reply, Request } from './dataplane-child.ts';
+
+const CHILD = fileURLToPath(new URL('dataplane-child.js', import.meta.url));
+const NETWORK = 0;
+const PORT = 0;
+export const VNI = 4096;
+export const DATA_PORT = 4789;
+
+export interface Opened {
+  readonly taps: readonly OpenedTap[];
+  readonly io: string;
+  readonly notes: readonly string[];
+}
+
+/** An error that crossed the process border. */
+export class RemoteError extends Error {
+  readonly code: string;
+  readonly hint: string | undefined;
+
+  constructor(error: { code: string; message: string; hint?: string }) {
+    super(error.message);
+    this.code = error.code;
+    this.hint = error.hint;
+  }
+}
+
+export class DataplaneHost {
+  readonly host: Host;
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<number | NodeJS.Signals | null>;
+  readonly #pending = new Map<
+    number,
+    { resolve: (result: unknown) => void; reject: (error: Error) => void }
+  >();
+  #calls = 0;
+
+  /** `prefix` wraps the process, as in `setpriv --bounding-set -net_admin --`. */
+  constructor(host: Host, prefix: readonly string[] = []) {
+    this.host = host;
+    const [file = '', ...rest] = host.inside([
+      'setpriv',
+      '--pdeathsig',
+      'KILL',
+      '--',
+      ...prefix,
+      process.execPath,
+      CHILD,
+    ]);
+    this.#child = spawn(file, rest, {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: quietEnvironment(),
+    });
+    this.#child.on('message', (reply: Reply) => this.#take(reply));
+    this.#exited = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        for (const { reject } of this.#pending.values()) reject(new Error('the data plane process ended'));
+        resolve(signal ?? code);
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  open(
+    options: Partial<DataplaneOptions> & { mtu?: number; persist?: boolean; tuning?: object } = {},
+  ): Promise<Opened> {
+    const { mtu = 1450, persist = true, tuning = {}, ...rest } = options;
+    const tap = { network: NETWORK, port: PORT, name: 'tap0', mtu, macQuota: 4096, persist };
+    const defaults = {
+      io: 'batch',
+      workers: 1,
+      dataPathAddr: this.host.ipv4,
+      dataPort: DATA_PORT,
+      taps: [tap],
+    } as const;
+    return this.call({ call: 'open', options: { ...defaults, ...rest }, tuning }) as Promise<Opened>;
+  }
+
+  /** One network whose other members are `peers`, given by underlay address; broadcasts go to all of them. */
+  async join(
+    peers: readonly string[],
+    options: { learn?: boolean; maxPayload?: number } = {},
+  ): Promise<void> {
+    const { learn = true, maxPayload = 1472 } = options;
+    await this.apply([
+      { op: 'network-put', network: NETWORK, vni: VNI, suppress: false },
+      ...peers.flatMap((addr, peer): TableChange[] => [
+        { op: 'peer-put', peer, addr, port: DATA_PORT, maxPayload, learn },
+        { op: 'flood-put', network: NETWORK, peer },
+      ]),
+    ]);
+  }
+
+  async apply(changes: readonly TableChange[]): Promise<void> {
+    await this.call({ call: 'apply', changes });
+  }
+
+  counters(): Promise<DataplaneCounters> {
+    return this.call({ call: 'counters' }) as Promise<DataplaneCounters>;
+  }
+
+  fdb(): Promise<FdbRow[]> {
+    return this.call({ call: 'fdb' }) as Promise<FdbRow[]>;
+  }
+
+  events(): Promise<DataplaneEvent[]> {
+    return this.call({ call: 'events' }) as Promise<DataplaneEvent[]>;
+  }
+
+  call(request: Request): Promise<unknown> {
+    const id = ++this.#calls;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.#child.send({ id, request });
+    });
+  }
+
+  /** Stops the data plane and waits until the process has ended by itself; returns its exit code. */
+  async stop(removeTaps = false): Promise<number | NodeJS.Signals | null> {
+    await this.call({ call: 'stop', removeTaps });
+    return this.#exited;
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  #take({ id, result, error }: Reply): void {
+    const waiting = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (error === undefined) waiting?.resolve(result);
+    else waiting?.reject(new RemoteError(error));
+  }
+}
+
+/** What the test runner puts into the environment of Node processes is not for this one. */
+function quietEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('TAP')),
+  );
+}
+
+/** The identity that the core is held to (core-wasm/counters.ts); returns the two sides. */
+export function balance({ counters, drops }: DataplaneCounters): { in: number; out: number } {
+  const counter = (name: string): number => counters[name] ?? NaN;
+  const dropped = Object.values(drops).reduce((sum, count) => sum + count, 0);
+  return {
+    in: counter('from-tap') + counter('from-tunnel'),
+    out: counter('sent') + counter('delivered') + counter('answered') + counter('punted') + dropped,
+  };
+}
