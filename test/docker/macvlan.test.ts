@@ -1,0 +1,138 @@
+/**
+ * Docker, real: three engines, a macvlan network on each host's TAP, made with the line that overlayd prints; the
+ * containers reach each other on all hosts and on one, in bridge and in vepa mode, and outlive a killed overlayd.
+ */
+import type { Test } from 'tap';
+import { PING_INTERVAL_S, Ping } from '../../agent/demo/ping.ts';
+import { sleep, until } from '../../agent/demo/process.ts';
+import type { Daemon } from '../../agent/demo/daemon.ts';
+import { startCluster } from '../netns/cluster.ts';
+import type { Cluster } from '../netns/cluster.ts';
+import { rootTest } from '../netns/guard.ts';
+import { NumberStream } from '../netns/traffic.ts';
+import { testbedProblem } from '../../agent/demo/testbed.ts';
+import type { DockerContainer } from './engine.ts';
+import { Engine, engineProblem } from './engine.ts';
+
+const NETWORK = 'overlay';
+const HTTP_SECONDS = '5';
+/** What a restart may take longer than until the daemon says it is ready: a ping's retry, a busy machine. */
+const GAP_MARGIN_S = 2;
+
+function dockerTest(name: string, body: (t: Test) => Promise<void>): void {
+  rootTest(name, testbedProblem()?.message ?? engineProblem(), body);
+}
+
+async function startEngines(t: Test): Promise<{ cluster: Cluster; engines: Engine[] }> {
+  const cluster = await startCluster(t, { hosts: 3 });
+  const engines = await Promise.all(cluster.testbed.hosts.map((host) => Engine.start(host)));
+  return { cluster, engines };
+}
+
+/** Creates the network with the words of `overlayd docker-command`, and `more` options before its name. */
+async function createNetwork(daemon: Daemon, engine: Engine, more: readonly string[]): Promise<void> {
+  const printed = (await daemon.client('docker-command', NETWORK)).stdout.trim();
+  const [docker, ...words] = printed.split(/\s+/);
+  if (docker !== 'docker' || words.at(-1) === undefined)
+    throw new Error(`unexpected docker-command: ${printed}`);
+  await engine.docker(...words.slice(0, -1), ...more, ...words.slice(-1));
+}
+
+/** Pairs of containers between which ping or HTTP fails, as text. */
+async function failures(containers: readonly DockerContainer[]): Promise<string[]> {
+  const failed: string[] = [];
+  for (const from of containers) {
+    for (const to of containers.filter((other) => other !== from)) {
+      const pair = `${from.name} -> ${to.name} (${to.ipv4})`;
+      const ping = await from.exec(['ping', '-n', '-c1', '-W3', to.ipv4]);
+      if (ping.status !== 0) failed.push(`ping ${pair}`);
+      const wget = ['timeout', HTTP_SECONDS, 'wget', '-qO-', `http://${to.ipv4}/`];
+      const page = await from.docker(...wget).catch((error: Error) => error.message);
+      if (page !== to.name) failed.push(`http ${pair}: ${page}`);
+    }
+  }
+  return failed;
+}
+
+/** Two containers on the first host, one on each other. */
+async function runContainers(engines: readonly Engine[]): Promise<DockerContainer[]> {
+  const perHost = await Promise.all(
+    engines.map(async (engine, index) => {
+      const names = index === 0 ? ['web1a', 'web1b'] : [`web${index + 1}`];
+      const made: DockerContainer[] = [];
+      for (const name of names) made.push(await engine.run(name, NETWORK));
+      return made;
+    }),
+  );
+  return perHost.flat();
+}
+
+async function link(container: DockerContainer): Promise<string> {
+  const done = await container.exec(['ip', '-o', 'link', 'show', 'dev', 'eth0']);
+  return done.stdout.replace(/<.*>.*state \w+/, '');
+}
+
+async function containersOutliveRestart(
+  t: Test,
+  cluster: Cluster,
+  containers: DockerContainer[],
+): Promise<void> {
+  const [from, , , to] = containers;
+  if (from === undefined || to === undefined) throw new Error('four containers');
+  const stream = await NumberStream.open(from, to, to.ipv4);
+  const ping = new Ping(from, to.ipv4);
+  await until('pings flow', 10_000, () => ping.count().answered > 10);
+  const links = await Promise.all(containers.map(link));
+
+  const killed = performance.now();
+  const host = to.engine.host;
+  await cluster.daemons[2]?.stop('SIGKILL');
+  const atKill = stream.last();
+  await sleep(1000);
+  t.ok(stream.last() <= atKill + 2, 'without its daemon the host is cut off');
+  const daemon = host.startDaemon();
+  cluster.daemons[2] = daemon;
+  await daemon.waitFor('ready');
+  await daemon.waitFor('peers=2');
+  const restartSeconds = (performance.now() - killed) / 1000;
+
+  await stream.advance(50);
+  t.equal(stream.problem(), undefined, 'the TCP connection carries on, in order');
+  const answered = ping.count().answered;
+  await until('pings flow again', 10_000, () => ping.count().answered > answered + 10);
+  const { longestGap, duplicates } = await ping.stop();
+  const gap = longestGap * PING_INTERVAL_S;
+  t.ok(
+    gap < restartSeconds + GAP_MARGIN_S,
+    `silence ${gap.toFixed(1)} s, restart ${restartSeconds.toFixed(1)} s`,
+  );
+  t.equal(duplicates, 0);
+  t.strictSame(await Promise.all(containers.map(link)), links, 'every container has the interface it had');
+  for (const container of containers) {
+    const pid = await container.engine.docker('inspect', '-f', '{{.State.Pid}}', container.name);
+    t.equal(pid, container.pid, `${container.name} was not restarted`);
+  }
+  t.strictSame(await failures(containers), [], 'ping and HTTP between all of them again');
+}
+
+dockerTest('containers of three Docker engines on one network', async (t) => {
+  const { cluster, engines } = await startEngines(t);
+  for (const mode of ['bridge', 'vepa']) {
+    for (const [index, engine] of engines.entries()) {
+      const daemon = cluster.daemons[index];
+      if (daemon !== undefined)
+        await createNetwork(daemon, engine, mode === 'bridge' ? [] : ['-o', `macvlan_mode=${mode}`]);
+    }
+    const containers = await runContainers(engines);
+    const addresses = new Set(containers.map((container) => container.ipv4));
+    t.equal(addresses.size, containers.length, `${mode}: no two containers have the same address`);
+    t.strictSame(
+      await failures(containers),
+      [],
+      `${mode}: ping and HTTP between all, on other hosts and on one`,
+    );
+    if (mode === 'vepa') await containersOutliveRestart(t, cluster, containers);
+    for (const { engine, name } of containers) await engine.docker('rm', '-f', name);
+    for (const engine of engines) await engine.docker('network', 'rm', NETWORK);
+  }
+});
