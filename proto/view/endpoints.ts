@@ -130,14 +130,14 @@ export class EndpointAnnouncer {
 
   /** A network is gone from this host: so are our claims in it. */
   removeNetwork(now: number, vni: number): void {
-    for (const mac of [...(this.#locals.get(vni)?.keys() ?? [])]) this.#withdraw(now, vni, mac);
+    for (const mac of this.#locals.get(vni)?.keys() ?? []) this.#withdraw(now, vni, mac);
   }
 
   handleDeadline(now: number): void {
     this.#damper.takeThawed(now);
     if (this.#restoredLeft === 0) return;
     for (const [vni, locals] of this.#locals) {
-      for (const [mac, local] of [...locals]) if (local.confirmByMs <= now) this.#withdraw(now, vni, mac);
+      for (const [mac, local] of locals) if (local.confirmByMs <= now) this.#withdraw(now, vni, mac);
     }
   }
 

@@ -15,10 +15,11 @@ export function ipText(bytes: Uint8Array): string {
   const groups: number[] = [];
   for (let i = 0; i < 16; i += 2) groups.push((bytes[i]! << 8) | bytes[i + 1]!);
   const { start, length } = longestZeroRun(groups);
-  if (length < 2) return groups.map((g) => g.toString(16)).join(':');
-  const hex = (part: number[]): string => part.map((g) => g.toString(16)).join(':');
-  return `${hex(groups.slice(0, start))}::${hex(groups.slice(start + length))}`;
+  if (length < 2) return hexGroups(groups);
+  return `${hexGroups(groups.slice(0, start))}::${hexGroups(groups.slice(start + length))}`;
 }
+
+const hexGroups = (groups: readonly number[]): string => groups.map((g) => g.toString(16)).join(':');
 
 function longestZeroRun(groups: readonly number[]): { start: number; length: number } {
   let best = { start: 0, length: 0 };

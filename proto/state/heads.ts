@@ -1,0 +1,86 @@
+/**
+ * HEADS: tells how far logs reach that changed lately, so that a receiver notices a lost *last* update (gossip.md 7.5).
+ *
+ * The owner tells for its own logs; where news spreads by epidemic everybody tells. First after 250 ms, then once a
+ * second for 10 s. A peer that is new to us, or to a scope, is greeted with our own heads: it may have missed our first
+ * words, spoken when we did not know it.
+ */
+import type { Head } from './messages.ts';
+import { encodeHeads } from './messages.ts';
+import type { Outbox } from './outbox.ts';
+import { URGENCY } from './outbox.ts';
+import type { OwnerLog } from './owner-log.ts';
+import type { Targets } from './targets.ts';
+
+const FIRST_MS = 250;
+const INTERVAL_MS = 1_000;
+const FOR_MS = 10_000;
+const FANOUT = 3;
+const GREET_MS = 20;
+/** Entries in one packet: name, epoch, scope and head are about 40 bytes. */
+const PER_PACKET = 24;
+const CHANGED_MAX = 4_096;
+
+export class Heads {
+  readonly #targets: Targets;
+  readonly #outbox: Outbox;
+  /** Until when each changed log is told of. */
+  readonly #changed = new Map<OwnerLog, number>();
+  readonly #greetings = new Map<string, Set<OwnerLog>>();
+  #nextMs = Infinity;
+  #greetMs = Infinity;
+
+  constructor(targets: Targets, outbox: Outbox) {
+    this.#targets = targets;
+    this.#outbox = outbox;
+  }
+
+  changed(now: number, log: OwnerLog): void {
+    if (this.#changed.size >= CHANGED_MAX && !this.#changed.has(log)) return;
+    this.#changed.set(log, now + FOR_MS);
+    this.#nextMs = Math.min(this.#nextMs, now + FIRST_MS);
+  }
+
+  greet(now: number, peer: string, log: OwnerLog | undefined): void {
+    if (log === undefined || log.have === 0) return;
+    const logs = this.#greetings.get(peer);
+    if (logs === undefined) this.#greetings.set(peer, new Set([log]));
+    else logs.add(log);
+    this.#greetMs = Math.min(this.#greetMs, now + GREET_MS);
+  }
+
+  handleDeadline(now: number): void {
+    if (now >= this.#greetMs) {
+      this.#greetMs = Infinity;
+      for (const [peer, logs] of this.#greetings) this.#tell([peer], [...logs]);
+      this.#greetings.clear();
+    }
+    if (now < this.#nextMs) return;
+    const byScope = new Map<number, OwnerLog[]>();
+    for (const [log, untilMs] of this.#changed) {
+      const logs = byScope.get(log.scope);
+      if (logs === undefined) byScope.set(log.scope, [log]);
+      else logs.push(log);
+      if (untilMs <= now) this.#changed.delete(log);
+    }
+    for (const [scope, logs] of byScope) {
+      const to = this.#targets.direct(scope) ?? this.#targets.sample(this.#targets.peers(scope), FANOUT);
+      this.#tell(to, logs);
+    }
+    this.#nextMs = this.#changed.size > 0 ? now + INTERVAL_MS : Infinity;
+  }
+
+  nextDeadline(): number {
+    return Math.min(this.#nextMs, this.#greetMs);
+  }
+
+  #tell(peers: readonly string[], logs: readonly OwnerLog[]): void {
+    for (let i = 0; i < logs.length; i += PER_PACKET) {
+      const heads: Head[] = logs
+        .slice(i, i + PER_PACKET)
+        .map(({ scope, owner, epoch, have }) => ({ scope, owner, epoch, head: have }));
+      const bytes = encodeHeads(heads);
+      for (const peer of peers) this.#outbox.send(URGENCY.control, peer, bytes, false);
+    }
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * The state layer's messages (gossip.md 7.4): `D7`, u8 version 1, u8 kind, body. All ride in memberlist user messages.
+ *
+ * `n` before a list is a varint. Bytes after what a kind defines belong to later versions and are ignored.
+ * TREE (6) is not spoken yet.
+ */
+import { ByteReader, ByteWriter, WireError, encodeText } from './bytes.ts';
+import type { LogRecord } from './record.ts';
+import { readRecord, recordSize, writeRecord } from './record.ts';
+
+export const STATE_MAGIC = 0xd7;
+export const STATE_VERSION = 1;
+export const KIND = { update: 1, heads: 2, pull: 3, sync: 4, delta: 5, tree: 6, busy: 7 } as const;
+export const DELTA_FLAG = { complete: 1, snapshot: 2, last: 4 } as const;
+export const SYNC_ANSWER = 1;
+
+export const OWNER_MAX_BYTES = 255;
+const SCOPE_MAX = 0xffff_ffff;
+/** Fixed part of UPDATE and DELTA at most, beside the owner's name. */
+const UPDATE_HEADER_ROOM = 60;
+/** Epochs stay safe integers, so that "seen + 1" always exists. */
+const EPOCH_MAX = 1n << 53n;
+
+export interface LogName {
+  readonly scope: number;
+  readonly owner: string;
+  readonly epoch: bigint;
+}
+
+/** All current records of a log with from < seq <= to. */
+export interface Update extends LogName {
+  readonly from: number;
+  readonly to: number;
+  readonly records: readonly LogRecord[];
+}
+
+export interface Head extends LogName {
+  readonly head: number;
+}
+
+export interface SyncLine {
+  readonly owner: string;
+  readonly epoch: bigint;
+  readonly have: number;
+  readonly floor: number;
+  readonly count: number;
+  readonly digest: bigint;
+}
+
+export interface SyncMessage {
+  readonly id: number;
+  readonly scope: number;
+  readonly flags: number;
+  readonly lines: readonly SyncLine[];
+}
+
+export type Message =
+  | { readonly kind: 'update'; readonly update: Update }
+  | { readonly kind: 'heads'; readonly heads: readonly Head[] }
+  | { readonly kind: 'pull'; readonly log: LogName; readonly from: number }
+  | { readonly kind: 'sync'; readonly sync: SyncMessage }
+  | { readonly kind: 'delta'; readonly update: Update; readonly flags: number }
+  | { readonly kind: 'busy'; readonly id: number; readonly retryAfterMs: number }
+  /** A later version, or a kind that we do not know. */
+  | { readonly kind: 'unknown' };
+
+const begin = (kind: number, capacity = 256): ByteWriter =>
+  new ByteWriter(capacity).u8(STATE_MAGIC).u8(STATE_VERSION).u8(kind);
+
+/** Room that the header of an UPDATE or DELTA may take, bytes. */
+export const updateHeaderRoom = (ownerBytes: number): number => ownerBytes + UPDATE_HEADER_ROOM;
+
+function writeUpdate(out: ByteWriter, update: Update): ByteWriter {
+  const hlcBase = update.records[0]?.hlc ?? 0n;
+  out.varint(update.scope).text(update.owner).varint64(update.epoch).varint(update.from).varint(update.to);
+  out.u64(hlcBase).varint(update.records.length);
+  for (const record of update.records) writeRecord(out, record, update.from, hlcBase);
+  return out;
+}
+
+export const encodeUpdate = (update: Update): Uint8Array =>
+  writeUpdate(begin(KIND.update, 1_400), update).finish();
+
+export const encodeDelta = (update: Update, flags: number): Uint8Array =>
+  writeUpdate(begin(KIND.delta, 4_096), update).u8(flags).finish();
+
+export function encodeHeads(heads: readonly Head[]): Uint8Array {
+  const out = begin(KIND.heads).varint(heads.length);
+  for (const h of heads) out.varint(h.scope).text(h.owner).varint64(h.epoch).varint(h.head);
+  return out.finish();
+}
+
+export const encodePull = (log: LogName, from: number): Uint8Array =>
+  begin(KIND.pull).varint(log.scope).text(log.owner).varint64(log.epoch).varint(from).finish();
+
+export function encodeSync(sync: SyncMessage): Uint8Array {
+  const out = begin(KIND.sync, 64 + sync.lines.length * 48);
+  out.varint(sync.id).varint(sync.scope).u8(sync.flags).varint(sync.lines.length);
+  for (const l of sync.lines) {
+    out.text(l.owner).varint64(l.epoch).varint(l.have).varint(l.floor).varint(l.count).u64(l.digest);
+  }
+  return out.finish();
+}
+
+export const encodeBusy = (id: number, retryAfterMs: number): Uint8Array =>
+  begin(KIND.busy, 16).varint(id).varint(retryAfterMs).finish();
+
+/** Throws WireError. `now` stamps the records. */
+export function decodeMessage(bytes: Uint8Array, now: number): Message {
+  const r = new ByteReader(bytes);
+  if (r.u8() !== STATE_MAGIC) throw new WireError('not a state message');
+  if (r.u8() !== STATE_VERSION) return { kind: 'unknown' };
+  switch (r.u8()) {
+    case KIND.update:
+      return { kind: 'update', update: readUpdate(r, now) };
+    case KIND.heads:
+      return { kind: 'heads', heads: readList(r, (x) => ({ ...readLogName(x), head: x.varint() })) };
+    case KIND.pull:
+      return { kind: 'pull', log: readLogName(r), from: r.varint() };
+    case KIND.sync:
+      return { kind: 'sync', sync: readSync(r) };
+    case KIND.delta: {
+      const update = readUpdate(r, now);
+      return { kind: 'delta', update, flags: r.u8() };
+    }
+    case KIND.busy:
+      return { kind: 'busy', id: r.varint(), retryAfterMs: r.varint() };
+    default:
+      return { kind: 'unknown' };
+  }
+}
+
+function readUpdate(r: ByteReader, now: number): Update {
+  const name = readLogName(r);
+  const from = r.varint();
+  const to = r.varint();
+  if (to < from) throw new WireError('range runs backwards');
+  const hlcBase = r.u64();
+  const frame = { epoch: name.epoch, from, to, hlcBase, now };
+  return { ...name, from, to, records: readList(r, (x) => readRecord(x, frame)) };
+}
+
+function readSync(r: ByteReader): SyncMessage {
+  const id = r.varint();
+  const scope = r.varint(SCOPE_MAX);
+  const flags = r.u8();
+  return { id, scope, flags, lines: readList(r, readSyncLine) };
+}
+
+function readSyncLine(r: ByteReader): SyncLine {
+  const owner = readOwner(r);
+  const epoch = readEpoch(r);
+  return { owner, epoch, have: r.varint(), floor: r.varint(), count: r.varint(), digest: r.u64() };
+}
+
+function readLogName(r: ByteReader): LogName {
+  const scope = r.varint(SCOPE_MAX);
+  return { scope, owner: readOwner(r), epoch: readEpoch(r) };
+}
+
+function readOwner(r: ByteReader): string {
+  const owner = r.text(OWNER_MAX_BYTES);
+  if (owner === '') throw new WireError('empty owner name');
+  return owner;
+}
+
+function readEpoch(r: ByteReader): bigint {
+  const epoch = r.varint64();
+  if (epoch >= EPOCH_MAX) throw new WireError('epoch out of range');
+  return epoch;
+}
+
+/** The count is believed only as far as the bytes go: an entry takes at least one. */
+function readList<T>(r: ByteReader, entry: (r: ByteReader) => T): T[] {
+  const count = r.varint();
+  if (count > r.left) throw new WireError('list longer than its message');
+  const list: T[] = [];
+  for (let i = 0; i < count; i++) list.push(entry(r));
+  return list;
+}
+
+/**
+ * Cuts the records of (from, to], ascending by seq, into updates whose encoding is at most `maxBytes` each and whose
+ * ranges join up; the last one reaches `to`. With no records: one empty update, which still covers the range.
+ */
+export function* cutUpdates(
+  name: LogName,
+  from: number,
+  to: number,
+  records: readonly LogRecord[],
+  maxBytes: number,
+): Generator<Update> {
+  const room = maxBytes - updateHeaderRoom(encodeText(name.owner).length);
+  let start = from;
+  let batch: LogRecord[] = [];
+  let used = 0;
+  for (const record of records) {
+    let size = recordSize(record, start, batch[0]?.hlc ?? record.hlc);
+    if (batch.length > 0 && used + size > room) {
+      const end = batch.at(-1)!.seq;
+      yield { ...name, from: start, to: end, records: batch };
+      start = end;
+      batch = [];
+      used = 0;
+      size = recordSize(record, start, record.hlc);
+    }
+    batch.push(record);
+    used += size;
+  }
+  yield { ...name, from: start, to, records: batch };
+}

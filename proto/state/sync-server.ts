@@ -1,0 +1,136 @@
+/**
+ * Answers SYNC and PULL (gossip.md 7.5, 7.6 step 3): compares the asker's lines with ours, sends what is newer here,
+ * and asks back for what is newer there.
+ *
+ * A replica may answer for any owner: logs say themselves how far they reach.
+ */
+import type { Bulk, Job } from './bulk.ts';
+import type { Counters } from './counters.ts';
+import type { Divergence } from './divergence.ts';
+import type { LogName, SyncLine, SyncMessage } from './messages.ts';
+import { SYNC_ANSWER, cutUpdates, encodeBusy, encodeSync, encodeUpdate } from './messages.ts';
+import type { Outbox } from './outbox.ts';
+import { URGENCY } from './outbox.ts';
+import type { OwnerLog } from './owner-log.ts';
+import type { Owners } from './owners.ts';
+import type { Store } from './store.ts';
+
+const BUSY_MS = 2_000;
+const NOT_OURS_MS = 30_000;
+/** A PULL is answered by packets up to this many, else by DELTA. */
+const PULL_PACKETS_MAX = 8;
+
+/** What the server does not do itself. */
+export interface SyncServerDeps {
+  readonly self: string;
+  readonly packetBytes: number;
+  readonly store: Store;
+  readonly owners: Owners;
+  readonly outbox: Outbox;
+  readonly bulk: Bulk;
+  readonly divergence: Divergence;
+  readonly counters: Counters;
+  /** Somebody speaks of our own log. */
+  readonly onOwn: (now: number, name: LogName, head: number) => void;
+}
+
+export class SyncServer {
+  readonly #deps: SyncServerDeps;
+
+  constructor(deps: SyncServerDeps) {
+    this.#deps = deps;
+  }
+
+  /** A request: lines for all that the asker has in the scope. */
+  handleRequest(now: number, from: string, sync: SyncMessage): void {
+    const { store, bulk, outbox } = this.#deps;
+    const { id, scope } = sync;
+    if (!store.serves(scope)) {
+      outbox.send(URGENCY.control, from, encodeBusy(id, NOT_OURS_MS), true);
+      return;
+    }
+    const { jobs, wants } = this.#compare(now, from, sync);
+    if (jobs.length > 0 && bulk.isBusy) {
+      outbox.send(URGENCY.control, from, encodeBusy(id, BUSY_MS), true);
+      return;
+    }
+    outbox.send(URGENCY.control, from, encodeSync({ id, scope, flags: SYNC_ANSWER, lines: wants }), true);
+    this.#push(from, jobs);
+  }
+
+  /** An answer: the lines are what its sender wants from us. */
+  handleWants(now: number, from: string, sync: SyncMessage): void {
+    const jobs: Job[] = [];
+    for (const line of sync.lines) {
+      this.#checkOwn(now, sync.scope, line);
+      const log = this.#deps.store.log(sync.scope, line.owner);
+      const job = log === undefined ? undefined : jobFor(log, line);
+      if (job !== undefined) jobs.push(job);
+    }
+    this.#push(from, jobs);
+  }
+
+  handlePull(from: string, name: LogName, above: number): void {
+    const { store, outbox, packetBytes } = this.#deps;
+    const log = store.log(name.scope, name.owner);
+    if (log === undefined || name.epoch > log.epoch) return;
+    const start = name.epoch === log.epoch ? above : 0;
+    if (start >= log.have) return;
+    if (start < log.floor) {
+      this.#push(from, [{ log, from: 0, snapshot: true }]);
+      return;
+    }
+    const updates = [...cutUpdates(log.name, start, log.have, log.above(start), packetBytes)];
+    if (updates.length > PULL_PACKETS_MAX) this.#push(from, [{ log, from: start, snapshot: false }]);
+    else for (const update of updates) outbox.send(URGENCY.relay, from, encodeUpdate(update), false);
+  }
+
+  #push(to: string, jobs: readonly Job[]): void {
+    if (jobs.length > 0 && !this.#deps.bulk.add(to, jobs)) this.#deps.counters.add('drop:bulk');
+  }
+
+  #compare(now: number, from: string, sync: SyncMessage): { jobs: Job[]; wants: SyncLine[] } {
+    const { store, owners, self, divergence } = this.#deps;
+    const theirs = new Map(sync.lines.map((line) => [line.owner, line]));
+    const jobs: Job[] = [];
+    const wants: SyncLine[] = [];
+    for (const log of store.logs(sync.scope)) {
+      const line = theirs.get(log.owner);
+      theirs.delete(log.owner);
+      if (line !== undefined) this.#checkOwn(now, sync.scope, line);
+      const job = jobFor(log, line);
+      if (job !== undefined) jobs.push(job);
+      else if (line !== undefined && log.owner !== self && isBehind(log, line)) wants.push(log.line());
+      else if (line !== undefined && divergence.isDivergent(now, from, log, line)) {
+        // The owner knows best: it sends itself whole, others ask it to.
+        if (log.owner === self) jobs.push({ log, from: 0, snapshot: true });
+        else divergence.askOwner(log);
+      }
+    }
+    for (const line of theirs.values()) {
+      this.#checkOwn(now, sync.scope, line);
+      const { owner, epoch } = line;
+      if (owner === self || line.have === 0 || !owners.accepts(owner, epoch)) continue;
+      wants.push({ owner, epoch: 0n, have: 0, floor: 0, count: 0, digest: 0n });
+    }
+    return { jobs, wants };
+  }
+
+  #checkOwn(now: number, scope: number, { owner, epoch, have }: SyncLine): void {
+    if (owner === this.#deps.self) this.#deps.onOwn(now, { scope, owner, epoch }, have);
+  }
+}
+
+/** What brings the holder of `line` up to our log; undefined when it has all of it. */
+function jobFor(log: OwnerLog, line: SyncLine | undefined): Job | undefined {
+  if (log.have === 0) return undefined;
+  if (line === undefined || line.epoch < log.epoch || (line.epoch === log.epoch && line.have === 0)) {
+    return { log, from: 0, snapshot: true };
+  }
+  if (line.epoch > log.epoch || line.have >= log.have) return undefined;
+  const isBelowFloor = line.have < log.floor;
+  return { log, from: isBelowFloor ? 0 : line.have, snapshot: isBelowFloor };
+}
+
+const isBehind = (log: OwnerLog, line: SyncLine): boolean =>
+  line.epoch > log.epoch || (line.epoch === log.epoch && line.have > log.have);
