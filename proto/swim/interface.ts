@@ -98,6 +98,8 @@ export interface SwimNode {
 
   /** Push/pull with each address; one 'join-result' event per address. */
   join(now: number, addresses: readonly Address[]): void;
+  /** Seeds to join from now on, again whenever none of them is alive. */
+  setSeeds(now: number, seeds: readonly Address[]): void;
   leave(now: number): void;
   setMeta(now: number, meta: Uint8Array): void;
   /** One UDP user message (fits the packet budget or throws RangeError). */

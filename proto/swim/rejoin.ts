@@ -6,6 +6,7 @@ import type { Member } from './interface.ts';
 import { addressKey } from './member-table.ts';
 import type { MemberTable } from './member-table.ts';
 import type { Membership } from './membership.ts';
+import type { Timer } from './timer-heap.ts';
 
 /**
  * What memberlist leaves to others (gossip.md 7.9, trap 9): seeds are joined for ever until one answers and again when
@@ -34,6 +35,9 @@ export class Rejoin {
   readonly #exchange: Exchange;
   /** By name, oldest failure first. */
   readonly #failed = new Map<string, Failed>();
+  #seeds: readonly Address[];
+  #seedTimer: Timer | undefined;
+  #isJoiningSeeds = false;
   #backOffMs = BACK_OFF_FROM_MS;
 
   constructor(context: SwimContext, table: MemberTable, membership: Membership, exchange: Exchange) {
@@ -41,6 +45,16 @@ export class Rejoin {
     this.#table = table;
     this.#membership = membership;
     this.#exchange = exchange;
+    this.#seeds = context.settings.seeds;
+  }
+
+  /** From now on these are the seeds; an attempt under way is brought to its end first. */
+  setSeeds(now: number, seeds: readonly Address[]): void {
+    this.#seeds = seeds;
+    this.#backOffMs = BACK_OFF_FROM_MS;
+    if (this.#isJoiningSeeds) return;
+    this.#seedTimer?.cancel();
+    this.#seedRound(now);
   }
 
   start(now: number): void {
@@ -83,6 +97,7 @@ export class Rejoin {
       return;
     }
     shuffle(this.#context.rng, seeds);
+    this.#isJoiningSeeds = true;
     this.#joinSome(now, seeds);
   }
 
@@ -105,21 +120,23 @@ export class Rejoin {
   }
 
   #seedsAgain(now: number, isWell: boolean): void {
-    this.#schedule(now, isWell ? SEEDS_EVERY_MS : this.#backOffMs, (later) => this.#seedRound(later));
+    this.#isJoiningSeeds = false;
+    const waitMs = isWell ? SEEDS_EVERY_MS : this.#backOffMs;
     this.#backOffMs = isWell ? BACK_OFF_FROM_MS : Math.min(BACK_OFF_TO_MS, this.#backOffMs * 2);
+    this.#seedTimer = this.#schedule(now, waitMs, (later) => this.#seedRound(later));
   }
 
   #others(): Address[] {
     const own = addressKey(this.#membership.self.addr);
-    return this.#context.settings.seeds.filter((seed) => addressKey(seed) !== own);
+    return this.#seeds.filter((seed) => addressKey(seed) !== own);
   }
 
   #isSeedAlive(): boolean {
     return this.#others().some((seed) => this.#table.atExactly(seed)?.state === 'alive');
   }
 
-  #schedule(now: number, ms: number, run: (now: number) => void): void {
+  #schedule(now: number, ms: number, run: (now: number) => void): Timer {
     const jitter = 1 + (this.#context.rng.float() * 2 - 1) * JITTER;
-    this.#context.timers.at(now + ms * jitter, run);
+    return this.#context.timers.at(now + ms * jitter, run);
   }
 }

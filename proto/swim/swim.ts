@@ -199,6 +199,11 @@ export class Swim implements SwimNode {
     hurry(now);
   }
 
+  setSeeds(now: number, seeds: readonly Address[]): void {
+    this.#enter(now);
+    this.#rejoin.setSeeds(now, seeds);
+  }
+
   setMeta(now: number, meta: Uint8Array): void {
     this.#enter(now);
     checkMeta(meta);

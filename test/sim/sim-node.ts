@@ -1,0 +1,211 @@
+import type { Address } from '../../proto/env.ts';
+import type { SeededRng } from '../../proto/rng.ts';
+import type { SwimDelegate, SwimEvent } from '../../proto/swim/interface.ts';
+import type { SwimOptions } from '../../proto/swim/options.ts';
+import { Swim } from '../../proto/swim/swim.ts';
+import type { Timer } from '../../proto/swim/timer-heap.ts';
+import type { Receiver } from './network.ts';
+import type { Simulation } from './simulation.ts';
+
+/**
+ * One host of a simulation: a real `Swim` on the virtual network, and any layer above it.
+ *
+ * Plugging a layer in (a StateNode, say): give `layer` in the options. It is made anew at every start and restart, gets
+ * all events of membership, and is pumped after everything that happened to the node; there it polls its own object and
+ * calls `swim.sendUser` and the like. Its deadlines are kept together with Swim's.
+ *
+ *   new Simulation(seed).addNode({ name: 'a', ip: '10.0.0.1', layer: ({ name, rng, now }) => {
+ *     const state = new State(...);
+ *     return { delegate: state.delegate, handleEvent(now, event, swim) {...}, pump(now, swim) {...},
+ *              handleDeadline: (now) => state.handleDeadline(now), nextDeadline: () => state.nextDeadline() };
+ *   }});
+ */
+export interface SimLayer {
+  readonly delegate: SwimDelegate;
+  handleEvent(now: number, event: SwimEvent, swim: Swim): void;
+  handleDeadline(now: number): void;
+  nextDeadline(): number;
+  /** Poll the layer's object until it has nothing more. */
+  pump(now: number, swim: Swim): void;
+}
+
+export interface SimNodeOptions extends Partial<Omit<SwimOptions, 'name' | 'addr'>> {
+  readonly name: string;
+  readonly ip: string;
+  readonly port?: number;
+  readonly layer?: (of: { name: string; rng: SeededRng; now: number; life: number }) => SimLayer;
+}
+
+export class SimNode implements Receiver {
+  readonly name: string;
+  readonly addr: Address;
+  /** Every event since the last (re)start. */
+  events: SwimEvent[] = [];
+  readonly #sim: Simulation;
+  readonly #options: SimNodeOptions;
+  #swim: Swim | undefined;
+  #layer: SimLayer | undefined;
+  #wake: Timer | undefined;
+  #life = 0;
+  #isPaused = false;
+  /** What the kernel keeps for a stopped process. */
+  #held: (() => void)[] = [];
+
+  constructor(sim: Simulation, options: SimNodeOptions) {
+    this.#sim = sim;
+    this.#options = options;
+    this.name = options.name;
+    this.addr = { ip: options.ip, port: options.port ?? 7946 };
+    this.start();
+  }
+
+  /** Throws while the node is crashed. */
+  get swim(): Swim {
+    if (this.#swim === undefined) throw new Error(`${this.name} is not running`);
+    return this.#swim;
+  }
+
+  get layer(): SimLayer | undefined {
+    return this.#layer;
+  }
+
+  get isRunning(): boolean {
+    return this.#swim !== undefined;
+  }
+
+  /** First start and every restart: all memory is new, name and address are the same. */
+  start(): void {
+    const { name: _name, ip: _ip, port: _port, layer, ...options } = this.#options;
+    this.#life += 1;
+    const rng = this.#sim.rng.fork(`${this.name}/${this.#life}`);
+    this.#layer = layer?.({ name: this.name, rng: rng.fork('layer'), now: this.#sim.now, life: this.#life });
+    const delegate = this.#layer?.delegate ?? NO_DELEGATE;
+    this.#swim = new Swim({ name: this.name, addr: this.addr, ...options }, { rng, delegate });
+    this.events = [];
+    this.#sim.network.listen(this.addr, this);
+    this.do((swim, now) => swim.handleDeadline(now));
+  }
+
+  /** kill -9. */
+  crash(): void {
+    this.#wake?.cancel();
+    this.#swim = undefined;
+    this.#layer = undefined;
+    this.#held = [];
+    this.#isPaused = false;
+    this.#sim.network.unlisten(this.addr);
+  }
+
+  /** SIGSTOP: nothing runs, what arrives is kept. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#wake?.cancel();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    const held = this.#held;
+    this.#held = [];
+    for (const run of held) run();
+    this.do((swim, now) => swim.handleDeadline(now));
+  }
+
+  /** Calls into the member and then does what it asks for. All handles and commands go through here. */
+  do(run: (swim: Swim, now: number) => void): void {
+    if (this.#isPaused) {
+      this.#held.push(() => this.do(run));
+      return;
+    }
+    if (this.#swim === undefined) return;
+    run(this.#swim, this.#sim.now);
+    this.#pump(this.#swim);
+  }
+
+  join(...ips: string[]): void {
+    this.do((swim, now) => {
+      swim.join(
+        now,
+        ips.map((ip) => ({ ip, port: 7946 })),
+      );
+    });
+  }
+
+  /** Names held alive (suspects included), sorted, this one included. */
+  alive(): string[] {
+    const up = this.swim.members().filter(({ state }) => state === 'alive' || state === 'suspect');
+    return up.map(({ name }) => name).sort();
+  }
+
+  stateOf(name: string): string | undefined {
+    return this.swim.member(name)?.state;
+  }
+
+  onDatagram(bytes: Uint8Array, from: Address): void {
+    this.do((swim, now) => swim.handleDatagram(now, bytes, from));
+  }
+
+  onStreamOpen(id: number, from: Address): void {
+    this.do((swim, now) => swim.handleStreamOpen(now, id, from));
+  }
+
+  onStreamConnect(id: number): void {
+    this.do((swim, now) => swim.handleStreamConnect(now, id));
+  }
+
+  onStreamData(id: number, bytes: Uint8Array): void {
+    this.do((swim, now) => swim.handleStreamData(now, id, bytes));
+  }
+
+  onStreamEnd(id: number, error: string | undefined): void {
+    this.do((swim, now) => swim.handleStreamEnd(now, id, error));
+  }
+
+  #pump(swim: Swim): void {
+    const { now } = this.#sim;
+    for (let event = swim.pollEvent(); event !== undefined; event = swim.pollEvent()) {
+      this.events.push(event);
+      this.#sim.trace(this.name, event);
+      this.#layer?.handleEvent(now, event, swim);
+    }
+    this.#layer?.pump(now, swim);
+    for (let out = swim.pollTransmit(); out !== undefined; out = swim.pollTransmit()) {
+      this.#sim.network.send(this.addr, out.to, out.bytes);
+    }
+    this.#pumpStreams(swim);
+    this.#wake?.cancel();
+    const next = Math.min(swim.nextDeadline(), this.#layer?.nextDeadline() ?? Infinity);
+    if (next === Infinity) return;
+    this.#wake = this.#sim.timers.at(Math.max(next, now), () => {
+      this.do((current, later) => {
+        if (current.nextDeadline() <= later) current.handleDeadline(later);
+        if ((this.#layer?.nextDeadline() ?? Infinity) <= later) this.#layer?.handleDeadline(later);
+      });
+    });
+  }
+
+  #pumpStreams(swim: Swim): void {
+    const { network } = this.#sim;
+    for (let action = swim.pollStream(); action !== undefined; action = swim.pollStream()) {
+      switch (action.type) {
+        case 'dial':
+          network.dial(this, this.addr, action.id, action.to, action.timeoutMs);
+          break;
+        case 'write':
+          network.write(this, action.id, action.bytes);
+          break;
+        case 'end':
+          network.end(this, action.id);
+          break;
+        default:
+          network.close(this, action.id);
+      }
+    }
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+const NO_DELEGATE: SwimDelegate = {
+  localState: () => NO_BYTES,
+  broadcasts: () => [],
+  ackPayload: () => NO_BYTES,
+};

@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import { SeededRng } from '../../proto/rng.ts';
+import type { SwimEvent } from '../../proto/swim/interface.ts';
+import { TimerHeap } from '../../proto/swim/timer-heap.ts';
+import { SimNetwork } from './network.ts';
+import { SimNode } from './sim-node.ts';
+import type { SimNodeOptions } from './sim-node.ts';
+
+/**
+ * A whole cluster in one process and in virtual time (gossip.md 8): one seed, one run.
+ *
+ *   const sim = new Simulation(7);
+ *   const nodes = sim.addNodes(3, { seeds: [{ ip: '10.0.0.1', port: 7946 }] });   // n1 .. n3 at 10.0.0.1 ..
+ *   sim.network.faults = { ...GOOD_LINK, loss: 0.05 };
+ *   sim.run(10_000);                                   // ten virtual seconds
+ *   sim.runUntil(() => condition, 30_000);             // true when it came about in time
+ *   nodes[0].crash(); nodes[0].start(); nodes[1].pause(); nodes[1].resume();
+ *   sim.traceHash();                                   // equal for equal seeds and scripts
+ *
+ * See SimNodeOptions.layer for putting something on top of membership, SimNetwork for faults. Forks of `rng` by label
+ * keep the draws of one part from shifting those of another.
+ */
+export class Simulation {
+  readonly seed: number;
+  readonly rng: SeededRng;
+  readonly timers = new TimerHeap();
+  readonly network: SimNetwork;
+  readonly nodes: SimNode[] = [];
+  readonly #trace = createHash('sha256');
+  #now = 0;
+
+  constructor(seed: number) {
+    this.seed = seed;
+    this.rng = new SeededRng(seed);
+    this.network = new SimNetwork(this.timers, this.rng.fork('network'), () => this.#now);
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
+  addNode(options: SimNodeOptions): SimNode {
+    const node = new SimNode(this, options);
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** n1, n2, … at 10.0.0.1, 10.0.0.2, … (up to 10.0.255.250). */
+  addNodes(count: number, options: Partial<SimNodeOptions> = {}): SimNode[] {
+    return Array.from({ length: count }, () => {
+      const i = this.nodes.length + 1;
+      const ip = `10.0.${Math.floor(i / 251)}.${(i % 251) + (i >= 251 ? 1 : 0)}`;
+      return this.addNode({ name: `n${i}`, ip, ...options });
+    });
+  }
+
+  run(ms: number): void {
+    this.#runTo(this.#now + ms, () => false);
+  }
+
+  /** Runs until `isReached`, looked at after every event; false when that did not come within `ms`. */
+  runUntil(isReached: () => boolean, ms: number): boolean {
+    return isReached() || this.#runTo(this.#now + ms, isReached);
+  }
+
+  /** A script for later. */
+  after(ms: number, run: () => void): void {
+    this.timers.at(this.#now + ms, run);
+  }
+
+  trace(node: string, event: SwimEvent): void {
+    const detail =
+      'member' in event ? `${event.member.name} ${event.member.state} ${event.member.incarnation}` : '';
+    this.note(`${node} ${event.type} ${detail}`);
+  }
+
+  /** A state change of any layer, for the trace. */
+  note(line: string): void {
+    this.#trace.update(`${this.#now} ${line}\n`);
+  }
+
+  /** SHA-256 over all state changes so far. */
+  traceHash(): string {
+    return this.#trace.copy().digest('hex');
+  }
+
+  #runTo(endMs: number, isReached: () => boolean): boolean {
+    for (;;) {
+      const next = this.timers.nextMs();
+      if (next > endMs) break;
+      this.#now = Math.max(this.#now, next);
+      this.timers.runDue(this.#now);
+      if (isReached()) return true;
+    }
+    this.#now = endMs;
+    return false;
+  }
+}
