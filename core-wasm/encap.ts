@@ -1,9 +1,171 @@
+/**
+ * TAP → tunnel. The stages, in the order of the functions below:
+ *
+ *   1. admit     the port exists, the length is an Ethernet frame's
+ *   2. classify  where its layers are; guard: what no honest endpoint sends; the virtio header tells the truth
+ *   3. learn     its source MAC, within the port's quota, and the IP it states for it
+ *   4. answer    ARP and neighbour solicitations that the tables can answer
+ *   5. forward   to a port, a peer, or everyone on the flood list
+ *   6. cut       into VXLAN datagrams, and post them
+ *
+ * One frame, one verdict: a function here returns REASON_NONE once a message or out record carries the frame's
+ * verdict, or the reason for which it is dropped.
+ */
 import { count, drop } from './account';
-import { COUNTER_FROM_TAP } from './counters';
-import { REASON_NO_PORT } from './reason';
-/** Takes one read from a TAP. */
+import { answer } from './answer';
+import { take } from './bucket';
+import { isGroup, loadMac } from './bytes';
+import { classify, flowHash } from './classify';
+import { CONFIG_REFLECT_UNKNOWN, CONFIG_UNKNOWN_PPS, config } from './config';
+import {
+  COUNTER_COPIES_LOST,
+  COUNTER_CUT,
+  COUNTER_FROM_TAP,
+  COUNTER_FROM_TAP_BYTES,
+  COUNTER_UNKNOWN_UNICAST,
+} from './counters';
+import { cut, cutBytes, cutCount, cutSize } from './cut';
+import { deliver } from './deliver';
+import { ETHERNET_SIZE, TAG_SIZE } from './ethernet';
+import { FDB_LOCAL, entryDestination, entryHas, fdbFind, fdbKey } from './fdb';
+import { NO_MORE, floodNext, floodPeers } from './flood';
+import { guard } from './guard';
+import { learnIp, learnMac } from './learn';
+import { networkExists, networkSuppresses, networkVni } from './network';
+import { checkOffload, largestSegment } from './offload';
+import { outHasRoom } from './out';
+import { peerExists, peerMaxPayload } from './peer';
+import {
+  PORT_REFLECT,
+  PORT_UNKNOWN_BUCKET,
+  firstPort,
+  nextPort,
+  portAt,
+  portExists,
+  portHas,
+  portNetwork,
+} from './port';
+import {
+  REASON_BAD_OFFLOAD,
+  REASON_NONE,
+  REASON_NO_DESTINATION,
+  REASON_NO_PEER,
+  REASON_NO_PORT,
+  REASON_OVERSIZE,
+  REASON_SAME_PORT,
+  REASON_TOO_BIG,
+  REASON_TRUNCATED,
+  REASON_TX_FULL,
+  REASON_UNKNOWN_RATE,
+} from './reason';
+import { arenaCursor, arenaKeep, post, txHasRoom } from './transmit';
+import { VNET_SIZE } from './vnet';
+import { VXLAN_SIZE } from './vxlan';
+
+const LARGEST_FRAME: u32 = ETHERNET_SIZE + TAG_SIZE + 65535;
+/** The top three bits of the flow hash choose among the eight tables. */
+const TABLE_SHIFT: u64 = 61;
+
+/** Takes one read from a TAP: vnet header and frame at `slot`. Returns 1 when the tables must be flushed first. */
 export function fromTap(port: u32, slot: usize, length: u32): u32 {
   count(COUNTER_FROM_TAP, 1);
-  drop(REASON_NO_PORT);
-  return 0;
+  if (length > VNET_SIZE) count(COUNTER_FROM_TAP_BYTES, length - VNET_SIZE);
+  table = 0;
+  const reason = admit(port, slot, length);
+  if (reason) drop(reason);
+  return txHasRoom(table) && txHasRoom(0) && outHasRoom() ? 0 : 1;
+}
+
+/** The transmit table of the frame in hand. */
+let table: u32 = 0;
+
+function admit(port: u32, slot: usize, length: u32): u32 {
+  if (!portExists(port)) return REASON_NO_PORT;
+  const network = portNetwork(port);
+  if (!networkExists(network)) return REASON_NO_PORT;
+  if (length < VNET_SIZE + ETHERNET_SIZE) return REASON_TRUNCATED;
+  if (length > VNET_SIZE + LARGEST_FRAME) return REASON_OVERSIZE;
+  return inspect(network, port, slot, slot + VNET_SIZE, length - VNET_SIZE);
+}
+
+function inspect(network: u32, port: u32, vnet: usize, frame: usize, length: u32): u32 {
+  classify(frame, length);
+  const refusal = guard(frame, length);
+  if (refusal) return refusal;
+  if (!checkOffload(vnet, frame, length)) return REASON_BAD_OFFLOAD;
+  const unlearnt = learnMac(network, port, frame);
+  if (unlearnt) return unlearnt;
+  learnIp(network, port, frame, length);
+  if (networkSuppresses(network) && answer(network, port, frame, length)) return REASON_NONE;
+  return forward(network, port, frame, length);
+}
+
+function forward(network: u32, port: u32, frame: usize, length: u32): u32 {
+  if (isGroup(frame)) return flood(network, port, frame, length, portHas(port, PORT_REFLECT));
+  const entry = fdbFind(fdbKey(network, loadMac(frame)));
+  if (!entry) return floodUnknown(network, port, frame, length);
+  const destination = entryDestination(entry);
+  if (!entryHas(entry, FDB_LOCAL)) return toPeer(network, destination, frame, length);
+  if (destination == port && !portHas(port, PORT_REFLECT)) return REASON_SAME_PORT;
+  return deliver(destination, frame, length, 1);
+}
+
+function toPeer(network: u32, peer: u32, frame: usize, length: u32): u32 {
+  if (!peerExists(peer)) return REASON_NO_PEER;
+  if (VXLAN_SIZE + largestSegment(length) > peerMaxPayload(peer)) return REASON_TOO_BIG;
+  if (!cutIntoArena(network, frame, length)) return REASON_TX_FULL;
+  const reason = post(table, peer, arenaCursor(table), cutSize, cutCount, cutBytes, 1);
+  if (!reason) arenaKeep(table, cutBytes);
+  return reason;
+}
+
+/** Chooses the table by flow, and writes the frame's datagrams at its cursor, not yet kept. */
+function cutIntoArena(network: u32, frame: usize, length: u32): bool {
+  table = (flowHash(frame, length) >> TABLE_SHIFT) as u32;
+  if (!txHasRoom(table)) return false;
+  cut(arenaCursor(table), frame, length, networkVni(network));
+  if (cutCount > 1) count(COUNTER_CUT, 1);
+  return true;
+}
+
+function floodUnknown(network: u32, port: u32, frame: usize, length: u32): u32 {
+  count(COUNTER_UNKNOWN_UNICAST, 1);
+  if (!take(portAt(port) + PORT_UNKNOWN_BUCKET, config(CONFIG_UNKNOWN_PPS))) return REASON_UNKNOWN_RATE;
+  const reflect = portHas(port, PORT_REFLECT) && config(CONFIG_REFLECT_UNKNOWN) != 0;
+  return flood(network, port, frame, length, reflect);
+}
+
+/** To every peer of the network and every other port; the first copy carries the verdict. */
+function flood(network: u32, port: u32, frame: usize, length: u32, reflect: bool): u32 {
+  let reason = REASON_NO_DESTINATION;
+  let copies: u32 = 0;
+  let lost: u32 = 0;
+  if (floodPeers(network)) {
+    if (!cutIntoArena(network, frame, length)) return REASON_TX_FULL;
+    // One payload, many messages.
+    const start = arenaCursor(table);
+    for (let peer = floodNext(network, 0); peer != NO_MORE; peer = floodNext(network, peer + 1)) {
+      const failed = post(table, peer, start, cutSize, cutCount, cutBytes, copies ? 0 : 1);
+      if (failed) {
+        reason = failed;
+        lost++;
+      } else {
+        copies++;
+      }
+    }
+    if (copies) arenaKeep(table, cutBytes);
+  }
+  for (let next = firstPort(network); next; next = nextPort(next - 1)) {
+    if (next - 1 == port && !reflect) continue;
+    const failed = deliver(next - 1, frame, length, copies ? 0 : 1);
+    if (failed) {
+      reason = failed;
+      lost++;
+    } else {
+      copies++;
+    }
+  }
+  if (!copies) return reason;
+  count(COUNTER_COPIES_LOST, lost);
+  return REASON_NONE;
 }

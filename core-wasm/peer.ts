@@ -32,6 +32,8 @@ const SOCKADDR_IN_SIZE: u32 = 16;
 const SOCKADDR_IN6_SIZE: u32 = 28;
 /** Bytes 8..11 of an IPv4-mapped address, as a little-endian load sees them. */
 const MAPPED_PREFIX: u32 = 0xffff0000;
+/** What an IPv4 datagram can carry behind its IP and UDP headers. */
+export const LARGEST_PAYLOAD: u32 = 65507;
 export const NO_PEER: u32 = 0xffffffff;
 
 export function peerAt(peer: u32): usize {
@@ -108,7 +110,8 @@ function rehash(): void {
 
 /** Makes or changes a peer; `ip` is the address of 16 bytes. Its counters and rows stay. False: out of range. */
 export function peerPut(peer: u32, ip: usize, port: u32, maxPayload: u32, flags: u32): bool {
-  if (peer >= PEER_MAX || port == 0 || port > 0xffff || maxPayload > 0xffff) return false;
+  if (peer >= PEER_MAX || port == 0 || port > 0xffff) return false;
+  if (maxPayload > LARGEST_PAYLOAD) maxPayload = LARGEST_PAYLOAD;
   const at = peerAt(peer);
   memory.fill(at, 0, 32);
   store16(at + 2, port);

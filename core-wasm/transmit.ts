@@ -13,7 +13,7 @@
 import { dropMany, count } from './account';
 import { REASON_NONE, REASON_TOO_BIG, REASON_TX_FULL } from './reason';
 import { COUNTER_SENT, COUNTER_TO_TUNNEL, COUNTER_TO_TUNNEL_BYTES } from './counters';
-import { PEER_TX_FRAMES, peerAt, peerCount, peerMaxPayload, peerNameLength } from './peer';
+import { LARGEST_PAYLOAD, PEER_TX_FRAMES, peerAt, peerCount, peerMaxPayload, peerNameLength } from './peer';
 import {
   PEER_MAX,
   STATE_ADDRESS,
@@ -30,10 +30,8 @@ import {
   TX_TABLE_SIZE,
 } from './layout';
 
-/** Linux before 6.? takes 64 segments a message, later ones 128; 64 works everywhere. */
+/** UDP_MAX_SEGMENTS of older kernels; newer ones take 128. */
 const MAX_SEGMENTS: u32 = 64;
-/** Largest UDP payload over IPv4. */
-const MAX_MESSAGE: u32 = 65507;
 
 const SOL_UDP: u32 = 17;
 const UDP_SEGMENT: u32 = 103;
@@ -137,12 +135,12 @@ export function post(
 }
 
 /** Ends the open message: what follows must not be appended to it. */
-export function closeMessage(table: u32): void {
+function closeMessage(table: u32): void {
   store<u32>(stateOf(table), 0, STATE_OPEN);
 }
 
 function largestRun(size: u32): u32 {
-  const most = MAX_MESSAGE / size;
+  const most = LARGEST_PAYLOAD / size;
   return most < MAX_SEGMENTS ? most : MAX_SEGMENTS;
 }
 
@@ -162,7 +160,7 @@ function append(
   const there = load<u32>(record, RECORD_DATAGRAMS);
   const length = load<u32>(record, RECORD_BYTES);
   if (datagrams == 1 ? bytes > segment : size != segment) return false;
-  if (there + datagrams > MAX_SEGMENTS || length + bytes > MAX_MESSAGE) return false;
+  if (there + datagrams > MAX_SEGMENTS || length + bytes > LARGEST_PAYLOAD) return false;
   if (load<u64>(record) - load<u64>(STATE_ADDRESS) + (length as u64) != (start as u64)) return false;
 
   store<u32>(record, there + datagrams, RECORD_DATAGRAMS);
