@@ -47,8 +47,13 @@ export function checkLayer(
   };
   const result = configSchema.safeParse(expanded, { reportInput: true });
   for (const issue of result.error?.issues ?? []) problems.push(...problemsOf(issue, locate, places));
-  if (problems.length > 0 || !result.success) throw configError(problems);
+  if (problems.length > 0 || !result.success) throw configError(inFileOrder(problems));
   return result.data;
+}
+
+/** Sorted by place, line 9 before line 10: that is how somebody mends them. */
+function inFileOrder(problems: readonly Problem[]): Problem[] {
+  return problems.toSorted((a, b) => a.where.localeCompare(b.where, 'en', { numeric: true }));
 }
 
 /** Replaces the texts in a list of specs by the mappings they stand for; what does not parse is left out, and told. */

@@ -67,21 +67,13 @@ function sourceAddress(type: 'udp4' | 'udp6'): Promise<string | undefined> {
   });
 }
 
-/** SIOCGIFMTU. Unlike /sys, which shows the network namespace it was mounted in, a socket always asks its own. */
+/** Unlike /sys, which shows the network namespace it was mounted in, an ioctl always asks our own. */
 async function mtuFromKernel(interfaceName: string): Promise<number | undefined> {
-  const SIOCGIFMTU = 0x8921;
-  const IFNAMSIZ = 16;
   try {
-    const libc = await import('../io/libc.ts');
-    const request = new Uint8Array(40); // struct ifreq: name, then a union that starts with the MTU
-    request.set(new TextEncoder().encode(interfaceName).subarray(0, IFNAMSIZ - 1));
-    const fd = libc.socket(libc.AF_INET, libc.SOCK_DGRAM | libc.SOCK_CLOEXEC, 0);
-    if (fd < 0) return undefined;
-    const failed = libc.ioctl(fd, SIOCGIFMTU, request) < 0;
-    libc.close(fd);
-    return failed ? undefined : new DataView(request.buffer).getInt32(IFNAMSIZ, true);
+    const { interfaceMtu } = await import('../io/ifreq.ts');
+    return interfaceMtu(interfaceName);
   } catch {
-    return undefined; // no FFI on this machine
+    return undefined; // no such interface, or no FFI on this machine
   }
 }
 

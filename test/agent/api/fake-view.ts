@@ -1,0 +1,208 @@
+/** A daemon that is not there: fixed answers behind the real API, and a note of what it was told to do. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startApi } from '../../../agent/api/server.ts';
+import { createLog } from '../../../agent/log.ts';
+import type {
+  DaemonMetrics,
+  DaemonView,
+  FdbEntry,
+  NetworkDetail,
+  Peer,
+  Status,
+} from '../../../agent/status.ts';
+
+const OVERLAY: NetworkDetail = {
+  name: 'overlay',
+  vni: 4096,
+  tap: 'tap0',
+  mtu: 1450,
+  subnet: '10.42.0.0/16',
+  encrypted: false,
+  peers: 2,
+  macs: 3,
+  gateway: '10.42.0.1',
+  ipRange: '10.42.1.0/24',
+  members: ['host-b', 'host-c'],
+  staticPeers: [{ ip: '192.0.2.9', macs: ['02:00:00:00:00:09'] }],
+};
+const BARE: NetworkDetail = {
+  name: 'bare',
+  vni: 7,
+  tap: 'tap1',
+  mtu: 1450,
+  encrypted: false,
+  peers: 0,
+  macs: 0,
+  members: [],
+  staticPeers: [],
+};
+const OPEN: NetworkDetail = { ...BARE, name: 'open', vni: 8, tap: 'tap2', subnet: 'fd00::/64' };
+/** Known from other hosts only. */
+const ELSEWHERE: NetworkDetail = {
+  name: 'elsewhere',
+  vni: 9,
+  encrypted: false,
+  peers: 1,
+  macs: 0,
+  members: ['host-c'],
+  staticPeers: [],
+};
+// Not in order, so that somebody has to sort them.
+const NETWORKS = [OVERLAY, BARE, OPEN, ELSEWHERE];
+
+const PEERS: Peer[] = [
+  {
+    name: 'host-c',
+    addr: '192.0.2.3:7946',
+    state: 'suspect',
+    sealed: false,
+    networks: ['overlay'],
+  },
+  {
+    name: 'host-b',
+    addr: '192.0.2.2:7946',
+    dataPathAddr: '198.51.100.2',
+    state: 'alive',
+    sealed: false,
+    rttMs: 0.4321,
+    pathMtu: 1500,
+    path: 'direct',
+    networks: ['bare', 'overlay'],
+  },
+  // A name that would clear the screen of whoever lists it.
+  { name: 'evil\u001B[2J\nname', addr: '192.0.2.66:7946', state: 'dead', sealed: false, networks: [] },
+];
+
+const FDB: FdbEntry[] = [
+  {
+    network: 'overlay',
+    vni: 4096,
+    mac: '02:42:0a:2a:02:02',
+    ips: ['10.42.2.2', 'fd00::2'],
+    owner: 'host-b',
+    vtep: '198.51.100.2',
+    local: false,
+  },
+  { network: 'overlay', vni: 4096, mac: '02:00:00:00:00:09', ips: [], vtep: '192.0.2.9', local: false },
+  {
+    network: 'bare',
+    vni: 7,
+    mac: '02:42:0a:2a:01:02',
+    ips: ['10.42.1.2'],
+    owner: 'host-a',
+    local: true,
+  },
+];
+
+const STATUS: Status = {
+  node: 'host-a',
+  version: '0.1.0',
+  ready: true,
+  uptimeSeconds: 93_784.5,
+  advertiseAddr: '192.0.2.1',
+  dataPathAddr: '198.51.100.1',
+  gossipPort: 7946,
+  dataPort: 4789,
+  io: 'batch',
+  workers: 1,
+  peers: { alive: 1, suspect: 1, dead: 1, left: 0 },
+  networks: NETWORKS.map(({ members: _m, staticPeers: _s, gateway: _g, ipRange: _i, ...summary }) => summary),
+  frames: { fromTap: 10, toTap: 20, fromTunnel: 21, toTunnel: 9 },
+  drops: { 'unknown-vni': 3, 'bad-length': 0 },
+};
+
+const METRICS: DaemonMetrics = {
+  frames: { fromTap: 10, toTap: 20, fromTunnel: 21, toTunnel: 9 },
+  bytes: { fromTap: 1000, toTap: 2000, fromTunnel: 2100, toTunnel: 900 },
+  drops: { 'unknown-vni': 3, 'bad-length': 0 },
+  fdbEntries: { overlay: 3, bare: 0 },
+  members: { alive: 2, suspect: 1, dead: 1, left: 0 },
+  peerRttSeconds: { 'host-b': 0.0004 },
+  pathMtuBytes: { 'host-b': 1500 },
+  sealedSessions: 0,
+  rekeys: 0,
+  gossip: new Map([
+    ['ping:in', 5],
+    ['ping:out', 6],
+    ['drop:bad-crc', 2],
+  ]),
+  loopStallSeconds: 0.002,
+};
+
+/** What a test may turn. */
+export interface FakeView extends DaemonView {
+  ready: boolean;
+  heartbeatMs: number;
+  current: DaemonMetrics;
+  aliveAfter: number;
+  readonly joined: string[][];
+  left: number;
+  failWith: Error | undefined;
+}
+
+export function fakeView(): FakeView {
+  const view: FakeView = {
+    ready: true,
+    heartbeatMs: 10,
+    current: METRICS,
+    aliveAfter: 0,
+    joined: [],
+    left: 0,
+    failWith: undefined,
+    status() {
+      if (view.failWith !== undefined) throw view.failWith;
+      view.aliveAfter--;
+      const alive = view.aliveAfter > 0 ? 0 : STATUS.peers.alive;
+      return { ...STATUS, ready: view.ready, peers: { ...STATUS.peers, alive } };
+    },
+    peers: () => PEERS,
+    networks: () => STATUS.networks,
+    network: (name) => NETWORKS.find((network) => network.name === name),
+    fdb: (network) => FDB.filter((entry) => network === undefined || entry.network === network),
+    join(addresses) {
+      view.joined.push([...addresses]);
+      const errors = addresses
+        .filter((addr) => addr.startsWith('down'))
+        .map((addr) => ({ addr, error: 'connection refused' }));
+      return Promise.resolve({ joined: addresses.length - errors.length, errors });
+    },
+    leave() {
+      view.left++;
+      return Promise.resolve();
+    },
+    metrics: () => view.current,
+    isReady: () => view.ready,
+    heartbeatAgeMs: () => view.heartbeatMs,
+  };
+  return view;
+}
+
+export const silentLog = createLog({ level: 'error', format: 'json' }, { write: () => undefined });
+
+export interface FakeDaemon {
+  readonly view: FakeView;
+  readonly socket: string;
+  close(): Promise<void>;
+}
+
+/** The real API over a fake view, on a socket of its own. */
+export async function startFakeDaemon(): Promise<FakeDaemon> {
+  const directory = scratchDirectory();
+  const socket = join(directory, 'overlayd.sock');
+  const view = fakeView();
+  const api = await startApi(view, socket, silentLog);
+  return {
+    view,
+    socket,
+    async close() {
+      await api.close();
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+export function scratchDirectory(): string {
+  return mkdtempSync(join(tmpdir(), 'overlayd-test-'));
+}

@@ -1,0 +1,27 @@
+import tap from 'tap';
+import { loadConfig } from '../../../agent/config/load.ts';
+import { reloadableChanges } from '../../../agent/config/reload.ts';
+import type { RunConfig } from '../../../agent/config/run-config.ts';
+import { machine } from './machine.ts';
+
+async function load(flags: Record<string, string | string[]>): Promise<RunConfig> {
+  return (await loadConfig({ flags, environment: {}, configFile: undefined }, machine())).config;
+}
+
+void tap.test('seeds and log level are taken over', async (t) => {
+  const running = await load({});
+  t.strictSame(reloadableChanges(running, await load({})), []);
+  t.strictSame(reloadableChanges(running, await load({ join: ['a'], 'log-level': 'debug' })), [
+    'join',
+    'log-level',
+  ]);
+});
+
+void tap.test('all or nothing: one change that needs a restart refuses the others', async (t) => {
+  const running = await load({});
+  const wanted = await load({ join: ['a'], 'gossip-port': '1', networks: ['name=a,vni=1'] });
+  t.throws(() => reloadableChanges(running, wanted), {
+    code: 'OVL_RELOAD_NEEDS_RESTART',
+    message: 'reload refused: gossip-port, networks changed',
+  });
+});
