@@ -24,6 +24,8 @@ export interface ReconcilerOptions {
   readonly staticPeers: readonly StaticPeer[];
   /** Largest UDP payload to a peer, bytes. */
   readonly maxPayload: number;
+  /** How often wanted and actual rows are compared. */
+  readonly auditIntervalMs?: number;
   readonly log: Log;
 }
 
@@ -55,7 +57,7 @@ export class Reconciler {
     });
     this.#audit = setInterval(() => {
       this.#compare();
-    }, AUDIT_INTERVAL_MS);
+    }, options.auditIntervalMs ?? AUDIT_INTERVAL_MS);
     this.#settle();
   }
 
