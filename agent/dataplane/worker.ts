@@ -16,13 +16,14 @@ function post(message: WorkerMessage): void {
   parentPort?.postMessage(message, []);
 }
 
+function failed(error: unknown): void {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  post({ type: 'trap', message, stack: stack ?? '' });
+  parentPort?.close();
+}
+
 function start(): void {
   const options = workerData as WorkerOptions;
-  const failed = (error: unknown): void => {
-    const { message, stack } = error instanceof Error ? error : new Error(String(error));
-    post({ type: 'trap', message, stack: stack ?? '' });
-    parentPort?.close();
-  };
   try {
     const control = new ControlBlock(options.control);
     const { memory, seed } = options;

@@ -1,7 +1,7 @@
 /** What the main thread remembers: commanded rows, local MACs, the control block, messages read back. */
 import tap from 'tap';
 import { ControlBlock } from '../../../agent/dataplane/control-block.ts';
-import type { TableChange } from '../../../agent/dataplane/dataplane.ts';
+import type { FdbRow, TableChange } from '../../../agent/dataplane/dataplane.ts';
 import { LocalMacs } from '../../../agent/dataplane/local-macs.ts';
 import { MessageReader } from '../../../agent/dataplane/message-reader.ts';
 import { TableMirror } from '../../../agent/dataplane/tables.ts';
@@ -36,14 +36,15 @@ void tap.test('the mirror gives back what was put, references first', async (t) 
   t.same([...mirror.rows()], []);
 });
 
+function local(at: number, mac: number, port: number): FdbRow {
+  return { network: at, mac, local: true, destination: port, learned: true };
+}
+
 void tap.test('lost events are found by comparing', async (t) => {
   const macs = new LocalMacs();
   macs.set(1, 10, 0);
   macs.set(1, 11, 0);
   macs.set(2, 10, 3);
-  const local = (network: number, mac: number, port: number) => {
-    return { network, mac, local: true, destination: port, learned: true };
-  };
   const remote = { network: 1, mac: 11, local: false, destination: 4, learned: false };
   t.same(macs.resync([local(1, 10, 0), local(2, 10, 4), local(1, 12, 0), remote]), [
     { type: 'mac-learned', network: 2, port: 4, mac: 10, from: undefined },

@@ -48,8 +48,8 @@ void tap.test('rows reach the forwarding table and leave it', async (t) => {
 void tap.test('local rows are told apart', async (t) => {
   const { core, ring, encoder, apply } = bench();
   apply({ op: 'network-put', network: 0, vni: 1, suppress: false });
-  const tap = { network: 0, port: 9, name: 'tap0', mtu: 1450, macQuota: 10, persist: true };
-  ring.push([encoder.port(tap, true, true), encoder.localMac(0, MAC, 9)]);
+  const spec = { network: 0, port: 9, name: 'tap0', mtu: 1450, macQuota: 10, persist: true };
+  ring.push([encoder.port(spec, true, true), encoder.localMac(0, MAC, 9)]);
   core.exports.runCommands(10);
   t.same(readFdb(core), [{ network: 0, mac: MAC, local: true, destination: 9, learned: false }]);
   ring.push([encoder.localMacGone(0, MAC)]);
