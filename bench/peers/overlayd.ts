@@ -3,7 +3,7 @@
  * Network, VNI, TAP and ports are the defaults.
  */
 
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +14,6 @@ import type { Side, Testbed } from '../harness/testbed.ts';
 import type { Peer, RunningPeer } from './peer.ts';
 
 const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
-const MANIFEST = fileURLToPath(new URL('../../../package.json', import.meta.url));
 const TAP = 'tap0';
 const READY_WITHIN_MS = 20_000;
 
@@ -37,23 +36,19 @@ async function upOverlayd(bed: Testbed, io: 'batch' | 'dgram'): Promise<RunningP
   const daemons: Service[] = [];
   for (const side of SIDES) daemons.push(startDaemon(bed, side, io, scratch));
   for (const side of SIDES) {
-    const wait = [
-      'wait',
-      '--for',
-      'peers=1',
-      '--timeout',
-      `${READY_WITHIN_MS / 1000}s`,
-      '--socket',
-      socketIn(scratch, side),
-    ];
     await daemons[side]!.waitUntil(() => existsSync(socketIn(scratch, side)), READY_WITHIN_MS, bed.signal);
-    await bed.run(side, [process.execPath, MAIN, ...wait]);
+    await client(bed, side, scratch, ['wait', '--for', 'peers=1', '--timeout', `${READY_WITHIN_MS / 1000}s`]);
   }
+  const status = JSON.parse(await client(bed, 0, scratch, ['status', '-o', 'json'])) as {
+    io: string;
+    version: string;
+  };
+  if (status.io !== io) throw new PeerUnavailable(`overlayd was asked for --io ${io} and runs ${status.io}`);
   return {
     devices: [TAP, TAP],
     isLayer2: true,
     daemonPids: daemons.map((daemon) => daemon.pid),
-    version: (JSON.parse(readFileSync(MANIFEST, 'utf8')) as { version: string }).version,
+    version: status.version,
   };
 }
 
@@ -68,6 +63,11 @@ function startDaemon(bed: Testbed, side: Side, io: string, scratch: string): Ser
     ...(side === 1 && { '--join': bed.underlay[0] }),
   };
   return bed.start(side, [process.execPath, MAIN, 'run', ...Object.entries(options).flat()]);
+}
+
+/** A client verb against the daemon of a host; resolves with its stdout. */
+function client(bed: Testbed, side: Side, scratch: string, verb: readonly string[]): Promise<string> {
+  return bed.run(side, [process.execPath, MAIN, ...verb, '--socket', socketIn(scratch, side)]);
 }
 
 function socketIn(scratch: string, side: Side): string {
