@@ -6,7 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { OverlaydError } from '../errors.ts';
-import { Background, run, until } from './process.ts';
+import { Background, run } from './process.ts';
 import type { Finished } from './process.ts';
 import type { FdbEntry, Peer, Status } from '../status.ts';
 import type { Host } from './hosts.ts';
@@ -60,10 +60,14 @@ export class Daemon {
     return this.json<FdbEntry[]>('fdb');
   }
 
-  /** Blocks in `overlayd wait` until the condition holds. */
+  /** Blocks in `overlayd wait` until the condition holds; fails at once when the daemon ends. */
   async waitFor(condition: string, timeoutSeconds = 30): Promise<void> {
-    await this.#socketUp();
-    const done = await this.client('wait', '--for', condition, '--timeout', `${timeoutSeconds}s`);
+    const ended = this.process.exited.then(() => {
+      const message = `${this.host.name}: overlayd ended: ${tail(this.log())}`;
+      throw new OverlaydError('OVL_DEMO_DAEMON_ENDED', message);
+    });
+    const waiting = this.client('wait', '--for', condition, '--timeout', `${timeoutSeconds}s`);
+    const done = await Promise.race([waiting, ended]);
     if (done.status !== 0) throw this.#failure(done);
   }
 
@@ -73,19 +77,6 @@ export class Daemon {
 
   log(): string {
     return this.process.log();
-  }
-
-  /** The socket of a daemon killed earlier may still lie there: ask until somebody answers. */
-  async #socketUp(): Promise<void> {
-    await until(`${this.host.name}: the daemon answers`, 30_000, async () => {
-      if (!this.process.running) {
-        throw new OverlaydError(
-          'OVL_DEMO_DAEMON_ENDED',
-          `${this.host.name}: overlayd ended: ${tail(this.log())}`,
-        );
-      }
-      return (await this.client('status')).status !== 3;
-    });
   }
 
   #failure(done: Finished): OverlaydError {

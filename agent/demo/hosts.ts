@@ -155,7 +155,7 @@ export class Container extends Namespace {
 }
 
 /** Docker's rule: 02:42 and the four bytes of the address. */
-export function macFor(ipv4: string): string {
+function macFor(ipv4: string): string {
   return ['02', '42', ...ipv4.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'))].join(':');
 }
 

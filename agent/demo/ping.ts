@@ -34,7 +34,7 @@ export class Ping {
   }
 }
 
-export function countAnswers(log: string): PingCount {
+function countAnswers(log: string): PingCount {
   const seen = new Set<number>();
   let duplicates = 0;
   for (const match of log.matchAll(/ bytes from .*icmp_seq=(\d+) /g)) {

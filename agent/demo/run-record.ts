@@ -123,7 +123,7 @@ function removeNamespaces(names: readonly string[]): void {
   ipBatch(ours.map((name) => ['netns', 'del', name]));
 }
 
-export function namespacesPresent(): string[] {
+function namespacesPresent(): string[] {
   try {
     return readdirSync('/run/netns');
   } catch {

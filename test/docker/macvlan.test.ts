@@ -6,6 +6,7 @@ import type { Test } from 'tap';
 import { PING_INTERVAL_S, Ping } from '../../agent/demo/ping.ts';
 import { sleep, until } from '../../agent/demo/process.ts';
 import type { Daemon } from '../../agent/demo/daemon.ts';
+import type { Host } from '../../agent/demo/hosts.ts';
 import { startCluster } from '../netns/cluster.ts';
 import type { Cluster } from '../netns/cluster.ts';
 import { rootTest } from '../netns/guard.ts';
@@ -15,6 +16,9 @@ import type { DockerContainer } from './engine.ts';
 import { Engine, engineProblem } from './engine.ts';
 
 const NETWORK = 'overlay';
+/** Docker gives out addresses per host: every host needs its own range of the subnet, and all the same gateway. */
+const networkOf = (host: Host): string =>
+  `name=${NETWORK},vni=4096,subnet=10.42.0.0/16,gateway=10.42.255.254,ip-range=10.42.${host.number}.0/24`;
 const HTTP_SECONDS = '5';
 /** What a restart may take longer than until the daemon says it is ready: a ping's retry, a busy machine. */
 const GAP_MARGIN_S = 2;
@@ -24,7 +28,7 @@ function dockerTest(name: string, body: (t: Test) => Promise<void>): void {
 }
 
 async function startEngines(t: Test): Promise<{ cluster: Cluster; engines: Engine[] }> {
-  const cluster = await startCluster(t, { hosts: 3 });
+  const cluster = await startCluster(t, { hosts: 3, argsOf: (host) => ['--network', networkOf(host)] });
   const engines = await Promise.all(cluster.testbed.hosts.map((host) => Engine.start(host)));
   return { cluster, engines };
 }
@@ -90,7 +94,7 @@ async function containersOutliveRestart(
   const atKill = stream.last();
   await sleep(1000);
   t.ok(stream.last() <= atKill + 2, 'without its daemon the host is cut off');
-  const daemon = host.startDaemon();
+  const daemon = host.startDaemon({ args: ['--network', networkOf(host)] });
   cluster.daemons[2] = daemon;
   await daemon.waitFor('ready');
   await daemon.waitFor('peers=2');

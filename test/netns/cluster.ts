@@ -1,7 +1,7 @@
 /** A cluster of real daemons in a test bed, with what the tests wait for. */
 import type { Test } from 'tap';
 import type { Daemon, DaemonOptions } from '../../agent/demo/daemon.ts';
-import type { Container } from '../../agent/demo/hosts.ts';
+import type { Container, Host } from '../../agent/demo/hosts.ts';
 import { until } from '../../agent/demo/process.ts';
 import { Testbed } from '../../agent/demo/testbed.ts';
 
@@ -9,6 +9,8 @@ export interface ClusterOptions extends DaemonOptions {
   readonly hosts: number;
   /** MTU of the underlay, bytes. */
   readonly mtu?: number;
+  /** Further arguments of `overlayd run` that differ from host to host. */
+  readonly argsOf?: (host: Host) => readonly string[];
 }
 
 export interface Cluster {
@@ -39,7 +41,10 @@ export function testbedFor(t: Test, options: { mtu?: number } = {}): { testbed: 
 export async function startCluster(t: Test, options: ClusterOptions): Promise<Cluster> {
   const { testbed, daemons } = testbedFor(t, options.mtu === undefined ? {} : { mtu: options.mtu });
   for (let made = 0; made < options.hosts; made++) testbed.addHost();
-  for (const host of testbed.hosts) daemons.push(host.startDaemon(options));
+  for (const host of testbed.hosts) {
+    const args = [...(options.args ?? []), ...(options.argsOf?.(host) ?? [])];
+    daemons.push(host.startDaemon({ ...options, args }));
+  }
   await Promise.all(daemons.map((daemon) => allKnown(daemon, options.hosts)));
   return { testbed, daemons };
 }

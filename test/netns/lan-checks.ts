@@ -9,6 +9,15 @@ import { serve, traffic } from './traffic.ts';
 
 const TRANSFER_BYTES = 32 << 20;
 const DATAGRAMS = 2000;
+const FAULTS = [
+  'truncated',
+  'oversize',
+  'bad-offload',
+  'bad-source',
+  'arp-mismatch',
+  'too-big',
+  'not-a-member',
+].concat('bad-vxlan', 'unknown-vni', 'split-horizon', 'send-failed', 'write-failed', 'fdb-full', 'no-port');
 const IPV4_ICMP_HEADERS = 28;
 const IPV6_ICMP_HEADERS = 48;
 const IPV4_UDP_HEADERS = 28;
@@ -20,6 +29,7 @@ export async function checkLan(t: Test, cluster: Cluster, containers: readonly C
   const mtu = (await cluster.daemons[0]?.status())?.networks[0]?.mtu ?? 0;
 
   t.strictSame(await unreachable(containers), [], 'every container answers every other, IPv4 and IPv6');
+  await checkAccounts(t, cluster);
   await checkFullFrames(t, containers, mtu);
   for (const address of [second.ipv4, second.ipv6]) {
     await checkTransfer(t, first, second, address);
@@ -27,6 +37,33 @@ export async function checkLan(t: Test, cluster: Cluster, containers: readonly C
   }
   await checkBroadcast(t, first, containers);
   await checkMulticast(t, first, containers);
+  await checkNoFaults(t, cluster);
+}
+
+/** As long as traffic is light, every datagram that one host sent was taken in by another, and none twice. */
+async function checkAccounts(t: Test, { daemons }: Cluster): Promise<void> {
+  let sums = [0, 0];
+  await until('as many datagrams came in as went out', 10_000, async () => {
+    const frames = (await Promise.all(daemons.map((daemon) => daemon.status()))).map(
+      (status) => status.frames,
+    );
+    sums = [
+      frames.reduce((sum, row) => sum + row.toTunnel, 0),
+      frames.reduce((sum, row) => sum + row.fromTunnel, 0),
+    ];
+    return sums[0] === sums[1];
+  }).catch(() => undefined);
+  t.ok((sums[0] ?? 0) > 0, 'the traffic went through the tunnel');
+  t.equal(sums[1], sums[0], 'datagrams taken in by all hosts = datagrams sent by all hosts');
+}
+
+/** Healthy traffic is never dropped for being broken, refused, or failed to be written. */
+async function checkNoFaults(t: Test, { daemons }: Cluster): Promise<void> {
+  for (const daemon of daemons) {
+    const { drops } = await daemon.status();
+    for (const reason of FAULTS)
+      t.equal(drops[reason] ?? 0, 0, `${daemon.host.name}: no frame dropped as ${reason}`);
+  }
 }
 
 /** Frames of exactly the TAP's MTU pass with DF set, and one byte more is refused by the container's own kernel. */

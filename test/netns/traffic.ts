@@ -8,7 +8,7 @@ const CHILD = fileURLToPath(new URL('traffic-child.js', import.meta.url));
 
 type Place = Pick<Container, 'exec' | 'spawn' | 'name'>;
 
-export function trafficCommand(...args: readonly string[]): string[] {
+function trafficCommand(...args: readonly string[]): string[] {
   return [process.execPath, CHILD, ...args];
 }
 
