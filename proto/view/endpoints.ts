@@ -7,6 +7,7 @@
  *
  * It owns our endpoint records: nobody else writes them. It never blocks the data path: over the limits, it counts.
  */
+import { bytesToIp, ipToBytes } from '../memberlist/address.ts';
 import type { StateChange, StateNode } from '../state/interface.ts';
 import { TABLE } from '../state/interface.ts';
 import type { EndpointValue } from '../state/values/endpoint.ts';
@@ -17,7 +18,6 @@ import {
   encodeEndpoint,
   mobilityOf,
 } from '../state/values/endpoint.ts';
-import { ipText, parseIp } from '../state/values/ip.ts';
 import { macKey, macKeyHex, macOfKeyHex } from '../state/values/mac.ts';
 import { MOVE_LIMIT, MOVE_WINDOW_MS, MoveDamper } from './move-damper.ts';
 
@@ -90,12 +90,11 @@ export class EndpointAnnouncer {
 
   /** A local MAC uses an address. It belongs to one local MAC at a time: the last one that used it. */
   handleIpLearned(now: number, vni: number, mac: number, ip: string): void {
-    const bytes = parseIp(ip);
-    if (bytes === undefined) {
+    const text = canonical(ip);
+    if (text === undefined) {
       this.#count(BAD_IP);
       return;
     }
-    const text = ipText(bytes);
     const local = this.#locals.get(vni)?.get(mac);
     if (local === undefined) return;
     this.#confirm(local);
@@ -119,10 +118,7 @@ export class EndpointAnnouncer {
   restore(now: number, endpoints: readonly RestoredEndpoint[]): void {
     for (const { vni, mac, ips } of endpoints) {
       if (this.#locals.get(vni)?.has(mac) === true || this.#rivalMobility(vni, mac) !== undefined) continue;
-      const texts = ips
-        .map(parseIp)
-        .filter((bytes) => bytes !== undefined)
-        .map(ipText);
+      const texts = ips.map(canonical).filter((ip) => ip !== undefined);
       const value = { mobility: 0, ips: texts.slice(0, ENDPOINT_IPS_MAX), flags: 0, name: '' };
       if (this.#write(now, vni, mac, { value, confirmByMs: now + this.#ageingMs })) this.#restoredLeft++;
     }
@@ -229,4 +225,10 @@ export class EndpointAnnouncer {
   #count(name: string): void {
     this.#counters.set(name, (this.#counters.get(name) ?? 0) + 1);
   }
+}
+
+/** The one text of an address; undefined when it is none. */
+function canonical(ip: string): string | undefined {
+  const bytes = ipToBytes(ip);
+  return bytes && bytesToIp(bytes);
 }

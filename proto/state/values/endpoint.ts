@@ -5,8 +5,9 @@
  *
  * Bytes after the name belong to later versions and are ignored.
  */
+import { ipToBytes } from '../../memberlist/address.ts';
 import { ByteReader, ByteWriter, WireError } from '../bytes.ts';
-import { ipText, parseIp } from './ip.ts';
+import { readIp } from './vtep.ts';
 
 export interface EndpointValue {
   /** RFC 7432 MAC mobility: the higher sequence is the newer place. */
@@ -29,7 +30,7 @@ export function encodeEndpoint(value: EndpointValue): Uint8Array {
   if (value.mobility > MOBILITY_MAX) throw new RangeError('mobility sequence exhausted');
   const out = new ByteWriter(32).varint(value.mobility).u8(value.ips.length);
   for (const ip of value.ips) {
-    const bytes = parseIp(ip);
+    const bytes = ipToBytes(ip);
     if (bytes === undefined) throw new RangeError(`not an IP address: ${ip}`);
     out.u8(bytes.length).raw(bytes);
   }
@@ -43,7 +44,7 @@ export function decodeEndpoint(bytes: Uint8Array): EndpointValue {
   const count = r.u8();
   if (count > ENDPOINT_IPS_MAX) throw new WireError('too many IPs');
   const ips: string[] = [];
-  for (let i = 0; i < count; i++) ips.push(ipText(r.take(r.u8())));
+  for (let i = 0; i < count; i++) ips.push(readIp(r));
   return { mobility, ips, flags: r.u8(), name: r.text(NAME_MAX_BYTES) };
 }
 

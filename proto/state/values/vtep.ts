@@ -5,8 +5,8 @@
  *
  * The key is the owner's own name (so that one change names one owner), cut to 64 bytes; nothing is read from it.
  */
-import { ByteReader, ByteWriter, encodeText } from '../bytes.ts';
-import { ipText, parseIp } from './ip.ts';
+import { bytesToIp, ipToBytes } from '../../memberlist/address.ts';
+import { ByteReader, ByteWriter, WireError, encodeText } from '../bytes.ts';
 
 export interface VtepValue {
   /** Canonical text. */
@@ -17,7 +17,7 @@ export interface VtepValue {
 export const vtepKey = (owner: string): Uint8Array => encodeText(owner).slice(0, 64);
 
 export function encodeVtep(value: VtepValue): Uint8Array {
-  const ip = parseIp(value.ip);
+  const ip = ipToBytes(value.ip);
   if (ip === undefined) throw new RangeError(`not an IP address: ${value.ip}`);
   return new ByteWriter(20).u8(ip.length).raw(ip).varint(value.port).finish();
 }
@@ -25,5 +25,12 @@ export function encodeVtep(value: VtepValue): Uint8Array {
 /** Throws WireError. */
 export function decodeVtep(bytes: Uint8Array): VtepValue {
   const r = new ByteReader(bytes);
-  return { ip: ipText(r.take(r.u8())), port: r.varint(0xffff) };
+  return { ip: readIp(r), port: r.varint(0xffff) };
+}
+
+/** u8 length, 4 or 16 bytes; canonical text. Throws WireError. */
+export function readIp(r: ByteReader): string {
+  const ip = bytesToIp(r.take(r.u8()));
+  if (ip === undefined) throw new WireError('an IP address has 4 or 16 bytes');
+  return ip;
 }

@@ -8,7 +8,7 @@ import { State } from '../../../proto/state/state.ts';
 import type { StateOptions } from '../../../proto/state/options.ts';
 import { TABLE } from '../../../proto/state/interface.ts';
 import { encodeInterest, interestKey } from '../../../proto/state/values/interest.ts';
-import { seededRng } from './seeded-rng.ts';
+import { SeededRng } from '../../../proto/rng.ts';
 
 export interface Faults {
   loss: number;
@@ -48,7 +48,7 @@ export class Cluster {
   readonly #options: Partial<StateOptions>;
 
   constructor(seed: number, options: Partial<StateOptions> = {}) {
-    this.rng = seededRng(seed);
+    this.rng = new SeededRng(seed);
     this.#options = options;
   }
 
@@ -58,7 +58,7 @@ export class Cluster {
     const mine = epoch ?? (known === undefined ? BigInt(this.wallBase + this.now) : known.epoch + 1_000n);
     const state = new State(
       { node: name, epoch: mine, ...this.#options },
-      { rng: seededRng(this.rng.u32()), wall: () => this.wallBase + this.now },
+      { rng: new SeededRng(this.rng.u32()), wall: () => this.wallBase + this.now },
     );
     this.hosts.set(name, { name, state, alive: true, epoch: mine });
     for (const vni of scopes) state.put(this.now, 0, TABLE.interest, interestKey(vni), encodeInterest());

@@ -27,62 +27,62 @@ function three(seed = 1, options = {}): Cluster {
   return cluster;
 }
 
-t.test('hosts that start together agree on who is interested', async (t) => {
+void t.test('hosts that start together agree on who is interested', async (test) => {
   const cluster = three();
   for (const name of ['a', 'b', 'c']) {
-    t.same([...cluster.state(name).interested(VNI)].sort(), ['a', 'b', 'c']);
-    t.equal(cluster.state(name).root(0), cluster.state('a').root(0));
+    test.same([...cluster.state(name).interested(VNI)].sort(), ['a', 'b', 'c']);
+    test.equal(cluster.state(name).root(0), cluster.state('a').root(0));
   }
 });
 
-t.test('an own write is seen by all interested hosts within 50 ms', async (t) => {
+void t.test('an own write is seen by all interested hosts within 50 ms', async (test) => {
   const cluster = three();
   putMac(cluster, 'a', MAC, 0, ['10.42.0.2']);
   cluster.run(50);
   for (const name of ['b', 'c']) {
     const [claim] = cluster.state(name).claims(VNI, TABLE.endpoint, macKeyHex(MAC));
-    t.equal(claim?.owner, 'a');
-    t.same(decodeEndpoint(claim!.value).ips, ['10.42.0.2']);
+    test.equal(claim?.owner, 'a');
+    test.same(decodeEndpoint(claim!.value).ips, ['10.42.0.2']);
   }
-  t.not(cluster.state('a').root(VNI), 0n);
-  t.equal(cluster.state('b').root(VNI), cluster.state('a').root(VNI));
+  test.not(cluster.state('a').root(VNI), 0n);
+  test.equal(cluster.state('b').root(VNI), cluster.state('a').root(VNI));
 });
 
-t.test('a change is told once per key, and says to look again', async (t) => {
+void t.test('a change is told once per key, and says to look again', async (test) => {
   const cluster = three();
   const b = cluster.state('b');
   while (b.pollChange() !== undefined);
   putMac(cluster, 'a', MAC);
   putMac(cluster, 'a', MAC, 1);
   cluster.run(50);
-  t.same(b.pollChange(), { scope: VNI, table: TABLE.endpoint, keyHex: macKeyHex(MAC) });
-  t.equal(b.pollChange(), undefined);
+  test.same(b.pollChange(), { scope: VNI, table: TABLE.endpoint, keyHex: macKeyHex(MAC) });
+  test.equal(b.pollChange(), undefined);
 });
 
-t.test('a lost last update is noticed by heads and pulled', async (t) => {
+void t.test('a lost last update is noticed by heads and pulled', async (test) => {
   const cluster = three();
   cluster.cuts.add('a>b');
   putMac(cluster, 'a', MAC);
   cluster.run(100);
-  t.same(owners(cluster.state('b'), MAC), []);
+  test.same(owners(cluster.state('b'), MAC), []);
   cluster.cuts.clear();
   cluster.run(1_000);
-  t.same(owners(cluster.state('b'), MAC), ['a']);
+  test.same(owners(cluster.state('b'), MAC), ['a']);
 });
 
-t.test('deletes are followed and do not come back', async (t) => {
+void t.test('deletes are followed and do not come back', async (test) => {
   const cluster = three();
   putMac(cluster, 'a', MAC);
   cluster.run(100);
   cluster.state('a').delete(cluster.now, VNI, TABLE.endpoint, macKey(MAC));
   cluster.run(100);
-  t.same(owners(cluster.state('b'), MAC), []);
+  test.same(owners(cluster.state('b'), MAC), []);
   cluster.run(700_000);
-  t.same(owners(cluster.state('b'), MAC), []);
-  t.equal(cluster.state('b').root(VNI), cluster.state('a').root(VNI));
+  test.same(owners(cluster.state('b'), MAC), []);
+  test.equal(cluster.state('b').root(VNI), cluster.state('a').root(VNI));
 });
 
-t.test('a late joiner gets everything, and everybody gets it', async (t) => {
+void t.test('a late joiner gets everything, and everybody gets it', async (test) => {
   const cluster = three();
   for (let i = 0; i < 500; i++) putMac(cluster, 'a', MAC + i);
   cluster.run(20_000);
@@ -91,54 +91,54 @@ t.test('a late joiner gets everything, and everybody gets it', async (t) => {
   cluster.meet();
   cluster.run(3_000);
   const d = cluster.state('d');
-  t.equal([...d.records(VNI, TABLE.endpoint)].length, 501);
+  test.equal([...d.records(VNI, TABLE.endpoint)].length, 501);
   for (const name of ['a', 'b', 'c']) {
-    t.same(owners(cluster.state(name), MAC + 1_000), ['d']);
-    t.equal(cluster.state(name).root(VNI), d.root(VNI));
+    test.same(owners(cluster.state(name), MAC + 1_000), ['d']);
+    test.equal(cluster.state(name).root(VNI), d.root(VNI));
   }
 });
 
-t.test('claims: mobility, then time, then name; held loses to live', async (t) => {
+void t.test('claims: mobility, then time, then name; held loses to live', async (test) => {
   const cluster = three();
   putMac(cluster, 'a', MAC, 0);
   cluster.run(100);
   putMac(cluster, 'b', MAC, 1);
   cluster.run(100);
-  t.same(owners(cluster.state('c'), MAC), ['b', 'a']);
+  test.same(owners(cluster.state('c'), MAC), ['b', 'a']);
   putMac(cluster, 'c', MAC, 1);
   cluster.run(100);
-  t.same(owners(cluster.state('a'), MAC), ['c', 'b', 'a'], 'same mobility: the later');
+  test.same(owners(cluster.state('a'), MAC), ['c', 'b', 'a'], 'same mobility: the later');
   cluster.crash('c');
-  t.same(owners(cluster.state('a'), MAC), ['b', 'a', 'c held']);
+  test.same(owners(cluster.state('a'), MAC), ['b', 'a', 'c held']);
   cluster.run(29_000);
-  t.same(owners(cluster.state('a'), MAC), ['b', 'a', 'c held']);
+  test.same(owners(cluster.state('a'), MAC), ['b', 'a', 'c held']);
   cluster.run(2_000);
-  t.same(owners(cluster.state('a'), MAC), ['b', 'a'], 'hidden after the hold');
+  test.same(owners(cluster.state('a'), MAC), ['b', 'a'], 'hidden after the hold');
 });
 
-t.test('a host back from the dead with its epoch is visible at once', async (t) => {
+void t.test('a host back from the dead with its epoch is visible at once', async (test) => {
   const cluster = three();
   putMac(cluster, 'a', MAC);
   cluster.run(100);
   const b = cluster.state('b');
   b.handleMemberDead(cluster.now, 'a');
   cluster.run(60_000);
-  t.same(owners(b, MAC), []);
+  test.same(owners(b, MAC), []);
   b.handleMemberAlive(cluster.now, 'a', cluster.state('a').epoch);
-  t.same(owners(b, MAC), ['a']);
+  test.same(owners(b, MAC), ['a']);
 });
 
-t.test('who left is removed at once, and late deltas do not bring it back', async (t) => {
+void t.test('who left is removed at once, and late deltas do not bring it back', async (test) => {
   const cluster = three();
   putMac(cluster, 'a', MAC);
   cluster.run(100);
   const late = captureUpdate(cluster);
   cluster.leave('a');
-  t.same(owners(cluster.state('b'), MAC), []);
+  test.same(owners(cluster.state('b'), MAC), []);
   cluster.state('b').handleMessage(cluster.now, 'c', late);
   cluster.run(5_000);
-  t.same(owners(cluster.state('b'), MAC), []);
-  t.equal(cluster.state('b').counters().get('refused:owner-left'), 1);
+  test.same(owners(cluster.state('b'), MAC), []);
+  test.equal(cluster.state('b').counters().get('refused:owner-left'), 1);
 });
 
 /** The next update that a sends, as bytes. */
@@ -151,7 +151,7 @@ function captureUpdate(cluster: Cluster): Uint8Array {
   return update;
 }
 
-t.test('a restart changes nothing for others, until what was not said again goes', async (t) => {
+void t.test('a restart changes nothing for others, until what was not said again goes', async (test) => {
   const cluster = three();
   putMac(cluster, 'a', MAC);
   putMac(cluster, 'a', MAC + 1);
@@ -163,16 +163,16 @@ t.test('a restart changes nothing for others, until what was not said again goes
   cluster.meet();
   putMac(cluster, 'a', MAC);
   cluster.run(5_000);
-  t.same(owners(b, MAC), ['a']);
-  t.same(owners(b, MAC + 1), ['a'], 'not said again, still in force');
-  t.ok(b.interested(VNI).includes('a'));
+  test.same(owners(b, MAC), ['a']);
+  test.same(owners(b, MAC + 1), ['a'], 'not said again, still in force');
+  test.ok(b.interested(VNI).includes('a'));
   cluster.run(30_000);
-  t.same(owners(b, MAC), ['a']);
-  t.same(owners(b, MAC + 1), [], 'gone after the marker');
-  for (const name of ['a', 'c']) t.equal(cluster.state(name).root(VNI), b.root(VNI));
+  test.same(owners(b, MAC), ['a']);
+  test.same(owners(b, MAC + 1), [], 'gone after the marker');
+  for (const name of ['a', 'c']) test.equal(cluster.state(name).root(VNI), b.root(VNI));
 });
 
-t.test('a network that a restarted host is no longer in loses its records', async (t) => {
+void t.test('a network that a restarted host is no longer in loses its records', async (test) => {
   const cluster = three();
   putMac(cluster, 'a', MAC);
   cluster.run(100);
@@ -181,10 +181,10 @@ t.test('a network that a restarted host is no longer in loses its records', asyn
   cluster.meet();
   cluster.state('a').put(cluster.now, 0, TABLE.vtep, new Uint8Array([1]), new Uint8Array([1]));
   cluster.run(35_000);
-  t.same(owners(cluster.state('b'), MAC), []);
+  test.same(owners(cluster.state('b'), MAC), []);
 });
 
-t.test('our own name ahead of us: a new epoch, all said again', async (t) => {
+void t.test('our own name ahead of us: a new epoch, all said again', async (test) => {
   const cluster = three();
   putMac(cluster, 'a', MAC);
   cluster.run(100);
@@ -195,25 +195,25 @@ t.test('our own name ahead of us: a new epoch, all said again', async (t) => {
   putMac(cluster, 'a', MAC + 7);
   cluster.meet();
   cluster.run(40_000);
-  t.ok(cluster.state('a').epoch > before);
-  t.same(owners(cluster.state('b'), MAC + 7), ['a']);
-  t.same(owners(cluster.state('b'), MAC), []);
-  t.equal(cluster.state('b').root(0), cluster.state('a').root(0));
+  test.ok(cluster.state('a').epoch > before);
+  test.same(owners(cluster.state('b'), MAC + 7), ['a']);
+  test.same(owners(cluster.state('b'), MAC), []);
+  test.equal(cluster.state('b').root(0), cluster.state('a').root(0));
 });
 
-t.test('withdrawn interest takes back what we said there', async (t) => {
+void t.test('withdrawn interest takes back what we said there', async (test) => {
   const cluster = three();
   putMac(cluster, 'a', MAC);
   cluster.run(100);
   cluster.state('a').delete(cluster.now, 0, TABLE.interest, interestKey(VNI));
   cluster.run(100);
-  t.same(owners(cluster.state('b'), MAC), []);
-  t.same([...cluster.state('b').interested(VNI)].sort(), ['b', 'c']);
-  t.same([...cluster.state('a').interests()], []);
-  t.equal([...cluster.state('a').records(VNI, TABLE.endpoint)].length, 0);
+  test.same(owners(cluster.state('b'), MAC), []);
+  test.same([...cluster.state('b').interested(VNI)].sort(), ['b', 'c']);
+  test.same([...cluster.state('a').interests()], []);
+  test.equal([...cluster.state('a').records(VNI, TABLE.endpoint)].length, 0);
 });
 
-t.test('a missed day: tombstones are gone, a snapshot mends', async (t) => {
+void t.test('a missed day: tombstones are gone, a snapshot mends', async (test) => {
   const cluster = three();
   for (let i = 0; i < 100; i++) putMac(cluster, 'a', MAC + i);
   cluster.run(1_000);
@@ -221,21 +221,21 @@ t.test('a missed day: tombstones are gone, a snapshot mends', async (t) => {
   cluster.cut('c', 'b');
   for (let i = 0; i < 50; i++) cluster.state('a').delete(cluster.now, VNI, TABLE.endpoint, macKey(MAC + i));
   cluster.run(1_200_000);
-  t.equal([...cluster.state('b').records(VNI, TABLE.endpoint)].length, 0, 'hidden meanwhile');
+  test.equal([...cluster.state('b').records(VNI, TABLE.endpoint)].length, 0, 'hidden meanwhile');
   cluster.heal();
   cluster.run(5_000);
-  t.equal([...cluster.state('b').records(VNI, TABLE.endpoint)].length, 50);
-  t.equal(cluster.state('b').root(VNI), cluster.state('a').root(VNI));
+  test.equal([...cluster.state('b').records(VNI, TABLE.endpoint)].length, 50);
+  test.equal(cluster.state('b').root(VNI), cluster.state('a').root(VNI));
 });
 
-t.test('limits are errors at the write', async (t) => {
+void t.test('limits are errors at the write', async (test) => {
   const cluster = new Cluster(1, { recordsPerLog: 3 });
   const a = cluster.start('a');
-  t.throws(() => a.put(1, 0, TABLE.vtep, new Uint8Array(65), new Uint8Array(0)), RangeError);
-  t.throws(() => a.put(1, 0, TABLE.vtep, new Uint8Array(1), new Uint8Array(1_025)), RangeError);
+  test.throws(() => a.put(1, 0, TABLE.vtep, new Uint8Array(65), new Uint8Array(0)), RangeError);
+  test.throws(() => a.put(1, 0, TABLE.vtep, new Uint8Array(1), new Uint8Array(1_025)), RangeError);
   a.put(1, 0, TABLE.vtep, new Uint8Array(64), new Uint8Array(1_024));
   a.put(1, 0, TABLE.vtep, new Uint8Array(1), new Uint8Array(0));
   a.put(1, 0, TABLE.vtep, new Uint8Array(2), new Uint8Array(0));
-  t.throws(() => a.put(1, 0, TABLE.vtep, new Uint8Array(3), new Uint8Array(0)), RangeError);
-  t.throws(() => new Cluster(1).start(''), RangeError);
+  test.throws(() => a.put(1, 0, TABLE.vtep, new Uint8Array(3), new Uint8Array(0)), RangeError);
+  test.throws(() => new Cluster(1).start(''), RangeError);
 });
