@@ -63,9 +63,7 @@ export function createCoreMemory(): WebAssembly.Memory {
 /** Instantiates the core. Throws OVL_INTERNAL when the module and this file disagree about the memory. */
 export function loadCore(options: CoreOptions = {}): Core {
   const memory = options.memory ?? createCoreMemory();
-  const instance = new WebAssembly.Instance(compileCore(options.build), {
-    env: { memory, abort: unreachable },
-  });
+  const instance = new WebAssembly.Instance(compileCore(options.build), { env: { memory } });
   const exports = instance.exports as unknown as CoreExports;
   const constants = constantsOf(instance.exports);
   if (constant(constants, 'LAYOUT_END') > memory.buffer.byteLength) {
@@ -132,8 +130,4 @@ function family(constants: CoreConstants, prefix: string): (string | undefined)[
     names[value] = name.slice(prefix.length).toLowerCase().replaceAll('_', '-');
   }
   return names;
-}
-
-function unreachable(): never {
-  throw new OverlaydError('OVL_INTERNAL', 'the packet core aborted');
 }
