@@ -35,12 +35,15 @@ const note = (fields: object, message: string): void => {
   if ('err' in fields) console.error(message, fields.err);
 };
 
-/** Spoils the worker's tables of networks and ports, so that the core runs out of its memory at the next look. */
+/**
+ * Lets network 0's list of ports start outside the memory, so that the next broadcast traps. Networks lie behind the
+ * event ring (core-wasm/layout.ts), the first port's index + 1 at 8.
+ */
 function poison(): void {
   if (worker === undefined) throw new Error('no worker');
-  const { bytes, constants } = worker.core;
+  const { view, constants } = worker.core;
   const at = (name: string): number => constant(constants, name);
-  bytes.fill(0xff, at('EVENT_RING') + at('EVENT_SLOTS') * at('EVENT_SIZE'), at('PEER_BASE'));
+  view.setUint32(at('EVENT_RING') + at('EVENT_SLOTS') * at('EVENT_SIZE') + 8, 0x00ff_ffff, true);
 }
 
 async function answer(request: Request): Promise<unknown> {

@@ -53,7 +53,7 @@ for (const io of ['batch', 'dgram'] as const) {
     t.match(await ping(a.container, b.container), ' 3 received', 'and traffic as before');
 
     t.equal(await a.dataplane.stop(), 0, 'a planned stop keeps it too');
-    t.match(a.container.ip('link', 'show', 'eth0'), 'macvlan|LOWERLAYERDOWN|NO-CARRIER');
+    t.match(a.container.ip('link', 'show', 'eth0'), 'NO-CARRIER');
     t.equal(await b.dataplane.stop(true), 0);
     t.throws(() => b.host.ip('link', 'show', 'tap0'), 'removal on demand');
   });
@@ -63,6 +63,7 @@ for (const io of ['batch', 'dgram'] as const) {
     t.match(await ping(a.container, b.container), ' 3 received');
     const before = await a.dataplane.counters();
     await a.dataplane.call({ call: 'poison' });
+    a.container.ip('neigh', 'flush', 'all'); // the next ping asks by broadcast
     await ping(a.container, b.container, 1);
     await until('the worker was replaced', 15_000, async () => {
       return ((await a.dataplane.counters()).counters['worker-restarts'] ?? 0) > 0;
