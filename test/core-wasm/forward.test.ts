@@ -8,6 +8,10 @@ const NET = 3;
 const VNI = 0xabcdef;
 const plain = (to: string, from = MAC_A): Uint8Array => ethernet(to, from, 0x88b5, pattern(50));
 
+function smallUdp(size: number): Uint8Array {
+  return udp({ version: 4, payload: pattern(size) }).frame;
+}
+
 function bench(build: 'release' | 'debug', portFlags?: number): Harness {
   const h = new Harness(build);
   h.network(NET, VNI);
@@ -18,132 +22,138 @@ function bench(build: 'release' | 'debug', portFlags?: number): Harness {
 }
 
 for (const build of ['release', 'debug'] as const) {
-  t.test(`${build}: unicast goes to the peer that owns it, as RFC 7348 says`, async (t) => {
+  void t.test(`${build}: unicast goes to the peer that owns it, as RFC 7348 says`, async (sub) => {
     const h = bench(build);
-    t.ok(h.fdb(NET, mac(MAC_B), 7));
+    sub.ok(h.fdb(NET, mac(MAC_B), 7));
     const frame = plain(MAC_B);
-    t.equal(h.tap(0, vnet(), frame), 0);
+    sub.equal(h.tap(0, vnet(), frame), 0);
     const [message, ...rest] = h.messages();
-    t.equal(rest.length, 0);
-    t.same(message?.bytes, concat(Uint8Array.of(8, 0, 0, 0, 0xab, 0xcd, 0xef, 0), frame));
-    t.same(
+    sub.equal(rest.length, 0);
+    sub.same(message?.bytes, concat(Uint8Array.of(8, 0, 0, 0, 0xab, 0xcd, 0xef, 0), frame));
+    sub.same(
       message?.name,
       concat(Uint8Array.of(2, 0), u16(4789), ip('192.0.2.7').subarray(12), new Uint8Array(8)),
     );
-    t.equal(message?.segment, undefined, 'a single datagram asks for no segmentation');
-    t.equal(h.counter('sent'), 1);
-    t.equal(h.counter('to-tunnel-bytes'), frame.length + 8);
-    t.equal(h.imbalance(), 0);
+    sub.equal(message?.segment, undefined, 'a single datagram asks for no segmentation');
+    sub.equal(h.counter('sent'), 1);
+    sub.equal(h.counter('to-tunnel-bytes'), frame.length + 8);
+    sub.equal(h.imbalance(), 0);
   });
 
-  t.test(`${build}: broadcast is replicated to every peer of the network and every other port`, async (t) => {
-    const h = bench(build);
-    h.port(1, NET);
-    h.network(4, 4);
-    h.port(2, 4);
-    h.flood(NET, 7);
-    h.flood(NET, 9);
-    h.tap(0, vnet(), plain(BROADCAST));
-    const sent = h.datagrams();
-    t.same(
-      sent.map((d) => d.peerAddress.length),
-      [16, 28],
-      'sockaddr_in and sockaddr_in6',
-    );
-    t.same(sent[1]?.peerAddress.subarray(8, 24), ip('2001:db8::9'));
-    t.same(sent[0]?.bytes, sent[1]?.bytes);
-    t.same(
-      h.outs().map((o) => o.port),
-      [1],
-      'not to itself, not to another network',
-    );
-    t.equal(h.counter('sent'), 1, 'one frame in, one verdict');
-    t.equal(h.counter('delivered'), 0);
-    t.equal(h.imbalance(), 0);
-  });
+  void t.test(
+    `${build}: broadcast is replicated to every peer of the network and every other port`,
+    async (sub) => {
+      const h = bench(build);
+      h.port(1, NET);
+      h.network(4, 4);
+      h.port(2, 4);
+      h.flood(NET, 7);
+      h.flood(NET, 9);
+      h.tap(0, vnet(), plain(BROADCAST));
+      const sent = h.datagrams();
+      sub.same(
+        sent.map((d) => d.peerAddress.length),
+        [16, 28],
+        'sockaddr_in and sockaddr_in6',
+      );
+      sub.same(sent[1]?.peerAddress.subarray(8, 24), ip('2001:db8::9'));
+      sub.same(sent[0]?.bytes, sent[1]?.bytes);
+      sub.same(
+        h.outs().map((o) => o.port),
+        [1],
+        'not to itself, not to another network',
+      );
+      sub.equal(h.counter('sent'), 1, 'one frame in, one verdict');
+      sub.equal(h.counter('delivered'), 0);
+      sub.equal(h.imbalance(), 0);
+    },
+  );
 
-  t.test(`${build}: a flood reaches as many peers as there can be, in one table`, async (t) => {
+  void t.test(`${build}: a flood reaches as many peers as there can be, in one table`, async (sub) => {
     const h = bench(build);
     const most = h.constant('PEER_MAX');
     for (let peer = 0; peer < most; peer++) {
       h.peer(peer, `10.9.${peer >> 8}.${peer & 255}`);
       h.flood(NET, peer);
     }
-    t.equal(h.tap(0, vnet(), plain(BROADCAST)), 0, 'a second flood still has room');
-    t.equal(h.tap(0, vnet(), plain(BROADCAST)), 1, 'after that the tables must be flushed');
-    t.equal(h.messages().length, 2 * most);
-    t.equal(new Set(h.messages().map((m) => m.bytes.length)).size, 1);
+    sub.equal(h.tap(0, vnet(), plain(BROADCAST)), 0, 'a second flood still has room');
+    sub.equal(h.tap(0, vnet(), plain(BROADCAST)), 1, 'after that the tables must be flushed');
+    sub.equal(h.messages().length, 2 * most);
+    sub.equal(new Set(h.messages().map((m) => m.bytes.length)).size, 1);
     h.tap(0, vnet(), plain(BROADCAST));
-    t.equal(h.drops('tx-full'), 1, 'a loop that does not flush loses frames, counted');
+    sub.equal(h.drops('tx-full'), 1, 'a loop that does not flush loses frames, counted');
     h.reset();
-    t.equal(h.tap(0, vnet(), plain(BROADCAST)), 0);
-    t.equal(h.imbalance(), 0);
+    sub.equal(h.tap(0, vnet(), plain(BROADCAST)), 0);
+    sub.equal(h.imbalance(), 0);
   });
 
-  t.test(`${build}: 3.39 split horizon: what came through a tunnel leaves through none`, async (t) => {
+  void t.test(`${build}: 3.39 split horizon: what came through a tunnel leaves through none`, async (sub) => {
     const h = bench(build);
     h.flood(NET, 7);
     h.flood(NET, 9);
     h.tunnel('192.0.2.7', vxlan(VNI, plain(BROADCAST, MAC_B)));
-    t.equal(h.messages().length, 0);
-    t.same(
+    sub.equal(h.messages().length, 0);
+    sub.same(
       h.outs().map((o) => o.port),
       [0],
     );
     h.fdb(NET, mac('02:00:00:00:00:99'), 9);
     h.tunnel('192.0.2.7', vxlan(VNI, plain('02:00:00:00:00:99', MAC_B)));
-    t.equal(h.drops('split-horizon'), 1);
-    t.equal(h.messages().length, 0);
-    t.equal(h.imbalance(), 0);
+    sub.equal(h.drops('split-horizon'), 1);
+    sub.equal(h.messages().length, 0);
+    sub.equal(h.imbalance(), 0);
   });
 
-  t.test(`${build}: unknown unicast is flooded within its rate`, async (t) => {
+  void t.test(`${build}: unknown unicast is flooded within its rate`, async (sub) => {
     const h = bench(build);
     h.command('CONFIG', { a: h.constant('CONFIG_UNKNOWN_PPS'), b: 5 });
     h.flood(NET, 7);
     for (let i = 0; i < 8; i++) h.tap(0, vnet(), plain('02:00:00:00:00:77'));
-    t.equal(h.datagrams().length, 5);
-    t.equal(h.drops('unknown-rate'), 3);
+    sub.equal(h.datagrams().length, 5);
+    sub.equal(h.drops('unknown-rate'), 3);
     h.pass(1000);
     h.reset();
     h.tap(0, vnet(), plain('02:00:00:00:00:77'));
-    t.equal(h.datagrams().length, 1, 'a second later it may flood again');
-    t.equal(h.imbalance(), 0);
+    sub.equal(h.datagrams().length, 1, 'a second later it may flood again');
+    sub.equal(h.imbalance(), 0);
   });
 
-  t.test(`${build}: T4 a reflecting port gets back what is for its own side, others do not`, async (t) => {
-    const quiet = bench(build);
-    quiet.fdb(NET, mac(MAC_B), 0, quiet.constant('FDB_LOCAL'));
-    quiet.tap(0, vnet(), plain(MAC_B));
-    t.equal(quiet.drops('same-port'), 1);
-    quiet.tap(0, vnet(), plain(BROADCAST));
-    t.equal(quiet.drops('no-destination'), 1);
-    t.equal(quiet.outs().length, 0);
+  void t.test(
+    `${build}: T4 a reflecting port gets back what is for its own side, others do not`,
+    async (sub) => {
+      const quiet = bench(build);
+      quiet.fdb(NET, mac(MAC_B), 0, quiet.constant('FDB_LOCAL'));
+      quiet.tap(0, vnet(), plain(MAC_B));
+      sub.equal(quiet.drops('same-port'), 1);
+      quiet.tap(0, vnet(), plain(BROADCAST));
+      sub.equal(quiet.drops('no-destination'), 1);
+      sub.equal(quiet.outs().length, 0);
 
-    const vepa = bench(build);
-    vepa.port(0, NET, vepa.flags('PORT_REFLECT', 'PORT_OFFLOAD', 'PORT_USO'));
-    vepa.fdb(NET, mac(MAC_B), 0, vepa.constant('FDB_LOCAL'));
-    vepa.tap(0, vnet(), plain(MAC_B));
-    vepa.tap(0, vnet(), plain(BROADCAST));
-    vepa.tap(0, vnet(), plain('02:00:00:00:00:77'));
-    t.same(
-      vepa.outs().map((o) => o.port),
-      [0, 0, 0],
-    );
-    vepa.command('CONFIG', { a: vepa.constant('CONFIG_REFLECT_UNKNOWN'), b: 0 });
-    vepa.reset();
-    vepa.tap(0, vnet(), plain('02:00:00:00:00:77'));
-    t.equal(vepa.outs().length, 0, 'unless unknown unicast is not to be reflected');
-    t.equal(vepa.imbalance(), 0);
-  });
+      const vepa = bench(build);
+      vepa.port(0, NET, vepa.flags('PORT_REFLECT', 'PORT_OFFLOAD', 'PORT_USO'));
+      vepa.fdb(NET, mac(MAC_B), 0, vepa.constant('FDB_LOCAL'));
+      vepa.tap(0, vnet(), plain(MAC_B));
+      vepa.tap(0, vnet(), plain(BROADCAST));
+      vepa.tap(0, vnet(), plain('02:00:00:00:00:77'));
+      sub.same(
+        vepa.outs().map((o) => o.port),
+        [0, 0, 0],
+      );
+      vepa.command('CONFIG', { a: vepa.constant('CONFIG_REFLECT_UNKNOWN'), b: 0 });
+      vepa.reset();
+      vepa.tap(0, vnet(), plain('02:00:00:00:00:77'));
+      sub.equal(vepa.outs().length, 0, 'unless unknown unicast is not to be reflected');
+      sub.equal(vepa.imbalance(), 0);
+    },
+  );
 
-  t.test(`${build}: every refusal has its name (3.30)`, async (t) => {
+  void t.test(`${build}: every refusal has its name (3.30)`, async (sub) => {
     const h = bench(build);
     h.fdb(NET, mac(MAC_B), 7);
     const expect = (reason: string, run: () => void): void => {
       const before = h.drops(reason);
       run();
-      t.equal(h.drops(reason), before + 1, reason);
+      sub.equal(h.drops(reason), before + 1, reason);
     };
     expect('no-port', () => h.tap(55, vnet(), plain(MAC_B)));
     expect('truncated', () => h.tap(0, vnet(), plain(MAC_B).subarray(0, 13)));
@@ -163,36 +173,35 @@ for (const build of ['release', 'debug'] as const) {
     expect('source-pinned', () => h.tap(0, vnet(), plain(MAC_B, '02:00:00:00:00:55')));
     h.command('PORT_DEL', { a: 0 });
     expect('no-destination', () => h.tunnel('192.0.2.7', vxlan(VNI, plain(BROADCAST, MAC_B))));
-    t.equal(h.messages().length + h.outs().length, 0);
-    t.equal(h.imbalance(), 0);
+    sub.equal(h.messages().length + h.outs().length, 0);
+    sub.equal(h.imbalance(), 0);
   });
 
-  t.test(`${build}: reserved VXLAN bits are ignored on receipt`, async (t) => {
+  void t.test(`${build}: reserved VXLAN bits are ignored on receipt`, async (sub) => {
     const h = bench(build);
     const datagram = vxlan(VNI, plain(BROADCAST, MAC_B));
     datagram.set([0xff, 0xff, 0xff, 0xff], 0);
     datagram[7] = 0xff;
     h.tunnel('192.0.2.7', datagram);
-    t.equal(h.outs().length, 1);
+    sub.equal(h.outs().length, 1);
   });
 
-  t.test(`${build}: IPv6 peers are known by address, whatever the port`, async (t) => {
+  void t.test(`${build}: IPv6 peers are known by address, whatever the port`, async (sub) => {
     const h = bench(build);
     h.tunnel('2001:db8::9', vxlan(VNI, plain(BROADCAST, MAC_B)));
-    t.equal(h.counter('delivered'), 1);
+    sub.equal(h.counter('delivered'), 1);
     const peer = h.constant('PEER_BASE') + 9 * h.constant('PEER_SIZE');
-    t.equal(h.core.view.getUint32(peer + h.constant('PEER_RX_FRAMES'), true), 1);
+    sub.equal(h.core.view.getUint32(peer + h.constant('PEER_RX_FRAMES'), true), 1);
   });
 
-  t.test(`${build}: small frames of one flow share a message, a shorter one ends it`, async (t) => {
+  void t.test(`${build}: small frames of one flow share a message, a shorter one ends it`, async (sub) => {
     const h = bench(build);
     h.fdb(NET, mac(MAC_B), 7);
-    const small = (size: number): Uint8Array => udp({ version: 4, payload: pattern(size) }).frame;
-    for (let i = 0; i < 70; i++) h.tap(0, vnet(), small(22));
-    h.tap(0, vnet(), small(10));
-    h.tap(0, vnet(), small(22));
+    for (let i = 0; i < 70; i++) h.tap(0, vnet(), smallUdp(22));
+    h.tap(0, vnet(), smallUdp(10));
+    h.tap(0, vnet(), smallUdp(22));
     const messages = h.messages();
-    t.same(
+    sub.same(
       messages.map((m) => [m.segment, m.bytes.length]),
       [
         [72, 64 * 72],
@@ -200,18 +209,18 @@ for (const build of ['release', 'debug'] as const) {
         [undefined, 72],
       ],
     );
-    t.equal(h.counter('sent'), 72);
+    sub.equal(h.counter('sent'), 72);
     h.core.exports.txFailed(messages[1]?.table ?? 0, 1, h.constant('REASON_SEND_FAILED'));
     h.core.exports.txFailed(messages[1]?.table ?? 0, 1, h.constant('REASON_SEND_FAILED'));
-    t.equal(h.drops('send-failed'), 7, 'taken back once');
-    t.equal(h.counter('sent'), 65);
-    t.equal(h.counter('to-tunnel'), 65);
-    t.equal(h.imbalance(), 0);
+    sub.equal(h.drops('send-failed'), 7, 'taken back once');
+    sub.equal(h.counter('sent'), 65);
+    sub.equal(h.counter('to-tunnel'), 65);
+    sub.equal(h.imbalance(), 0);
   });
 
-  t.test(
+  void t.test(
     `${build}: local delivery keeps a super-frame whole, or cuts it where the port takes none`,
-    async (t) => {
+    async (sub) => {
       const h = bench(build);
       h.port(1, NET, 0);
       h.port(2, NET);
@@ -227,23 +236,23 @@ for (const build of ['release', 'debug'] as const) {
       h.fdb(NET, mac(MAC_B), 2, h.constant('FDB_LOCAL'));
       h.tap(0, header, built.frame);
       const [whole] = h.outs();
-      t.same(whole?.frame, built.frame);
-      t.same(
+      sub.same(whole?.frame, built.frame);
+      sub.same(
         whole?.vnet,
         vnet({ flags: 1, gsoType: 5, gsoSize: 1000, csumStart: built.l4, csumOffset: 6, headerLength: 42 }),
       );
       h.reset();
       h.fdb(NET, mac(MAC_B), 1, h.constant('FDB_LOCAL'));
       h.tap(0, header, built.frame);
-      t.same(
+      sub.same(
         h.outs().map((o) => [o.port, o.frame.length, o.vnet.every((byte) => byte === 0)]),
         [1, 2, 3].map(() => [1, 1042, true]),
       );
-      t.equal(h.counter('delivered'), 2);
+      sub.equal(h.counter('delivered'), 2);
       h.core.exports.outFailed(0, h.constant('REASON_WRITE_FAILED'));
       h.core.exports.outFailed(1, h.constant('REASON_WRITE_FAILED'));
-      t.equal(h.drops('write-failed'), 1, 'the verdict rides on the first record');
-      t.equal(h.imbalance(), 0);
+      sub.equal(h.drops('write-failed'), 1, 'the verdict rides on the first record');
+      sub.equal(h.imbalance(), 0);
     },
   );
 }

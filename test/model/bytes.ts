@@ -53,16 +53,36 @@ export function macNumber(bytes: Uint8Array): number {
   return read16(bytes, 0) * 2 ** 32 + read32(bytes, 2);
 }
 
+function groups(part: string): number[] {
+  return part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
+}
+
 /** Sixteen bytes of an address: dotted IPv4 as mapped, or eight colon-separated groups in full or with one `::`. */
 export function ip(text: string): Uint8Array {
   if (text.includes('.')) {
     return concat(new Uint8Array(10), Uint8Array.of(255, 255), Uint8Array.from(text.split('.'), Number));
   }
   const [front = '', back] = text.split('::');
-  const groups = (part: string): number[] =>
-    part === '' ? [] : part.split(':').map((g) => Number.parseInt(g, 16));
   const head = groups(front);
   const tail = back === undefined ? [] : groups(back);
   const zeros = Array.from({ length: 8 - head.length - tail.length }, () => 0);
   return concat(...[...head, ...zeros, ...tail].map(u16));
+}
+
+/** Throws unless both lists hold the same byte strings: a test framework's deep comparison takes seconds for this. */
+export function mustEqual(actual: readonly Uint8Array[], expected: readonly Uint8Array[]): void {
+  if (actual.length !== expected.length) {
+    throw new Error(`${actual.length} byte strings instead of ${expected.length}`);
+  }
+  actual.forEach((bytes, i) => {
+    const wanted = expected[i] ?? new Uint8Array();
+    const at = wanted.findIndex((byte, j) => byte !== bytes[j]);
+    if (at >= 0) throw new Error(`[${i}][${at}] is ${bytes[at]}, not ${wanted[at]}`);
+    if (bytes.length !== wanted.length)
+      throw new Error(`[${i}] has ${bytes.length} bytes, not ${wanted.length}`);
+  });
+}
+
+export function must(condition: boolean, what: string): void {
+  if (!condition) throw new Error(what);
 }

@@ -146,9 +146,12 @@ export interface Vnet {
 
 export const GSO = { none: 0, tcpv4: 1, tcpv6: 4, udp: 5, ecn: 0x80 } as const;
 
+function little(value = 0): Uint8Array {
+  return Uint8Array.of(value & 255, (value >>> 8) & 255);
+}
+
 /** struct virtio_net_hdr_v1, little-endian. */
 export function vnet(fields: Vnet = {}): Uint8Array {
-  const little = (value = 0): Uint8Array => Uint8Array.of(value & 255, (value >>> 8) & 255);
   return concat(
     Uint8Array.of(fields.flags ?? 0, fields.gsoType ?? 0),
     little(fields.headerLength),
@@ -160,14 +163,14 @@ export function vnet(fields: Vnet = {}): Uint8Array {
 }
 
 export function readVnet(bytes: Uint8Array): Required<Vnet> {
-  const little = (at: number): number => (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+  const field = (at: number): number => (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
   return {
     flags: bytes[0] ?? 0,
     gsoType: bytes[1] ?? 0,
-    headerLength: little(2),
-    gsoSize: little(4),
-    csumStart: little(6),
-    csumOffset: little(8),
+    headerLength: field(2),
+    gsoSize: field(4),
+    csumStart: field(6),
+    csumOffset: field(8),
   };
 }
 
