@@ -1,7 +1,9 @@
-/** The version of this build, from the package that it ships in. */
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
-// From build/agent/version.js; the package file is never compiled into the build.
-const packageFile = new URL('../../package.json', import.meta.url);
-
-export const VERSION = (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }).version;
+/** The version of the package, from its package.json beside the build folder. */
+export const VERSION: string = (
+  JSON.parse(readFileSync(fileURLToPath(new URL('../../package.json', import.meta.url)), 'utf8')) as {
+    version: string;
+  }
+).version;

@@ -160,7 +160,7 @@ void t.test('3.10 the auditor puts right what differs, and leaves local and lear
   dataplane.rows.set(MAC, { ...right, destination: 1_000 });
   while (reconciler.repairs === 0) await new Promise((resolve) => setImmediate(resolve));
   t.strictSame(dataplane.rows.get(MAC), right);
-  t.strictSame([...dataplane.rows.keys()].sort(), [MAC, 78, 79].sort());
+  t.strictSame(new Set(dataplane.rows.keys()), new Set([MAC, 78, 79]));
   t.equal(reconciler.repairs, 2);
   t.ok(lines.some(({ level, fields }) => level === 'warn' && fields['rows'] === 2));
 });
