@@ -11,7 +11,7 @@ import type { Failure, PeerNote } from '../report/result.ts';
 import { Samples } from '../report/result.ts';
 import type { CleanupStack } from './cleanup.ts';
 import type { CpuGroup } from './cpu-group.ts';
-import { messageOf } from './errors.ts';
+import { BenchError, messageOf } from './errors.ts';
 import { Testbed } from './testbed.ts';
 import type { Endpoint, EndpointKind } from './testbed.ts';
 
@@ -62,6 +62,7 @@ export async function runCampaign(options: CampaignOptions, deps: CampaignDeps):
     } catch (error) {
       deps.signal.throwIfAborted();
       deps.progress(`${title}: not measured: ${messageOf(error)}`);
+      if (error instanceof BenchError && error.hint !== undefined) deps.progress(error.hint);
       notes.push({ id, title, unavailable: messageOf(error) });
     }
   }

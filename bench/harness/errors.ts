@@ -16,6 +16,9 @@ export class PeerUnavailable extends BenchError {
   override readonly name = 'PeerUnavailable';
 }
 
+/** One line without paths of this machine: messages end in published results. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : String(error);
+  const line = message.trim().split('\n', 1)[0] ?? '';
+  return line.replaceAll(/(?<![\w/])\/(?:[\w.+@-]+\/)+/g, '');
 }

@@ -26,6 +26,7 @@ export type EndpointKind = 'device' | 'macvlan';
 
 export const UNDERLAY_MTU = 1500;
 const UNDERLAY_DEVICE = 'under0';
+const CARRIER_WITHIN_MS = 10_000;
 const REACHABLE_WITHIN_MS = 30_000;
 
 export class Testbed {
@@ -59,6 +60,7 @@ export class Testbed {
       await this.ip(side, ['addr', 'add', `${this.underlay[side]}/24`, 'dev', UNDERLAY_DEVICE]);
       await this.ip(side, ['link', 'set', UNDERLAY_DEVICE, 'mtu', String(UNDERLAY_MTU), 'up']);
     }
+    for (const side of SIDES) await this.#waitCarrier(side);
   }
 
   /** `ip` in the namespace of a host. */
@@ -109,6 +111,15 @@ export class Testbed {
     await run(['ip', '-n', netns, 'link', 'set', 'mv0', 'name', 'eth0', 'up']);
     await run(['ip', '-n', netns, 'addr', 'add', `${this.inner[side]}/24`, 'dev', 'eth0']);
     return { netns, address: this.inner[side] };
+  }
+
+  /** The kernel tells of a carrier late, and programs overlook addresses of interfaces that do not run yet. */
+  async #waitCarrier(side: Side): Promise<void> {
+    const deadline = performance.now() + CARRIER_WITHIN_MS;
+    while (!(await this.ip(side, ['link', 'show', UNDERLAY_DEVICE])).includes('state UP')) {
+      if (performance.now() > deadline) throw new BenchError('the underlay did not come up');
+      await sleep(50);
+    }
   }
 
   async #waitReachable(from: Endpoint, to: Endpoint): Promise<void> {

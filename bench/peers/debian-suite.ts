@@ -33,9 +33,7 @@ export async function fetchSuiteProgram(
     return [loaderIn(libraries), '--library-path', libraries, join(root, program)];
   } catch (error) {
     signal.throwIfAborted();
-    throw new PeerUnavailable(
-      `${packageName} of ${suite} could not be fetched: ${withoutPaths(messageOf(error), folder)}`,
-    );
+    throw new PeerUnavailable(`${packageName} of ${suite} could not be fetched: ${messageOf(error)}`);
   }
 }
 
@@ -107,9 +105,4 @@ function loaderIn(libraries: string): string {
   const found = readdirSync(libraries).find((name) => /^ld-linux.*\.so/.test(name));
   if (found === undefined) throw new PeerUnavailable('its libc has no dynamic loader');
   return join(libraries, found);
-}
-
-/** The message ends in a published result: no folders of this machine. */
-function withoutPaths(message: string, folder: string): string {
-  return message.replaceAll(folder, '<scratch>').split('\n').at(-1) ?? message;
 }

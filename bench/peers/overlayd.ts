@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Service } from '../harness/command.ts';
-import { PeerUnavailable } from '../harness/errors.ts';
+import { BenchError, PeerUnavailable, messageOf } from '../harness/errors.ts';
 import { SIDES } from '../harness/testbed.ts';
 import type { Side, Testbed } from '../harness/testbed.ts';
 import type { Peer, RunningPeer } from './peer.ts';
@@ -35,21 +35,45 @@ async function upOverlayd(bed: Testbed, io: 'batch' | 'dgram'): Promise<RunningP
   bed.defer('state of overlayd', () => rmSync(scratch, { recursive: true, force: true }));
   const daemons: Service[] = [];
   for (const side of SIDES) daemons.push(startDaemon(bed, side, io, scratch));
-  for (const side of SIDES) {
-    await daemons[side]!.waitUntil(() => existsSync(socketIn(scratch, side)), READY_WITHIN_MS, bed.signal);
-    await client(bed, side, scratch, ['wait', '--for', 'peers=1', '--timeout', `${READY_WITHIN_MS / 1000}s`]);
-  }
-  const status = JSON.parse(await client(bed, 0, scratch, ['status', '-o', 'json'])) as {
-    io: string;
-    version: string;
-  };
-  if (status.io !== io) throw new PeerUnavailable(`overlayd was asked for --io ${io} and runs ${status.io}`);
+  const version = await waitForCluster(bed, daemons, scratch, io);
   return {
     devices: [TAP, TAP],
     isLayer2: true,
     daemonPids: daemons.map((daemon) => daemon.pid),
-    version: status.version,
+    version,
   };
+}
+
+/** Resolves with the version once both see each other; a failure carries what the daemons said as its hint. */
+async function waitForCluster(
+  bed: Testbed,
+  daemons: readonly Service[],
+  scratch: string,
+  io: string,
+): Promise<string> {
+  try {
+    for (const side of SIDES) {
+      await daemons[side]!.waitUntil(() => existsSync(socketIn(scratch, side)), READY_WITHIN_MS, bed.signal);
+      await client(bed, side, scratch, [
+        'wait',
+        '--for',
+        'peers=1',
+        '--timeout',
+        `${READY_WITHIN_MS / 1000}s`,
+      ]);
+    }
+    const status = JSON.parse(await client(bed, 0, scratch, ['status', '-o', 'json'])) as {
+      io: string;
+      version: string;
+    };
+    if (status.io === io) return status.version;
+    throw new PeerUnavailable(`overlayd was asked for --io ${io} and runs ${status.io}`);
+  } catch (error) {
+    throw new BenchError(messageOf(error), {
+      cause: error,
+      hint: daemons.map((daemon) => daemon.output).join('\n'),
+    });
+  }
 }
 
 function startDaemon(bed: Testbed, side: Side, io: string, scratch: string): Service {
