@@ -42,7 +42,7 @@ export async function startDaemon(config: RunConfig, log: Log): Promise<Daemon> 
   try {
     return await start(config, log, undo);
   } catch (error) {
-    for (const step of undo.reverse()) await step().catch(() => undefined);
+    for (const step of undo.toReversed()) await step().catch(() => undefined);
     throw error;
   }
 }

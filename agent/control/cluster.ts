@@ -25,21 +25,19 @@ export interface ClusterOptions {
   readonly gossipPort: number;
   readonly swim: SwimNode;
   readonly state: StateNode;
+  /** The gossip sockets are gone; the daemon cannot go on. */
+  readonly onFailure: (error: Error) => void;
   readonly log: Log;
 }
 
-export interface ClusterListener {
-  /** Records changed; look them up again. */
-  changed(changes: readonly StateChange[]): void;
-  /** The gossip sockets are gone; the daemon cannot go on. */
-  failed(error: Error): void;
-}
+/** Takes records that changed, to look them up again. */
+export type ChangeListener = (changes: readonly StateChange[]) => void;
 
 export class Cluster {
   readonly swim: SwimNode;
   readonly state: StateNode;
   readonly #log: Log;
-  readonly #listener: ClusterListener;
+  #listener: ChangeListener | undefined;
   readonly #joinWaiters = new Map<string, ((error: string | undefined) => void)[]>();
   /** Names by underlay IP, to tell who sent a message. */
   readonly #namesByIp = new Map<string, Set<string>>();
@@ -49,16 +47,15 @@ export class Cluster {
   #settling = false;
   #closed = false;
 
-  private constructor(options: ClusterOptions, listener: ClusterListener) {
+  private constructor(options: ClusterOptions) {
     this.swim = options.swim;
     this.state = options.state;
     this.#log = options.log;
-    this.#listener = listener;
   }
 
   /** Binds the gossip port and starts to take part. Throws OverlaydError when the port is taken. */
-  static async open(options: ClusterOptions, listener: ClusterListener): Promise<Cluster> {
-    const cluster = new Cluster(options, listener);
+  static async open(options: ClusterOptions): Promise<Cluster> {
+    const cluster = new Cluster(options);
     cluster.#transport = await openGossipTransport({
       bindAddr: options.bindAddr,
       port: options.gossipPort,
@@ -67,13 +64,17 @@ export class Cluster {
       onEvent: (event) => {
         cluster.#handle(event);
       },
-      onError: (error) => {
-        listener.failed(error);
-      },
+      onError: options.onFailure,
       log: options.log,
     });
     cluster.touch();
     return cluster;
+  }
+
+  /** Changes wait until somebody takes them. */
+  onChanges(listener: ChangeListener): void {
+    this.#listener = listener;
+    this.touch();
   }
 
   /** To be called after any command on `swim` or `state`: does what they now want done. */
@@ -215,6 +216,7 @@ export class Cluster {
   }
 
   #handOutChanges(): void {
+    if (this.#listener === undefined) return;
     const changes: StateChange[] = [];
     for (let change = this.state.pollChange(); change !== undefined; change = this.state.pollChange()) {
       changes.push(change);
@@ -223,7 +225,7 @@ export class Cluster {
         break;
       }
     }
-    if (changes.length > 0) this.#listener.changed(changes);
+    if (changes.length > 0) this.#listener(changes);
   }
 
   #sendState(): void {

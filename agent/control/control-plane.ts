@@ -72,20 +72,16 @@ export class ControlPlane {
   /** Binds the gossip port and starts to take part. Throws OverlaydError when the port is taken. */
   static async open(options: ControlPlaneOptions): Promise<ControlPlane> {
     const { config, swim, state, dataplane, log } = options;
-    const conflicts = new ConflictReporter(state, log);
-    // Nothing changes before the event loop turns, and by then the reconciler is there.
-    let reconciler: Reconciler | undefined;
-    const cluster = await Cluster.open(
-      { bindAddr: config.advertiseAddr, gossipPort: config.gossipPort, swim, state, log },
-      {
-        changed: (changes) => {
-          reconciler?.handleChanges(changes);
-          if (changes.some((change) => change.scope === 0)) conflicts.check();
-        },
-        failed: options.onFailure,
-      },
-    );
-    reconciler = new Reconciler(
+    const { advertiseAddr: bindAddr, gossipPort } = config;
+    const cluster = await Cluster.open({
+      bindAddr,
+      gossipPort,
+      swim,
+      state,
+      onFailure: options.onFailure,
+      log,
+    });
+    const reconciler = new Reconciler(
       {
         self: config.nodeName,
         networks: config.networks.map(({ vni }, network) => ({ network, vni, suppress: true })),
@@ -100,6 +96,11 @@ export class ControlPlane {
       },
     );
     reconciler.restore(options.endpoints.read());
+    const conflicts = new ConflictReporter(state, log);
+    cluster.onChanges((changes) => {
+      reconciler.handleChanges(changes);
+      if (changes.some((change) => change.scope === 0)) conflicts.check();
+    });
     return new ControlPlane(options, cluster, reconciler);
   }
 

@@ -2,7 +2,7 @@ import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { nextEpoch } from '../../../agent/control/epoch.ts';
-import { OverlaydError } from '../../../agent/errors.ts';
+import type { OverlaydError } from '../../../agent/errors.ts';
 
 void t.test('an epoch is the wall clock, or one more than the last when the clock went back', (t) => {
   const dir = join(t.testdir(), 'state');
