@@ -18,6 +18,7 @@ import {
 } from '../status.ts';
 import { errorOf, problemSchema } from './problem.ts';
 import { emptySchema } from './routes.ts';
+import { checkSocketPath } from './socket.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const ANSWER_TIMEOUT_MS = 15_000;
@@ -29,6 +30,7 @@ export class ApiClient {
   readonly #client: Client;
 
   constructor(socket: string) {
+    checkSocketPath(socket);
     this.#socket = socket;
     this.#client = new Client('http://overlayd', {
       socketPath: socket,

@@ -4,7 +4,7 @@
  * Whoever may open the socket may do everything here; the file's mode is the whole access control.
  */
 import { fastify } from 'fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { chmod } from 'node:fs/promises';
 import { OverlaydError } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -16,6 +16,8 @@ import type { Route } from './routes.ts';
 import { claimSocket, socketError } from './socket.ts';
 
 const BODY_MAX_BYTES = 64 * 1024;
+/** Longer than any name. */
+const PARAMETER_MAX_CHARS = 256;
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECTIONS_MAX = 128;
 const SOCKET_MODE = 0o660;
@@ -49,13 +51,13 @@ export function buildApi(view: DaemonView, log: Log): FastifyInstance {
     bodyLimit: BODY_MAX_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: true,
-    routerOptions: { maxParamLength: 256 },
+    routerOptions: { maxParamLength: PARAMETER_MAX_CHARS },
+    // What the router itself refuses (a bad or overlong URL) would not reach the error handler.
+    frameworkErrors(error, request, reply) {
+      void refuse(error, request, reply, log);
+    },
   });
-  app.setErrorHandler((error, request, reply) => {
-    const problem = problemOf(error);
-    if (problem.status >= 500) log.error({ err: error, path: request.url }, 'admin request failed');
-    return reply.code(problem.status).type(PROBLEM_TYPE).send(problem);
-  });
+  app.setErrorHandler((error, request, reply) => refuse(error, request, reply, log));
   app.setNotFoundHandler((request) => {
     throw new OverlaydError('OVL_NO_SUCH_ROUTE', `there is no ${request.method} ${request.url}`, {
       hint: 'GET /v1/openapi.json lists what there is.',
@@ -65,6 +67,12 @@ export function buildApi(view: DaemonView, log: Log): FastifyInstance {
   for (const route of ROUTES) addRoute(app, view, route);
   app.get('/v1/openapi.json', openApiDocument);
   return app;
+}
+
+function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
+  const problem = problemOf(error);
+  if (problem.status >= 500) log.error({ err: error, path: request.url }, 'admin request failed');
+  return reply.code(problem.status).type(PROBLEM_TYPE).send(problem);
 }
 
 function addRoute(app: FastifyInstance, view: DaemonView, route: Route): void {

@@ -8,8 +8,21 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { OverlaydError } from '../errors.ts';
 
+/** sun_path of unix(7), less the terminating zero. */
+const PATH_MAX_BYTES = 107;
+
+/** Node cuts a longer path without a word, and then listens on another one. */
+export function checkSocketPath(path: string): void {
+  if (Buffer.byteLength(path) <= PATH_MAX_BYTES) return;
+  throw new OverlaydError('OVL_SOCKET_PATH_TOO_LONG', `the socket path ${path} is too long`, {
+    hint: `Give a path of at most ${PATH_MAX_BYTES} bytes with --socket.`,
+    exitCode: 2,
+  });
+}
+
 /** Makes `path` free to listen on; throws OverlaydError when it is not ours to take. */
 export async function claimSocket(path: string): Promise<void> {
+  checkSocketPath(path);
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     const found = await lstat(path).catch(ignoreMissing);

@@ -1,6 +1,6 @@
 /** The verbs that ask a running daemon: the options that all of them take, and the connection. */
 import { Command, Option } from 'commander';
-import { ApiClient } from '../api/client.ts';
+import type { ApiClient } from '../api/client.ts';
 import { DEFAULT_SOCKET } from '../config/defaults.ts';
 
 export interface ClientOptions {
@@ -31,7 +31,9 @@ export function clientVerb(name: string, description: string, examples: readonly
 
 /** Opens a connection for `work` and closes it whatever happens. */
 export async function withClient<T>(socket: string, work: (client: ApiClient) => Promise<T>): Promise<T> {
-  const client = new ApiClient(socket);
+  // The HTTP client is the larger part of the start-up time; help and completion do without.
+  const { ApiClient: Client } = await import('../api/client.ts');
+  const client = new Client(socket);
   try {
     return await work(client);
   } finally {

@@ -1,0 +1,78 @@
+/** Help, completion and version: no daemon needed. */
+import { spawnSync } from 'node:child_process';
+import tap from 'tap';
+import type { CliContext } from '../../../agent/cli/context.ts';
+import { buildProgram } from '../../../agent/cli/program.ts';
+import { golden } from '../golden.ts';
+import { PROCESS_TEST_TIMEOUT_MS, inProcess, overlayd } from './overlayd.ts';
+
+tap.setTimeout(PROCESS_TEST_TIMEOUT_MS);
+
+const SILENT: CliContext = {
+  out: () => undefined,
+  err: () => undefined,
+  environment: {},
+  colour: false,
+  exitCode: 0,
+};
+
+void tap.test('help of every verb, examples first', async (t) => {
+  const verbs = buildProgram(SILENT).commands.map((command) => command.name());
+  t.strictSame(verbs, [
+    'run',
+    'status',
+    'peers',
+    'networks',
+    'fdb',
+    'join',
+    'leave',
+    'docker-command',
+    'wait',
+    'demo',
+    'version',
+    'completion',
+  ]);
+  let all = '';
+  for (const argv of [[], ...verbs.map((verb) => [verb]), ['networks', 'ls'], ['networks', 'inspect']]) {
+    const { status, stdout, stderr } = await inProcess([...argv, '--help']);
+    t.match({ status, stderr }, { status: 0, stderr: '' });
+    t.match(stdout, /^Examples:\n/);
+    all += `$ overlayd ${[...argv, '--help'].join(' ')}\n${stdout}\n`;
+  }
+  t.equal(all, golden('test/agent/cli/golden/help.txt', all), 'UPDATE_GOLDEN=1 writes it anew');
+});
+
+void tap.test('no verb at all is a usage error, with help', async (t) => {
+  t.match(await inProcess([]), { status: 2, stdout: '', stderr: /^Examples:/ });
+  t.match(await inProcess(['help', 'peers']), { status: 0, stdout: /every known host/ });
+});
+
+void tap.test('version', async (t) => {
+  t.match(await inProcess(['version']), { status: 0, stdout: /^overlayd \d+\.\d+\.\d+ \(node v/ });
+  t.match(await overlayd(['--version']), { status: 0, stdout: /^overlayd \d+\.\d+\.\d+\n$/, stderr: '' });
+});
+
+void tap.test('completion', async (t) => {
+  const bash = await inProcess(['completion', 'bash']);
+  const complete = (words: string): string[] => {
+    const list = words.split(' ');
+    const script = `${bash.stdout}
+COMP_WORDS=(${list.map((word) => `"${word}"`).join(' ')}); COMP_CWORD=${list.length - 1}; _overlayd
+printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+    t.equal(stderr, '');
+    return stdout.trim().split('\n');
+  };
+  t.strictSame(complete('overlayd st'), ['status']);
+  t.strictSame(complete('overlayd networks in'), ['inspect']);
+  t.strictSame(complete('overlayd run --adv'), ['--advertise-addr']);
+  t.match((await inProcess(['completion', 'zsh'])).stdout, /^#compdef overlayd\n/);
+  t.match(
+    (await inProcess(['completion', 'fish'])).stdout,
+    /complete -c overlayd .* -a docker-command -d 'print the exact/,
+  );
+  t.match(await inProcess(['completion', 'tcsh']), {
+    status: 2,
+    stderr: /Allowed choices are bash, zsh, fish/,
+  });
+});
