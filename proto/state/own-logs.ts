@@ -60,6 +60,11 @@ export class OwnLogs {
     for (const { log } of this.#logs.values()) yield log;
   }
 
+  /** We take part in a scope from now on: even if we have nothing to say there, that too will be said (marker). */
+  open(now: number, scope: number): void {
+    this.#open(now, scope);
+  }
+
   /** Throws RangeError over the limits. Writing what is already there is no write. */
   put(now: number, scope: number, table: number, key: Uint8Array, value: Uint8Array): void {
     if (key.length > KEY_MAX_BYTES) throw new RangeError(`key over ${KEY_MAX_BYTES} bytes`);

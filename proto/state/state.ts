@@ -315,8 +315,10 @@ export class State implements StateNode {
     const vni = vniOfKeyHex(keyHex);
     if (vni === undefined) return;
     if (owner === this.#config.node) {
-      if (this.#store.interests().has(vni)) this.#client.open(this.#nowMs, vni);
-      else {
+      if (this.#store.interests().has(vni)) {
+        this.#ownLogs.open(this.#nowMs, vni);
+        this.#client.open(this.#nowMs, vni);
+      } else {
         this.#client.close(vni);
         this.#store.leaveScope(vni);
       }
