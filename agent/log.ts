@@ -6,29 +6,53 @@
  * key material is censored by name, wherever it stands in the first two levels of an event.
  */
 import { pino } from 'pino';
-import type { DestinationStream, Logger } from 'pino';
+import type { DestinationStream } from 'pino';
 import { OverlaydError } from './errors.ts';
 import type { LogFormat, LogLevel } from './config/run-config.ts';
 
-export type Log = Logger;
+/** What of pino everybody uses; the compiler holds all to the vocabulary. */
+export interface Log {
+  level: string;
+  error(fields: LogFields, message: string): void;
+  warn(fields: LogFields, message: string): void;
+  info(fields: LogFields, message: string): void;
+  debug(fields: LogFields, message: string): void;
+  trace(fields: LogFields, message: string): void;
+}
 
-/** What an event may carry beside its message. */
+/** The vocabulary: what an event may carry beside its message. */
 export interface LogFields {
   /** Node name of another host. */
   readonly peer?: string;
   /** Underlay address, `IP` or `IP:PORT`. */
   readonly addr?: string;
+  /** Member state: `alive`, `suspect`, `dead`, `left`. */
+  readonly state?: string;
   readonly network?: string;
   readonly vni?: number;
   readonly tap?: string;
   readonly mac?: string;
   readonly ip?: string;
+  /** The other side of a conflict: an address, a network name and its VNI, several node names. */
+  readonly other?: string;
+  readonly standing?: string;
+  readonly standingVni?: number;
+  readonly owners?: readonly string[];
+  /** A table operation, and how many rows it was about. */
+  readonly op?: string;
+  readonly rows?: number;
+  readonly worker?: number;
+  /** Of an HTTP request. */
+  readonly path?: string;
   /** Why: a drop reason, a close reason. */
   readonly reason?: string;
   readonly count?: number;
   /** Like events that were not logged since the last one. */
   readonly suppressed?: number;
   readonly durationMs?: number;
+  /** What failed, in words, where a stack would say no more. */
+  readonly error?: string | undefined;
+  /** What was thrown; shown with code and hint, or with its stack. */
   readonly err?: unknown;
 }
 

@@ -25,7 +25,7 @@ const STOP_DEADLINE_MS = 15_000;
 export async function serve(sources: Sources, context: CliContext): Promise<number> {
   const { config, warnings } = await loadConfig(sources, thisMachine);
   const log = createLog({ level: config.logLevel, format: config.logFormat });
-  for (const warning of warnings) log.warn(warning);
+  for (const warning of warnings) log.warn({}, warning);
   await claimSocket(config.socket);
   const signals = new StopSignals(context.err);
   try {
@@ -35,7 +35,7 @@ export async function serve(sources: Sources, context: CliContext): Promise<numb
     log.info({ addr: config.advertiseAddr }, `${config.nodeName} is up`);
     signals.onReload(reloader(sources, config, daemon, log));
     const failure = await Promise.race([signals.stop, daemon.failed]);
-    if (failure === undefined) log.info('stopping');
+    if (failure === undefined) log.info({}, 'stopping');
     else log.error({ err: failure }, 'cannot go on');
     const stopped = await stopInTime(daemon, config.removeTapsOnExit, log);
     return failure === undefined && stopped ? EXIT.good : EXIT.failed;

@@ -13,7 +13,7 @@ function capture(format: LogFormat): { log: Log; lines: string[] } {
 void tap.test('JSON: one line per event, levels by name', async (t) => {
   const { log, lines } = capture('json');
   log.info({ peer: 'b', addr: '192.0.2.2:7946' }, 'joined');
-  log.debug('not said');
+  log.debug({}, 'not said');
   t.equal(lines.length, 1);
   const event = JSON.parse(lines[0] ?? '') as Record<string, unknown>;
   t.match(event, { level: 'info', peer: 'b', addr: '192.0.2.2:7946', msg: 'joined', time: /^\d{4}-.*Z$/ });
