@@ -41,6 +41,8 @@ const CHECK_MS = 100;
 const HANG_MS = 5000;
 const RESTART_FIRST_MS = 10;
 const RESTART_LAST_MS = 1000;
+/** The core's ageing time, and its walk over the table. */
+const RELEARN_MS = 360_000;
 const CALM_MS = 10_000; // after so long without a trap the pause starts small again
 
 /** For benches and tests. */
@@ -147,6 +149,7 @@ class Supervisor implements Dataplane, WorkerListener {
       commands.push(this.#encoder.change(change));
       this.#mirror.apply(change);
       if (change.op === 'network-del') this.#localMacs.deleteNetwork(change.network);
+      if (change.op === 'fdb-put') this.#localMacs.delete(change.network, change.mac);
     }
     for (const worker of this.#live()) worker.commands.push(commands);
   }
@@ -207,7 +210,7 @@ class Supervisor implements Dataplane, WorkerListener {
     for (const event of worker.events.drain()) this.#take(event, worker);
     if (worker.events.takeLost()) {
       this.#log.warn({}, 'data plane events were lost; comparing tables');
-      for (const event of this.#localMacs.resync(this.fdb())) this.#emit(event);
+      this.#resync();
     }
   }
 
@@ -268,7 +271,9 @@ class Supervisor implements Dataplane, WorkerListener {
         this.#encoder.port(spec, this.taps[i]?.offload === true, this.taps[i]?.udpOffload === true),
       ),
       ...[...this.#mirror.rows()].map((row) => this.#encoder.change(row)),
-      ...[...this.#localMacs].map(({ network, mac, port }) => this.#encoder.localMac(network, mac, port)),
+      ...this.#live()
+        .flatMap(({ core }) => readFdb(core).filter((row) => row.local && row.learned))
+        .map(({ network, mac, destination }) => this.#encoder.localMac(network, mac, destination)),
     ]);
     this.#workers[index] = worker;
   }
@@ -277,6 +282,8 @@ class Supervisor implements Dataplane, WorkerListener {
     if (this.#stopped) return;
     try {
       await this.#startWorker(index);
+      // Addresses that were silent since have no row that could expire.
+      setTimeout(() => this.#resync(), RELEARN_MS).unref();
     } catch (error) {
       this.#emit({ type: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
     }
@@ -300,10 +307,10 @@ class Supervisor implements Dataplane, WorkerListener {
 
   #take(event: DataplaneEvent, from: WorkerThread): void {
     if (event.type === 'mac-learned') {
-      const known = this.#localMacs.port(event.network, event.mac) === event.port;
+      // Known: another worker saw it in the same moment, or it is learnt again after a restart.
+      if (this.#localMacs.port(event.network, event.mac) === event.port) return;
       this.#localMacs.set(event.network, event.mac, event.port);
       this.#tellOthers(from, this.#encoder.localMac(event.network, event.mac, event.port));
-      if (known && event.from === undefined) return; // learnt by another worker, or again after a restart
     } else if (event.type === 'mac-expired') {
       this.#localMacs.delete(event.network, event.mac);
       this.#tellOthers(from, this.#encoder.localMacGone(event.network, event.mac));
@@ -313,6 +320,11 @@ class Supervisor implements Dataplane, WorkerListener {
 
   #tellOthers(from: WorkerThread, command: Command): void {
     for (const worker of this.#live()) if (worker !== from) worker.commands.push([command]);
+  }
+
+  #resync(): void {
+    if (this.#stopped) return;
+    for (const event of this.#localMacs.resync(this.fdb())) this.#emit(event);
   }
 
   #emit(event: DataplaneEvent): void {

@@ -85,15 +85,15 @@ async function checkPings(t: Test, { mtu, sides: [a, b] }: Pair): Promise<void> 
 }
 
 async function checkThroughput(t: Test, { sides: [a, b] }: Pair): Promise<void> {
-  const server = b.host.spawn(['iperf3', '-s']);
-  await until('iperf3 listens', 5000, () => server.log().includes('listening'));
+  const server = b.host.spawn(['iperf3', '-s', '--forceflush']);
+  await until('iperf3 listens', 15_000, () => server.log().includes('listening'));
   const runs: [string, string[]][] = [
     [b.ipv4, []],
     [b.ipv4, ['-R', '-P', '4']],
     [b.ipv6, []],
     [b.ipv6, ['-R']],
-    [b.ipv4, ['-u', '-b', '20M', '-l', '1000']],
-    [b.ipv6, ['-u', '-b', '20M', '-l', '64']],
+    [b.ipv4, ['-u', '-b', '10M', '-l', '1000']],
+    [b.ipv6, ['-u', '-b', '1M', '-l', '64']],
   ];
   for (const [address, options] of runs) {
     const label = `iperf3 ${address} ${options.join(' ')}`;
@@ -103,7 +103,7 @@ async function checkThroughput(t: Test, { sides: [a, b] }: Pair): Promise<void> 
       20_000,
     );
     t.equal(done.status, 0, label);
-    if (udp) t.ok(lostPercent(done) < 2, `${label}: ${lostPercent(done)} % lost`);
+    if (udp) t.ok(lostPercent(done) < 5, `${label}: ${lostPercent(done)} % lost`);
     else t.ok(megabits(done) > 5, `${label}: ${Math.round(megabits(done))} Mbit/s`);
   }
   await server.stop();

@@ -28,8 +28,8 @@ for (const io of ['batch', 'dgram'] as const) {
     t.match((await kernel.exec([...ping, '1422', '10.42.0.1'])).stdout, ' 3 received');
     t.match((await ours.exec([...ping, '1402', 'fd42::2'])).stdout, ' 3 received');
 
-    const server = ours.spawn(['iperf3', '-s']);
-    await until('iperf3 listens', 5000, () => server.log().includes('listening'));
+    const server = ours.spawn(['iperf3', '-s', '--forceflush']);
+    await until('iperf3 listens', 15_000, () => server.log().includes('listening'));
     for (const address of ['10.42.0.1', 'fd42::1']) {
       for (const direction of [[], ['-R']]) {
         const done = await kernel.exec(
