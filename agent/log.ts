@@ -50,6 +50,8 @@ export interface LogFields {
   /** Like events that were not logged since the last one. */
   readonly suppressed?: number;
   readonly durationMs?: number;
+  /** Until the next attempt. */
+  readonly retryMs?: number;
   /** What failed, in words, where a stack would say no more. */
   readonly error?: string | undefined;
   /** What was thrown; shown with code and hint, or with its stack. */

@@ -41,10 +41,14 @@ void tap.test('key material does not reach the log', async (t) => {
   for (const format of ['json', 'text'] as const) {
     const { log, lines } = capture(format);
     const canary = 'Y2FuYXJ5LWtleS1tYXRlcmlhbA==';
-    log.info(
-      { key: canary, psk: canary, session: { privateKey: canary }, a: { b: { secret: canary } } },
-      'x',
-    );
+    // The vocabulary has no such fields; somebody may still pass an object that has.
+    const careless: object = {
+      key: canary,
+      psk: canary,
+      session: { privateKey: canary },
+      a: { b: { secret: canary } },
+    };
+    log.info(careless, 'x');
     t.match(lines.join(''), '[redacted]');
     t.notMatch(lines.join(''), canary, format);
   }
