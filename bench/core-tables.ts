@@ -3,6 +3,8 @@ import { constant, loadCore } from '../agent/dataplane/core.ts';
 import type { Core } from '../agent/dataplane/core.ts';
 
 const NETWORK = 1;
+/** Upper 16 bits of the MACs that fillFdb makes. */
+export const FDB_HIGH = 0x0600;
 const VNI = 4096;
 const PORT = 0;
 const PEER = 1;
@@ -88,12 +90,8 @@ export class Tables {
   }
 }
 
-/** Fills the table up to `entries` and returns keys that are there, in an order that no cache guesses. */
-export function fillFdb(
-  core: Core,
-  entries: number,
-  lookups: number,
-): { high: Uint32Array; low: Uint32Array } {
+/** Fills the table up to `entries` and returns the lower 32 bits of MACs that are there, in an order that no cache guesses. */
+export function fillFdb(core: Core, entries: number, lookups: number): Uint32Array {
   const { constants, view, bytes, exports } = core;
   const ring = constant(constants, 'COMMAND_RING');
   const slots = constant(constants, 'COMMAND_SLOTS');
@@ -108,7 +106,7 @@ export function fillFdb(
     view.setUint16(at, op, true);
     view.setUint32(at + 4, NETWORK, true);
     view.setUint32(at + 8, PEER, true);
-    view.setUint16(at + 16, 0x0600);
+    view.setUint16(at + 16, FDB_HIGH);
     view.setUint32(at + 18, low(i));
     view.setUint32(headAt, head + 1, true);
     exports.runCommands(1);
@@ -117,8 +115,5 @@ export function fillFdb(
   const first = 1;
   const present = entries - first;
   const pick = (i: number): number => first + ((Math.imul(i, 0x85ebca6b) >>> 0) % present);
-  return {
-    high: Uint32Array.from({ length: lookups }, () => 0x0600),
-    low: Uint32Array.from({ length: lookups }, (_, i) => low(pick(i))),
-  };
+  return Uint32Array.from({ length: lookups }, (_, i) => low(pick(i)));
 }

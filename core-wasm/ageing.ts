@@ -1,11 +1,11 @@
 /**
  * Forgetting: a bounded slice of both tables at every tick, in proportion to the time passed.
  *
- * A whole walk of the FDB takes about half a minute, which is how late an expiry may be. A walk that removes an entry
+ * A whole walk of the largest FDB takes about half a minute, which is how late an expiry may be. A walk that removes an entry
  * looks at the same slot again, for another may have moved in.
  */
 import { count } from './account';
-import { FDB_SLOTS, NEIGHBOUR_SLOTS, STATE_FDB_CURSOR, STATE_NEIGHBOUR_CURSOR } from './layout';
+import { NEIGHBOUR_SLOTS, STATE_FDB_CURSOR, STATE_NEIGHBOUR_CURSOR } from './layout';
 import { CONFIG_AGEING_SECONDS, config, nowMs, nowSeconds, setNow } from './config';
 import { COUNTER_MACS_EXPIRED } from './counters';
 import { EVENT_MAC_EXPIRED, emit } from './event';
@@ -23,6 +23,7 @@ import {
   fdbFind,
   fdbKey,
   fdbRemove,
+  fdbSlots,
 } from './fdb';
 import {
   neighbourAt,
@@ -57,7 +58,7 @@ function isExpired(entry: usize): bool {
 
 function ageFdb(slots: u32): void {
   let slot = load<u32>(STATE_FDB_CURSOR);
-  const end = slot + slots;
+  const end = slot + min(slots, fdbSlots());
   for (; slot != end; slot++) {
     const entry = fdbAt(slot);
     while (load<u64>(entry) && isExpired(entry)) {
@@ -68,7 +69,7 @@ function ageFdb(slots: u32): void {
       fdbRemove(entry);
     }
   }
-  store<u32>(STATE_FDB_CURSOR, slot & (FDB_SLOTS - 1));
+  store<u32>(STATE_FDB_CURSOR, slot & (fdbSlots() - 1));
 }
 
 /** A snooped address goes when its MAC is no longer local. */

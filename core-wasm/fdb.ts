@@ -2,14 +2,15 @@
  * The forwarding table: (network, MAC) → local port or peer.
  *
  * Open addressing with linear probing at a load of at most a half, and backward-shift deletion (Knuth 6.4 R): no
- * tombstones, so a look-up's cost does not depend on history. An entry is 16 bytes:
+ * tombstones, so a look-up's cost does not depend on history. The slots in use double with the rows, from 2^12 up to
+ * 2^21, so that a small table stays in the nearest cache; they never become fewer. An entry is 16 bytes:
  *
  *   u64 key = network << 48 | MAC, 0 = free · u16 destination · u16 flags · u32 seconds of `tick` when last seen
  *
  * This file keeps the row counts of networks, ports and peers in step with the entries; nobody else writes entries.
  * It does not decide who may learn (learn.ts) or when to forget (ageing.ts).
  */
-import { FDB_BASE, FDB_SLOTS, STATE_FDB_COUNT } from './layout';
+import { FDB_BASE, FDB_SCRATCH, FDB_SLOTS, STATE_FDB_BITS, STATE_FDB_COUNT } from './layout';
 import { hash } from './bytes';
 import { nowSeconds } from './config';
 import { NETWORK_FDB_ROWS, networkCount } from './network';
@@ -23,8 +24,7 @@ export const FDB_STATIC: u32 = 2;
 /** Put there by traffic, not by command. */
 export const FDB_LEARNED: u32 = 4;
 
-const MASK: u32 = FDB_SLOTS - 1;
-const HASH_SHIFT: u64 = 64 - 21;
+const FIRST_BITS: u32 = 12;
 /** Half of the slots: probes stay short and every probe meets a free slot. */
 export const FDB_LIMIT: u32 = FDB_SLOTS / 2;
 
@@ -36,8 +36,17 @@ export function fdbKey(network: u32, mac: u64): u64 {
   return ((network as u64) << 48) | mac;
 }
 
+/** Slots in use. */
+export function fdbSlots(): u32 {
+  return 1 << load<u32>(STATE_FDB_BITS);
+}
+
 export function fdbAt(slot: u32): usize {
-  return FDB_BASE + ((slot & MASK) << 4);
+  return FDB_BASE + ((slot & (fdbSlots() - 1)) << 4);
+}
+
+export function fdbInit(): void {
+  store<u32>(STATE_FDB_BITS, FIRST_BITS);
 }
 
 export function entryKey(entry: usize): u64 {
@@ -71,7 +80,7 @@ export function entryTouch(entry: usize): void {
 }
 
 function home(key: u64): u32 {
-  return (hash(key) >> HASH_SHIFT) as u32;
+  return (hash(key) >> (64 - load<u32>(STATE_FDB_BITS))) as u32;
 }
 
 /** The entry of a key, or 0. */
@@ -115,6 +124,7 @@ export function fdbMove(entry: usize, destination: u32, flags: u32): void {
 export function fdbInsert(key: u64, destination: u32, flags: u32): usize {
   const rows = fdbCount();
   if (rows >= FDB_LIMIT) return 0;
+  if (rows >= fdbSlots() / 2) grow();
   let slot = home(key);
   while (load<u64>(fdbAt(slot))) slot++;
   const entry = fdbAt(slot);
@@ -128,20 +138,36 @@ export function fdbInsert(key: u64, destination: u32, flags: u32): usize {
   return entry;
 }
 
+/** Doubles the slots in use: rows go to the scratch region and back to their new places. */
+function grow(): void {
+  const bytes = fdbSlots() << 4;
+  memory.copy(FDB_SCRATCH, FDB_BASE, bytes);
+  memory.fill(FDB_BASE, 0, bytes);
+  store<u32>(STATE_FDB_BITS, load<u32>(STATE_FDB_BITS) + 1);
+  for (let from: u32 = FDB_SCRATCH; from < FDB_SCRATCH + bytes; from += 16) {
+    const key = load<u64>(from);
+    if (key == 0) continue;
+    let slot = home(key);
+    while (load<u64>(fdbAt(slot))) slot++;
+    v128.store(fdbAt(slot), v128.load(from));
+  }
+}
+
 /** Removes an entry. Another may move into its place, so a walk must look at the same slot again. */
 export function fdbRemove(entry: usize): void {
   networkCount(entryNetwork(entry), NETWORK_FDB_ROWS, -1);
   countDestination(entry, -1);
   store<u32>(STATE_FDB_COUNT, fdbCount() - 1);
+  const mask = fdbSlots() - 1;
   let hole: u32 = ((entry as u32) - FDB_BASE) >> 4;
   let next = hole;
   while (true) {
-    next = (next + 1) & MASK;
+    next = (next + 1) & mask;
     const candidate = fdbAt(next);
     const key = load<u64>(candidate);
     if (key == 0) break;
     // It may fill the hole unless its home lies behind the hole, cyclically.
-    if (((next - home(key)) & MASK) < ((next - hole) & MASK)) continue;
+    if (((next - home(key)) & mask) < ((next - hole) & mask)) continue;
     v128.store(fdbAt(hole), v128.load(candidate));
     hole = next;
   }
@@ -150,7 +176,7 @@ export function fdbRemove(entry: usize): void {
 
 /** Removes every row of a network. */
 export function fdbDropNetwork(network: u32, rows: u32): void {
-  for (let slot: u32 = 0; rows && slot < FDB_SLOTS; slot++) {
+  for (let slot: u32 = 0; rows && slot < fdbSlots(); slot++) {
     const entry = fdbAt(slot);
     while (load<u64>(entry) && entryNetwork(entry) == network) {
       fdbRemove(entry);
@@ -161,7 +187,7 @@ export function fdbDropNetwork(network: u32, rows: u32): void {
 
 /** Removes every row that points to a port (`kind` FDB_LOCAL) or to a peer (`kind` 0). */
 export function fdbDropDestination(kind: u32, destination: u32, rows: u32): void {
-  for (let slot: u32 = 0; rows && slot < FDB_SLOTS; slot++) {
+  for (let slot: u32 = 0; rows && slot < fdbSlots(); slot++) {
     const entry = fdbAt(slot);
     while (
       load<u64>(entry) &&

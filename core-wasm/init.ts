@@ -1,6 +1,7 @@
 /** Start of an instance: the address of the memory, the hash secrets, and tables ready for the first breath. */
 import { STATE_ADDRESS, STATE_SEED_A, STATE_SEED_B } from './layout';
 import { wide } from './bytes';
+import { fdbInit } from './fdb';
 import { setDefaults } from './config';
 import { armAll } from './receive';
 import { txReset } from './transmit';
@@ -20,6 +21,7 @@ export function init(base: f64, seed: f64): void {
   store<u64>(STATE_SEED_A, spread(bits + wide(0x9e3779b9, 0x7f4a7c15)));
   store<u64>(STATE_SEED_B, spread(bits + wide(0x3c6ef372, 0xfe94f82a)) | 1);
   setDefaults();
+  fdbInit();
   armAll();
   txReset();
   outReset();

@@ -11,7 +11,7 @@
  *   ├────────┴─────────┴────────┴──┬───────┴───────────┴──┬───────┴───────┴───────┴─┬──────┴──────────┤
  *   │ FDB, 2^21 × 16 = 32 MiB      │ neighbours, 8 MiB    │ TAP slots, 64 × 66,048   │ rx buffers      │
  *   ├──────────────────────────────┴──┬───────────────────┴─────────────┬──────────┬─┴─────────────────┤
- *   │ tx messages, 8 × 8,192 × 128    │ tx arenas, 8 × (2 MiB + slack)  │ out      │ free              │
+ *   │ tx messages, 8 × 8,192 × 128    │ tx arenas, 8 × (2 MiB + slack)  │ out      │ FDB scratch │free │
  *   └─────────────────────────────────┴─────────────────────────────────┴──────────┴───────────────────┘
  *
  * The host reads these numbers as exported globals and repeats none of them.
@@ -34,6 +34,8 @@ export const STATE_FDB_CURSOR: u32 = STATE_BASE + 40;
 export const STATE_NEIGHBOUR_CURSOR: u32 = STATE_BASE + 44;
 export const STATE_OUT_COUNT: u32 = STATE_BASE + 48;
 export const EVENTS_LOST: u32 = STATE_BASE + 52;
+/** log2 of the FDB slots in use: the table grows with its rows. */
+export const STATE_FDB_BITS: u32 = STATE_BASE + 56;
 /** u32[CONFIG_KEYS], indexed by CONFIG_x. */
 export const STATE_CONFIG: u32 = STATE_BASE + 128;
 /** Heads and tails on cache lines of their own: producer and consumer sit on different threads. */
@@ -124,5 +126,8 @@ export const OUT_TABLE: u32 = (TX_END + 4095) & ~4095;
 export const OUT_RECORD_SIZE: u32 = 64;
 export const OUT_MAX: u32 = 8192;
 
+/** Where the FDB's rows stand while it doubles. */
+export const FDB_SCRATCH: u32 = OUT_TABLE + OUT_MAX * OUT_RECORD_SIZE;
+
 /** First byte after the last region; the host checks that the memory holds it. */
-export const LAYOUT_END: u32 = OUT_TABLE + OUT_MAX * OUT_RECORD_SIZE;
+export const LAYOUT_END: u32 = FDB_SCRATCH + (FDB_SLOTS / 2) * FDB_ENTRY_SIZE;
