@@ -331,8 +331,9 @@ export class State implements StateNode {
 
   #follow(event: OwnerEvent | undefined): void {
     if (event === undefined) return;
-    if (event.type === 'changed') this.#store.touchOwner(event.owner);
-    else {
+    // Also before a removal: by now the owner counts for nothing, so that removing its records tells nobody.
+    this.#store.touchOwner(event.owner);
+    if (event.type === 'removed') {
       for (const log of this.#store.logsOf(event.owner)) {
         this.#store.removeLog(log);
         this.#merge.forget(log);
