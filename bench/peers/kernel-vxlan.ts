@@ -1,11 +1,16 @@
-/** The kernel's vxlan device, point to point: the reference every ratio is taken to. Same VNI and port as overlayd. */
+/**
+ * The kernel's vxlan device, point to point: the reference every ratio is taken to. Same VNI, port and MTU as overlayd:
+ * with `remote` alone the kernel would leave the MTU at 1500, and every packet would be fragmented.
+ */
 
 import { release } from 'node:os';
-import { SIDES } from '../harness/testbed.ts';
+import { SIDES, UNDERLAY_MTU } from '../harness/testbed.ts';
 import type { Peer } from './peer.ts';
 
 const DEVICE = 'vxlan0';
 const VNI = 4096;
+/** Outer IPv4, UDP and VXLAN, inner Ethernet. */
+const OVERHEAD_BYTES = 50;
 
 export const kernelVxlanPeer: Peer = {
   id: 'kernel-vxlan',
@@ -21,7 +26,7 @@ export const kernelVxlanPeer: Peer = {
         '4789',
       ];
       await bed.ip(side, ['link', 'add', DEVICE, 'type', 'vxlan', 'id', String(VNI), ...ends]);
-      await bed.ip(side, ['link', 'set', DEVICE, 'up']);
+      await bed.ip(side, ['link', 'set', DEVICE, 'mtu', String(UNDERLAY_MTU - OVERHEAD_BYTES), 'up']);
     }
     return { devices: [DEVICE, DEVICE], isLayer2: true, daemonPids: [], version: `Linux ${release()}` };
   },
