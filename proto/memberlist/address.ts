@@ -57,21 +57,21 @@ function formatGroups(groups: readonly number[]): string {
 function parseGroups(text: string): number[] | undefined {
   const halves = text.split('::');
   if (halves.length > 2) return undefined;
-  const head = parseRun(halves[0] as string);
-  const tail = halves.length === 2 ? parseRun(halves[1] as string) : [];
+  const head = parseRun(halves[0] as string, halves.length === 1);
+  const tail = parseRun(halves[1] ?? '', true);
   if (head === undefined || tail === undefined) return undefined;
   const missing = 8 - head.length - tail.length;
   if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
   return [...head, ...Array<number>(missing).fill(0), ...tail];
 }
 
-/** Colon-separated groups; the last may be dotted IPv4, which counts for two. */
-function parseRun(text: string): number[] | undefined {
+/** Colon-separated groups; where the address ends, the last may be dotted IPv4, which counts for two. */
+function parseRun(text: string, endsAddress: boolean): number[] | undefined {
   if (text === '') return [];
   const groups: number[] = [];
   const parts = text.split(':');
   for (const [i, part] of parts.entries()) {
-    if (i === parts.length - 1 && part.includes('.')) {
+    if (endsAddress && i === parts.length - 1 && part.includes('.')) {
       const four = dottedToBytes(part);
       if (four === undefined) return undefined;
       const [a, b, c, d] = four as unknown as [number, number, number, number];

@@ -1,0 +1,101 @@
+import t from 'tap';
+import { wrapCompressed } from '../../../proto/memberlist/compress.ts';
+import type { PushPullNode } from '../../../proto/memberlist/messages.ts';
+import { encodeStream } from '../../../proto/memberlist/stream-message.ts';
+import { StreamParser } from '../../../proto/memberlist/stream-parser.ts';
+import type { PushPull, StreamMessage } from '../../../proto/memberlist/stream-parser.ts';
+import { fromHex } from '../../golden/memberlist-vectors.ts';
+import { wireReason } from './wire-reason.ts';
+
+/** Streams of gossip.md 1.10: resumable, bounded, linear. */
+const NO_LABEL = new Uint8Array(0);
+const LABEL = new TextEncoder().encode('overlay-a');
+const ascii = (text: string): string => Buffer.from(text).toString('hex');
+
+function parse(bytes: Uint8Array, chunkBytes: number, label = NO_LABEL): StreamMessage | undefined {
+  const parser = new StreamParser(label);
+  let message: StreamMessage | undefined;
+  for (let at = 0; at < bytes.length && message === undefined; at += chunkBytes) {
+    message = parser.push(bytes.subarray(at, at + chunkBytes));
+  }
+  return message;
+}
+
+function pushPullOf(count: number, userState: Uint8Array): PushPull {
+  const nodes = Array.from({ length: count }, (_, i): PushPullNode => {
+    const addr = Uint8Array.of(10, 0, i >> 8, i & 0xff);
+    const vsn = Uint8Array.of(1, 5, 2, 0, 0, 0);
+    return { name: `node-${i}`, addr, port: 7946, incarnation: i, meta: null, state: i % 4, vsn };
+  });
+  return { type: 'pushPull', join: true, nodes, userState, signedInts: false };
+}
+
+void t.test('every kind of message, in every kind of chunk, with and without a label', (test) => {
+  const messages: StreamMessage[] = [
+    pushPullOf(5, Uint8Array.of(1, 2, 3)),
+    pushPullOf(0, NO_LABEL),
+    { type: 'user', bytes: new Uint8Array(1000).fill(7), signedInts: true },
+    { type: 'ping', node: 'x', seqNo: 70_000, sourceAddr: null, sourceNode: '', sourcePort: 0 },
+    { type: 'ack', seqNo: 1, payload: NO_LABEL },
+    { type: 'err', error: 'no' },
+  ];
+  for (const message of messages) {
+    for (const label of [NO_LABEL, LABEL]) {
+      const bytes = encodeStream(message, label);
+      for (const chunkBytes of [1, 3, 64, bytes.length]) test.same(parse(bytes, chunkBytes, label), message);
+    }
+    test.same(parse(wrapCompressed(encodeStream(message, NO_LABEL)), 1), message, 'compressed');
+  }
+  test.end();
+});
+
+void t.test('a long push/pull in single bytes takes linear work', (test) => {
+  const message = pushPullOf(3000, new Uint8Array(100_000));
+  const bytes = encodeStream(message, NO_LABEL);
+  const startMs = performance.now();
+  test.same((parse(bytes, 1) as PushPull).nodes.length, 3000);
+  // Quadratic work would be 10^10 steps here.
+  test.ok(performance.now() - startMs < 20_000);
+  test.end();
+});
+
+void t.test('lengths beyond the limits are refused before anything is kept for them', (test) => {
+  const refuse = (hex: string): string | undefined =>
+    wireReason(() => new StreamParser(NO_LABEL).push(fromHex(hex)));
+  test.equal(refuse(`0881aa${ascii('UserMsgLen')}ce7fffffff`), 'too-long', 'user message');
+  test.equal(refuse(`0682a5${ascii('Nodes')}ce00ffffffac${ascii('UserStateLen')}00`), 'too-long', 'nodes');
+  test.equal(
+    refuse(`0682a5${ascii('Nodes')}00ac${ascii('UserStateLen')}ce7fffffff`),
+    'too-long',
+    'user state',
+  );
+  test.equal(refuse(`0681a5${ascii('Nodes')}ff`), 'range', 'negative count');
+  test.equal(refuse('06dfffffffff'), 'too-long', 'header');
+  test.equal(refuse(`0982a4${ascii('Algo')}00a3${ascii('Buf')}dbffffffff`), 'too-long', 'compressed body');
+  test.equal(refuse(`0981a4${ascii('Algo')}01`), 'type', 'unknown compression');
+  test.equal(refuse(`0681a5${ascii('Nodes')}0180`), 'range', 'node without a name');
+  test.equal(refuse('0a00000010'), 'encrypted');
+  test.equal(refuse('630102'), 'unknown-type');
+  test.equal(refuse('0380'), 'unknown-type', 'a packet’s message');
+  test.equal(
+    refuse(Buffer.from(wrapCompressed(wrapCompressed(fromHex('0080')))).toString('hex')),
+    'too-deep',
+  );
+  const small = new StreamParser(NO_LABEL, 100);
+  test.equal(
+    wireReason(() => small.push(new Uint8Array(101))),
+    'too-long',
+    'a stream as a whole',
+  );
+  test.end();
+});
+
+void t.test('unknown fields without end do not buy endless attempts', (test) => {
+  const parser = new StreamParser(NO_LABEL);
+  const reason = wireReason(() => {
+    parser.push(fromHex('09de00ff'));
+    for (let i = 0; i < 100_000; i++) parser.push(fromHex('a0dc000400000000'));
+  });
+  test.equal(reason, 'too-long');
+  test.end();
+});
