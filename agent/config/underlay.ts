@@ -62,8 +62,10 @@ function sourceAddress(type: 'udp4' | 'udp6'): Promise<string | undefined> {
       socket.close();
       resolve(address);
     };
+    // Events, because a callback of connect would be called for an error as well.
     socket.once('error', () => finish(undefined));
-    socket.connect(9, FAR_AWAY[type], () => finish(socket.address().address));
+    socket.once('connect', () => finish(socket.address().address));
+    socket.connect(9, FAR_AWAY[type]);
   });
 }
 

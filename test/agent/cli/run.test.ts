@@ -8,7 +8,7 @@ import { renderReport } from '../../../agent/cli/report.ts';
 import type { StartupNetwork } from '../../../agent/status.ts';
 import { startFakeDaemon } from '../api/fake-view.ts';
 import { golden } from '../golden.ts';
-import { PROCESS_TEST_TIMEOUT_MS, finished, inProcess, overlayd } from './overlayd.ts';
+import { MAIN, PROCESS_TEST_TIMEOUT_MS, finished, inProcess, overlayd } from './overlayd.ts';
 
 tap.setTimeout(PROCESS_TEST_TIMEOUT_MS);
 
@@ -45,6 +45,19 @@ void tap.test('what cannot be kept is refused before anything is touched', async
   for (const [args, status, message] of cases) {
     t.match(await inProcess(['run', ...args]), { status, stderr: message, stdout: '' }, args.join(' '));
   }
+});
+
+void tap.test('no default route: says so, and which addresses there are', async (t) => {
+  // A network namespace of its own has none; who is not root gets one with a user namespace around it.
+  const flags = process.geteuid?.() === 0 ? ['-n'] : ['-rn'];
+  const child = spawn('unshare', [...flags, process.execPath, MAIN, 'run'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.match(await finished(child), {
+    status: 2,
+    stderr:
+      /there is no default route\n {2}Give --advertise-addr IP; this machine has no address .*OVL_NO_ADVERTISE_ADDR/s,
+  });
 });
 
 void tap.test('a daemon that is alive on the socket', async (t) => {
