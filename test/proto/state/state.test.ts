@@ -137,8 +137,12 @@ void t.test('who left is removed at once, and late deltas do not bring it back',
   cluster.leave('a');
   test.same(owners(cluster.state('b'), MAC), []);
   const changes = [];
-  for (let c = cluster.state('b').pollChange(); c !== undefined; c = cluster.state('b').pollChange()) changes.push(c);
-  test.ok(changes.some((change) => change.keyHex === macKeyHex(MAC)), 'and readers are told to look again');
+  for (let c = cluster.state('b').pollChange(); c !== undefined; c = cluster.state('b').pollChange())
+    changes.push(c);
+  test.ok(
+    changes.some((change) => change.keyHex === macKeyHex(MAC)),
+    'and readers are told to look again',
+  );
   cluster.state('b').handleMessage(cluster.now, 'c', late);
   cluster.run(5_000);
   test.same(owners(cluster.state('b'), MAC), []);
