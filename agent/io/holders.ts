@@ -1,5 +1,5 @@
 /**
- * Who holds a TAP or a UDP port: read from /proc, for error messages only.
+ * Who holds a TAP or a port: read from /proc, for error messages only.
  *
  * Best effort: processes of other users or of other PID namespaces may be invisible, then the answer is empty.
  */
@@ -27,10 +27,16 @@ export function tapHolders(name: string): Holder[] {
 
 /** Processes with a UDP socket bound to `port` in this network namespace, on whichever address. */
 export function udpPortHolders(port: number): Holder[] {
-  const inodes = new Set([
-    ...socketInodes(text('/proc/net/udp'), port),
-    ...socketInodes(text('/proc/net/udp6'), port),
-  ]);
+  return socketHolders(['/proc/net/udp', '/proc/net/udp6'], port);
+}
+
+/** The same for TCP: listeners, and what they accepted. */
+export function tcpPortHolders(port: number): Holder[] {
+  return socketHolders(['/proc/net/tcp', '/proc/net/tcp6'], port);
+}
+
+function socketHolders(tables: readonly string[], port: number): Holder[] {
+  const inodes = new Set(tables.flatMap((table) => socketInodes(text(table), port)));
   if (inodes.size === 0) return [];
   return processes().filter((holder) =>
     entries(`/proc/${holder.pid}/fd`).some((fd) => {
@@ -40,7 +46,7 @@ export function udpPortHolders(port: number): Holder[] {
   );
 }
 
-/** Inode numbers of the sockets of a /proc/net/udp table that are bound to `port`. */
+/** Inode numbers of the sockets of a /proc/net/udp or tcp table that are bound to `port`. */
 export function socketInodes(table: string, port: number): string[] {
   const wanted = port.toString(16).toUpperCase().padStart(4, '0');
   const inodes: string[] = [];

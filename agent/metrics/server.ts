@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { formatHostPort } from '../config/address.ts';
 import { OverlaydError } from '../errors.ts';
+import { describeHolders, tcpPortHolders } from '../io/holders.ts';
 import type { Log } from '../log.ts';
 import type { DaemonView } from '../status.ts';
 import { createMetrics } from './registry.ts';
@@ -56,20 +57,28 @@ export async function startMetrics(
 function listen(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.on('error', (error: NodeJS.ErrnoException) => {
-      const where = formatHostPort(host, port);
-      const taken = error.code === 'EADDRINUSE';
-      reject(
-        new OverlaydError(
-          taken ? 'OVL_PORT_TAKEN' : 'OVL_METRICS_ADDR_FAILED',
-          taken
-            ? `the metrics address ${where} (TCP) is taken`
-            : `cannot listen on ${where}: ${error.message}`,
-          { hint: 'Give another --metrics-addr IP:PORT, or --metrics-addr none.', cause: error },
-        ),
-      );
+      reject(listenError(error, host, port));
     });
     server.listen(port, host, resolve);
   });
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): OverlaydError {
+  const where = formatHostPort(host, port);
+  const options = { hint: 'Give another --metrics-addr IP:PORT, or --metrics-addr none.', cause: error };
+  if (error.code !== 'EADDRINUSE') {
+    return new OverlaydError(
+      'OVL_METRICS_ADDR_FAILED',
+      `cannot listen on ${where} for metrics: ${error.message}`,
+      options,
+    );
+  }
+  const who = describeHolders(tcpPortHolders(port)) ?? 'another process';
+  return new OverlaydError(
+    'OVL_PORT_TAKEN',
+    `TCP port ${port} on ${host} (metrics) is taken by ${who}`,
+    options,
+  );
 }
 
 async function serve(

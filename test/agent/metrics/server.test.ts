@@ -115,7 +115,9 @@ void tap.test('a taken port, and an address that is not ours', async (t) => {
   const { port } = await start(t, fakeView());
   await t.rejects(startMetrics(fakeView(), { host: '127.0.0.1', port }, silentLog), {
     code: 'OVL_PORT_TAKEN',
-    message: `the metrics address 127.0.0.1:${port} (TCP) is taken`,
+    message: new RegExp(
+      String.raw`^TCP port ${port} on 127\.0\.0\.1 \(metrics\) is taken by .* \(pid ${process.pid}\)$`,
+    ),
     hint: /--metrics-addr/,
   });
   await t.rejects(startMetrics(fakeView(), { host: '192.0.2.77', port: 0 }, silentLog), {
