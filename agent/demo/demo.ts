@@ -64,8 +64,7 @@ async function perform(testbed: Testbed, daemons: Daemon[], { hosts, out }: Demo
   const joining = performance.now();
   for (const host of testbed.hosts) daemons.push(host.startDaemon());
   for (const daemon of daemons) {
-    await daemon.waitFor('ready');
-    await daemon.waitFor(`peers=${hosts - 1}`);
+    await daemon.ready(hosts - 1);
   }
   out(`   all know each other after ${secondsSince(joining)} s`);
 

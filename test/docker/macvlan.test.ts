@@ -96,8 +96,7 @@ async function containersOutliveRestart(
   t.ok(stream.last() <= atKill + 2, 'without its daemon the host is cut off');
   const daemon = host.startDaemon({ args: ['--network', networkOf(host)] });
   cluster.daemons[2] = daemon;
-  await daemon.waitFor('ready');
-  await daemon.waitFor('peers=2');
+  await daemon.ready(2);
   const restartSeconds = (performance.now() - killed) / 1000;
 
   await stream.advance(50);

@@ -51,8 +51,7 @@ export async function startCluster(t: Test, options: ClusterOptions): Promise<Cl
 
 /** Waits until `daemon` is ready and sees `hosts` hosts alive, itself included. */
 export async function allKnown(daemon: Daemon, hosts: number): Promise<void> {
-  await daemon.waitFor('ready');
-  await daemon.waitFor(`peers=${hosts - 1}`);
+  await daemon.ready(hosts - 1);
 }
 
 /** Waits until every daemon names the host of each container as the owner of its MAC. */

@@ -17,7 +17,7 @@ const FAULTS = [
   'arp-mismatch',
   'too-big',
   'not-a-member',
-].concat('bad-vxlan', 'unknown-vni', 'split-horizon', 'send-failed', 'write-failed', 'fdb-full', 'no-port');
+].concat('bad-vxlan', 'unknown-vni', 'split-horizon', 'send-failed', 'write-failed', 'fdb-full');
 const IPV4_ICMP_HEADERS = 28;
 const IPV6_ICMP_HEADERS = 48;
 const IPV4_UDP_HEADERS = 28;

@@ -42,8 +42,7 @@ netnsTest('a network lives only where it is configured, and is known everywhere'
   const { testbed, daemons } = await startCluster(t, { hosts: 2, args: RED });
   const third = testbed.addHost();
   daemons.push(third.startDaemon({ args: BLUE }));
-  await daemons[2]?.waitFor('ready');
-  await daemons[2]?.waitFor('peers=2');
+  await daemons[2]?.ready(2);
   const red = testbed.hosts.slice(0, 2).map((host) => host.addContainer({ parent: 'red0' }));
   t.strictSame(await unreachable(red), [], 'red works between the hosts that have it');
   await until('the third host lists both networks', 10_000, async () => {

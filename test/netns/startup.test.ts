@@ -91,7 +91,7 @@ netnsTest('the end of a daemon keeps or removes its TAP', ['ip'], async (t) => {
   ] as const) {
     const host = testbed.addHost();
     const daemon = host.startDaemon({ args, join: [] });
-    await daemon.waitFor('ready');
+    await daemon.ready();
     t.ok(hasTap(host), 'a running daemon has its TAP');
     await daemon.stop(signal);
     const ended = await daemon.process.exited;
@@ -113,8 +113,7 @@ netnsTest('a restart finds the TAP, and containers notice nothing but a pause', 
     await daemons[1]?.stop(signal);
     const daemon = second.startDaemon();
     daemons[1] = daemon;
-    await daemon.waitFor('ready');
-    await daemon.waitFor('peers=1');
+    await daemon.ready(1);
     t.equal(link(), before, `${signal} and a start: the container has the same interface`);
     await until('the path is back', 15_000, async () => (await unreachable(containers)).length === 0);
     t.pass('and answers again');

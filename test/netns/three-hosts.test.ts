@@ -1,4 +1,5 @@
 /** Three hosts, told nothing but `--join` of one of them, are one Ethernet; on both I/O paths and both underlays. */
+import type { FdbEntry, Peer, Status } from '../../agent/status.ts';
 import { allLearnt, startCluster } from './cluster.ts';
 import { netnsTest } from './guard.ts';
 import { checkLan } from './lan-checks.ts';
@@ -25,3 +26,27 @@ for (const [title, options] of [
     t.pass('every host knows on which host each MAC is');
   });
 }
+
+netnsTest('the client verbs say the same', [], async (t) => {
+  const { testbed, daemons } = await startCluster(t, { hosts: 2 });
+  const [first] = testbed.hosts;
+  const [, asked] = daemons;
+  if (first === undefined || asked === undefined) throw new Error('two hosts');
+  const container = first.addContainer();
+  await container.exec(['ping', '-c1', '-W1', '10.42.2.2']);
+  const wait = await asked.client('wait', '--for', `mac=${container.mac}`, '--timeout', '30s');
+  t.equal(wait.status, 0, 'wait --for mac ends once the MAC of a container on the other host is known');
+  t.equal((await asked.client('wait', '--for', 'peers=1')).status, 0, 'wait --for peers');
+  t.equal(
+    (await asked.client('wait', '--for', 'peers=2', '--timeout', '1s')).status,
+    1,
+    'and 1 when it does not hold',
+  );
+
+  const status = await asked.json<Status>('status');
+  t.match(status, { node: 'h2', ready: true, advertiseAddr: '10.77.0.2', peers: { alive: 1, dead: 0 } });
+  t.match(await asked.json<Peer[]>('peers'), [{ name: 'h1', state: 'alive', dataPathAddr: '10.77.0.1' }]);
+  const row = (await asked.json<FdbEntry[]>('fdb')).find(({ mac }) => mac === container.mac);
+  t.match(row, { network: 'overlay', vni: 4096, owner: 'h1', vtep: '10.77.0.1', local: false });
+  t.strictSame([...(row?.ips ?? [])].sort(), [container.ipv4, container.ipv6].sort(), 'with both addresses');
+});
