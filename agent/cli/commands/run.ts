@@ -8,7 +8,7 @@ import type { CliContext } from '../context.ts';
 
 const SPEC_HELP = `
 SPEC = name=NAME,vni=N[,subnet=CIDR][,gateway=IP][,ip-range=CIDR][,tap=IFNAME][,mtu=N][,encrypted]
-Flags beat environment (OVERLAYD_ADVERTISE_ADDR, …) beats file beats default.
+Flags beat environment (OVERLAYD_ADVERTISE_ADDR, …; lists parted by spaces) beats file beats default.
 SIGTERM and SIGINT leave the cluster and keep the TAPs; a second one ends at once. SIGHUP reloads.`;
 
 export function runCommand(context: CliContext): Command {
