@@ -49,10 +49,6 @@ export function mac(text: string): Uint8Array {
   return Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
 }
 
-export function macNumber(bytes: Uint8Array): number {
-  return read16(bytes, 0) * 2 ** 32 + read32(bytes, 2);
-}
-
 function groups(part: string): number[] {
   return part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
 }

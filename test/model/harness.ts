@@ -4,7 +4,7 @@
  */
 import { constant, loadCore, readCounters, readDrops } from '../../agent/dataplane/core.ts';
 import type { Core } from '../../agent/dataplane/core.ts';
-import { concat, ip, macNumber, read16, u16, u32 } from './bytes.ts';
+import { concat, ip, read16, read32, u16, u32 } from './bytes.ts';
 
 export interface Datagram {
   readonly peerAddress: Uint8Array;
@@ -130,14 +130,9 @@ export class Harness {
     return this.command('FDB_PUT', { a: network, b: destination, mac: address, flags });
   }
 
-  /** 0, or the FDB entry's destination + 1. */
+  /** The FDB row of a MAC. */
   destination(network: number, address: Uint8Array): { destination: number; flags: number } | undefined {
-    const entry =
-      this.core.exports.fdbFind(
-        network,
-        read16(address, 0),
-        (macNumber(address.subarray(2)) % 2 ** 32) | 0,
-      ) >>> 0;
+    const entry = this.core.exports.fdbFind(network, read16(address, 0), read32(address, 2)) >>> 0;
     if (entry === 0) return undefined;
     const { view } = this.core;
     return { destination: view.getUint16(entry + 8, true), flags: view.getUint16(entry + 10, true) };
