@@ -52,9 +52,6 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
   });
-  const endpoints = new EndpointFile(config.stateDir, log);
-  const epoch = nextEpoch(config.stateDir, wallMs());
-
   const dataplane = await openDataplane(dataplaneOptions(config), log);
   // TAPs that were not there before must not be left by a failed start; those that containers may hang on must stay.
   undo.push(() => dataplane.stop(dataplane.taps.every((tap) => !tap.existed)));
@@ -62,6 +59,8 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     if (event.type === 'failed') fail(event.error);
   });
 
+  const endpoints = new EndpointFile(config.stateDir, log);
+  const epoch = nextEpoch(config.stateDir, wallMs());
   const state = new State({ node: config.nodeName, epoch }, { rng: systemRng(), wall: wallMs });
   announceHost(monotonicMs(), config, dataplane.taps, state);
   const control = await ControlPlane.open({

@@ -24,7 +24,10 @@ async function openNode(name: string, ip: string, port: number): Promise<Cluster
     { rng, delegate: state.delegate },
   );
   const { log } = recordingLog();
-  return Cluster.open({ bindAddr: ip, gossipPort: port, swim, state, onFailure: t.fail, log });
+  const onFailure = (error: Error): void => {
+    t.fail(error.message);
+  };
+  return Cluster.open({ bindAddr: ip, gossipPort: port, swim, state, onFailure, log });
 }
 
 /** A UDP port that was free a moment ago. */
