@@ -16,8 +16,8 @@ const ROW_HEIGHT = 20;
 const BAR_HEIGHT = 13;
 const GROUP_GAP = 34;
 const TOP = 54;
-/** Ratios beyond this are cut, with a mark: one slow peer must not flatten all other bars. */
-const MAX_RATIO = 3;
+/** Ratios beyond these are cut, with a mark: one slow peer must not flatten all other bars. */
+const MAX_RATIO = { higherIsBetter: 3, lowerIsBetter: 12 } as const;
 
 const STYLE = `
   svg { color: #24292f; font: 12px system-ui, sans-serif }
@@ -52,7 +52,7 @@ export function renderPicture(result: BenchResult): string {
 
 function group(result: BenchResult, series: Series, rows: readonly PeerNote[], top: number): string {
   const better = series.isHigherBetter ? 'longer is better' : 'shorter is better';
-  const one = round(LABEL_WIDTH + scale(1));
+  const one = round(LABEL_WIDTH + scale(series, 1));
   const bottom = top + rows.length * ROW_HEIGHT;
   return [
     `<text class="group" x="12" y="${top - 6}">${escape(series.title)} <tspan class="note">(${escape(series.unit)}, ${better})</tspan></text>`,
@@ -61,9 +61,13 @@ function group(result: BenchResult, series: Series, rows: readonly PeerNote[], t
   ].join('\n');
 }
 
-/** Pixels of a ratio. One scale for all groups, so that the reference is one line down the picture. */
-function scale(ratio: number): number {
-  return (Math.min(ratio, MAX_RATIO) / MAX_RATIO) * BAR_WIDTH;
+/** Pixels of a ratio. One scale for all groups of a direction, so that the reference is one line down the picture. */
+function scale(series: Series, ratio: number): number {
+  return Math.min(ratio / maxRatio(series), 1) * BAR_WIDTH;
+}
+
+function maxRatio(series: Series): number {
+  return series.isHigherBetter ? MAX_RATIO.higherIsBetter : MAX_RATIO.lowerIsBetter;
 }
 
 function row(result: BenchResult, series: Series, peer: PeerNote, top: number): string {
@@ -71,13 +75,13 @@ function row(result: BenchResult, series: Series, peer: PeerNote, top: number): 
   if (!figure?.ratio || !figure.summary) return '';
   const { ratio, summary } = figure;
   const middle = top + ROW_HEIGHT / 2;
-  const from = round(LABEL_WIDTH + scale(Math.min(ratio.min, ratio.median)));
-  const to = round(LABEL_WIDTH + scale(Math.max(ratio.max, ratio.median)));
-  const isCut = ratio.median > MAX_RATIO;
+  const from = round(LABEL_WIDTH + scale(series, Math.min(ratio.min, ratio.median)));
+  const to = round(LABEL_WIDTH + scale(series, Math.max(ratio.max, ratio.median)));
+  const isCut = ratio.median > maxRatio(series);
   const label = `${ratio.median.toFixed(2)}×${isCut ? ' (bar cut)' : ''}  ${summary.median.toFixed(series.digits)} ${series.unit}`;
   return [
     `<text x="${LABEL_WIDTH - 8}" y="${middle + 4}" text-anchor="end">${escape(peer.title)}</text>`,
-    `<rect class="${barClass(result, peer.id)}" x="${LABEL_WIDTH}" y="${middle - BAR_HEIGHT / 2}" width="${round(scale(ratio.median))}" height="${BAR_HEIGHT}" rx="2"/>`,
+    `<rect class="${barClass(result, peer.id)}" x="${LABEL_WIDTH}" y="${middle - BAR_HEIGHT / 2}" width="${round(scale(series, ratio.median))}" height="${BAR_HEIGHT}" rx="2"/>`,
     `<line class="whisker" x1="${from}" x2="${to}" y1="${middle}" y2="${middle}"/>`,
     `<text x="${LABEL_WIDTH + BAR_WIDTH + 10}" y="${middle + 4}">${escape(label)}</text>`,
   ].join('\n');
