@@ -70,7 +70,7 @@ export class FastPath {
       const log = this.#deps.merge.admit(now, head, head.head);
       if (log === undefined) continue;
       log.noteHead(head.head);
-      this.#deps.gaps.check(now, log, from);
+      this.#deps.gaps.check(now, log, from, true);
     }
   }
 }

@@ -2,7 +2,8 @@
  * PULL: asks for what is known to be missing from a log (gossip.md 7.5).
  *
  * A hole older than 300 ms (reordering heals itself) is asked for at whoever spoke of it, then at the owner, in turn
- * with growing pauses; after that the scope is flagged for an early sync. A log we have nothing of waits for nothing.
+ * with growing pauses; after that the scope is flagged for an early sync. A hole that HEADS show is older than it looks
+ * (they come after the update), and a log we have nothing of has nothing to wait for.
  */
 import type { Rng } from '../env.ts';
 import { encodePull } from './messages.ts';
@@ -18,6 +19,8 @@ interface Gap {
 }
 
 const PATIENCE_MS = 300;
+const HEADS_PATIENCE_MS = 50;
+const RETRY_MS = 150;
 /** Spreads the questions of many receivers of one greeting. */
 const EMPTY_PATIENCE_MS = 10;
 const TRIES_MAX = 5;
@@ -41,13 +44,14 @@ export class Gaps {
   }
 
   /** Something came in for the log: is anything still missing? */
-  check(now: number, log: OwnerLog, source: string): void {
+  check(now: number, log: OwnerLog, source: string, isByHeads = false): void {
     if (!log.hasGap) {
       this.#gaps.delete(log);
       return;
     }
     if (this.#gaps.has(log) || this.#gaps.size >= GAPS_MAX) return;
-    const patience = log.have === 0 ? EMPTY_PATIENCE_MS * this.#rng.float() : PATIENCE_MS;
+    const usual = isByHeads ? HEADS_PATIENCE_MS : PATIENCE_MS;
+    const patience = log.have === 0 ? EMPTY_PATIENCE_MS * this.#rng.float() : usual;
     this.#gaps.set(log, { source, tries: 0, atMs: now + patience });
     this.#nextMs = Math.min(this.#nextMs, now + patience);
   }
@@ -86,7 +90,7 @@ export class Gaps {
     const asks = gap.tries % 2 === 0 ? [gap.source, log.owner] : [log.owner, gap.source];
     const to = asks.find((name) => this.#owners.isPeer(name));
     if (to !== undefined) this.#outbox.send(URGENCY.control, to, encodePull(log, log.have), false);
-    gap.atMs = now + PATIENCE_MS * 2 ** gap.tries;
+    gap.atMs = now + RETRY_MS * 2 ** gap.tries;
     gap.tries++;
   }
 }

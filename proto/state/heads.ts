@@ -1,8 +1,8 @@
 /**
  * HEADS: tells how far logs reach that changed lately, so that a receiver notices a lost *last* update (gossip.md 7.5).
  *
- * The owner tells for its own logs; where news spreads by epidemic everybody tells. First after 250 ms, then once a
- * second for 10 s. A peer that is new to us, or to a scope, is greeted with our own heads: it may have missed our first
+ * The owner tells for its own logs; where news spreads by epidemic everybody tells. Three times in the first second,
+ * then once a second for 10 s. A peer that is new to us, or to a scope, is greeted with our own heads: it may have missed our first
  * words, spoken when we did not know it.
  */
 import type { Head } from './messages.ts';
@@ -12,7 +12,8 @@ import { URGENCY } from './outbox.ts';
 import type { OwnerLog } from './owner-log.ts';
 import type { Targets } from './targets.ts';
 
-const FIRST_MS = 250;
+/** After a change: soon (a MAC that moves must be followed within a second, whatever is lost), then once a second. */
+const SOON_MS = [80, 250, 500] as const;
 const INTERVAL_MS = 1_000;
 const FOR_MS = 10_000;
 const FANOUT = 3;
@@ -21,11 +22,16 @@ const GREET_MS = 20;
 const PER_PACKET = 24;
 const CHANGED_MAX = 4_096;
 
+/** A log that changed at `sinceMs` and is to be told of next at `atMs`. */
+interface Changed {
+  readonly sinceMs: number;
+  atMs: number;
+}
+
 export class Heads {
   readonly #targets: Targets;
   readonly #outbox: Outbox;
-  /** Until when each changed log is told of. */
-  readonly #changed = new Map<OwnerLog, number>();
+  readonly #changed = new Map<OwnerLog, Changed>();
   readonly #greetings = new Map<string, Set<OwnerLog>>();
   #nextMs = Infinity;
   #greetMs = Infinity;
@@ -37,8 +43,9 @@ export class Heads {
 
   changed(now: number, log: OwnerLog): void {
     if (this.#changed.size >= CHANGED_MAX && !this.#changed.has(log)) return;
-    this.#changed.set(log, now + FOR_MS);
-    this.#nextMs = Math.min(this.#nextMs, now + FIRST_MS);
+    const atMs = Math.min(now + SOON_MS[0], this.#changed.get(log)?.atMs ?? Infinity);
+    this.#changed.set(log, { sinceMs: now, atMs });
+    this.#nextMs = Math.min(this.#nextMs, atMs);
   }
 
   greet(now: number, peer: string, log: OwnerLog | undefined): void {
@@ -57,17 +64,30 @@ export class Heads {
     }
     if (now < this.#nextMs) return;
     const byScope = new Map<number, OwnerLog[]>();
-    for (const [log, untilMs] of this.#changed) {
+    this.#nextMs = Infinity;
+    for (const [log, changed] of this.#changed) {
+      if (changed.atMs > now) {
+        this.#nextMs = Math.min(this.#nextMs, changed.atMs);
+        continue;
+      }
       const logs = byScope.get(log.scope);
       if (logs === undefined) byScope.set(log.scope, [log]);
       else logs.push(log);
-      if (untilMs <= now) this.#changed.delete(log);
+      const soon = SOON_MS.find((ms) => changed.sinceMs + ms > now);
+      changed.atMs = soon === undefined ? now + INTERVAL_MS : changed.sinceMs + soon;
+      if (changed.sinceMs + FOR_MS <= now) this.#changed.delete(log);
+      else this.#nextMs = Math.min(this.#nextMs, changed.atMs);
     }
     for (const [scope, logs] of byScope) {
-      const to = this.#targets.direct(scope) ?? this.#targets.sample(this.#targets.peers(scope), FANOUT);
-      this.#tell(to, logs);
+      const direct = this.#targets.direct(scope);
+      if (direct !== undefined) this.#tell(direct, logs);
+      // Among many, many tell: one packet each with some of what changed is enough.
+      else
+        this.#tell(
+          this.#targets.sample(this.#targets.peers(scope), FANOUT),
+          this.#targets.sample(logs, PER_PACKET),
+        );
     }
-    this.#nextMs = this.#changed.size > 0 ? now + INTERVAL_MS : Infinity;
   }
 
   nextDeadline(): number {

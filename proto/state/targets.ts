@@ -27,9 +27,9 @@ export class Targets {
     return peers.length <= DIRECT_MAX ? peers : undefined;
   }
 
-  /** `count` different ones of `names`, or all. */
-  sample(names: readonly string[], count: number): string[] {
-    const pool = [...names];
+  /** `count` different ones of `items`, or all. */
+  sample<T>(items: readonly T[], count: number): T[] {
+    const pool = [...items];
     for (let i = 0; i < Math.min(count, pool.length); i++) {
       const j = i + Math.floor(this.#rng.float() * (pool.length - i));
       [pool[i], pool[j]] = [pool[j]!, pool[i]!];
