@@ -116,7 +116,9 @@ export function post(
   bytes: u32,
   verdict: u32,
 ): u32 {
-  if ((datagrams > 1 ? size : bytes) > peerMaxPayload(peer)) return REASON_TOO_BIG;
+  // One datagram may be shorter than the segments it was cut for.
+  if (datagrams == 1) size = bytes;
+  if (size > peerMaxPayload(peer)) return REASON_TOO_BIG;
   if (append(table, peer, start, size, datagrams, bytes, verdict)) return REASON_NONE;
   const most = largestRun(size);
   let at = start;
