@@ -4,6 +4,7 @@ import type { Message } from '../memberlist/messages.ts';
 import { COMPOUND_HEADER_BYTES, COMPOUND_PART_BYTES, sealPacket } from '../memberlist/packet.ts';
 import type { BroadcastQueue } from './broadcast-queue.ts';
 import type { SwimContext } from './context.ts';
+import { addressKey } from './member-table.ts';
 import type { MemberTable, Peer } from './member-table.ts';
 import { retransmitLimit } from './timing.ts';
 import { SPEAKS, maxProtocol } from './versions.ts';
@@ -29,9 +30,16 @@ export class PacketSender {
     return packetBytes - (label.length === 0 ? 0 : 2 + label.length);
   }
 
-  /** One message and broadcasts behind it. Never with a CRC: Go sends these without. */
+  /**
+   * One message, and broadcasts behind it if `to` is where the member `peer` lives: strangers could use up what is meant
+   * for members, or have us send more than we were sent. Never with a CRC: Go sends these without.
+   */
   send(now: number, to: Address, message: Message, peer: Peer | undefined): void {
     const first = encodeMessage(message);
+    if (peer === undefined || addressKey(to) !== addressKey(peer.addr)) {
+      this.#transmit(to, [first], false);
+      return;
+    }
     const left = this.budgetBytes - first.length - COMPOUND_HEADER_BYTES - COMPOUND_PART_BYTES;
     this.#transmit(to, [first, ...this.#broadcasts(now, left, peer)], false);
   }
@@ -55,11 +63,11 @@ export class PacketSender {
     this.sendPlain(to, [{ type: 'user', bytes }], this.#table.atExactly(to));
   }
 
-  #broadcasts(now: number, budget: number, peer: Peer | undefined): Uint8Array[] {
+  #broadcasts(now: number, budget: number, peer: Peer): Uint8Array[] {
     const { settings, delegate } = this.#context;
     const limit = retransmitLimit(settings.retransmitMult, this.#table.size);
     const messages = this.#queue.take(COMPOUND_PART_BYTES, budget, limit, 254);
-    if (peer === undefined || !settings.takesUserData(peer.meta ?? new Uint8Array(0))) return messages;
+    if (!settings.takesUserData(peer.meta ?? new Uint8Array(0))) return messages;
     let left = budget;
     for (const message of messages) left -= message.length + COMPOUND_PART_BYTES;
     // Every user message is framed by its type byte.

@@ -45,7 +45,7 @@ export class Prober {
   readonly #sender: PacketSender;
   readonly #exchange: Exchange;
   readonly #awareness: Awareness;
-  #seqNo = 0;
+  #seqNo: number;
   #next = 0;
   #probe: Probe | undefined;
   readonly #relays = new Map<number, Relay>();
@@ -64,6 +64,8 @@ export class Prober {
     this.#sender = sender;
     this.#exchange = exchange;
     this.#awareness = awareness;
+    // Where it starts is hard to guess, so that answers are hard to forge from afar.
+    this.#seqNo = context.rng.u32();
   }
 
   /** One probe interval has passed. */

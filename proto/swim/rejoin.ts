@@ -3,7 +3,7 @@ import { shuffle } from '../rng.ts';
 import type { SwimContext } from './context.ts';
 import type { Exchange } from './exchange.ts';
 import type { Member } from './interface.ts';
-import { addressKey } from './member-table.ts';
+import { addressKey, isUp } from './member-table.ts';
 import type { MemberTable } from './member-table.ts';
 import type { Membership } from './membership.ts';
 import type { Timer } from './timer-heap.ts';
@@ -81,7 +81,7 @@ export class Rejoin {
       this.#failed.delete(name);
     }
     if (this.#failed.size === 0 || this.#membership.hasLeft) return;
-    const alive = Math.max(1, this.#table.size - this.#failed.size);
+    const alive = Math.max(1, this.#table.order.filter(isUp).length);
     if (this.#context.rng.float() > this.#failed.size / alive) return;
     const candidates = [...this.#failed.values()];
     const { addr } = candidates[Math.floor(this.#context.rng.float() * candidates.length)] as Failed;

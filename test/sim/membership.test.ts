@@ -233,7 +233,7 @@ scenario('30 hosts, 5 % loss, two minutes: nobody is declared dead', [1, 2, 3], 
   const nodes = sim.addNodes(30, { seeds: [SEED] });
   sim.network.faults = { ...GOOD_LINK, loss: 0.05, duplicate: 0.01, reorder: 0.01 };
   test.ok(
-    sim.runUntil(() => agree(nodes, NAMES(30)), 45_000),
+    sim.runUntil(() => agree(nodes, NAMES(30)), 45_000, 20),
     `all know all after ${sim.now} ms`,
   );
   sim.run(120_000);

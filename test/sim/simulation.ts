@@ -58,9 +58,12 @@ export class Simulation {
     this.#runTo(this.#now + ms, () => false);
   }
 
-  /** Runs until `isReached`, looked at after every event; false when that did not come within `ms`. */
-  runUntil(isReached: () => boolean, ms: number): boolean {
-    return isReached() || this.#runTo(this.#now + ms, isReached);
+  /**
+   * Runs until `isReached`; false when that did not come within `ms`. It is looked at after every event, or, where a look
+   * is dear, every `lookEveryMs`.
+   */
+  runUntil(isReached: () => boolean, ms: number, lookEveryMs = 0): boolean {
+    return isReached() || this.#runTo(this.#now + ms, isReached, lookEveryMs);
   }
 
   /** A script for later. */
@@ -84,15 +87,18 @@ export class Simulation {
     return this.#trace.copy().digest('hex');
   }
 
-  #runTo(endMs: number, isReached: () => boolean): boolean {
+  #runTo(endMs: number, isReached: () => boolean, lookEveryMs = 0): boolean {
+    let nextLookMs = this.#now;
     for (;;) {
       const next = this.timers.nextMs();
       if (next > endMs) break;
       this.#now = Math.max(this.#now, next);
       this.timers.runDue(this.#now);
+      if (this.#now < nextLookMs) continue;
+      nextLookMs = this.#now + lookEveryMs;
       if (isReached()) return true;
     }
     this.#now = endMs;
-    return false;
+    return isReached();
   }
 }

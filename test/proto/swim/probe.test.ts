@@ -1,4 +1,5 @@
 import t from 'tap';
+import { encodeMessage } from '../../../proto/memberlist/messages.ts';
 import type { Message } from '../../../proto/memberlist/messages.ts';
 import { Bench } from './bench.ts';
 
@@ -88,11 +89,8 @@ void t.test('an answer by a relay saves it; one over TCP as well', (test) => {
     } else {
       const dial = bench.actions.find(({ type }) => type === 'dial') as { id: number };
       bench.swim.handleStreamConnect(bench.now, dial.id);
-      bench.swim.handleStreamData(
-        bench.now,
-        dial.id,
-        Uint8Array.of(2, 0x81, 0xa5, ...Buffer.from('SeqNo'), seqNo),
-      );
+      const ack = encodeMessage({ type: 'ack', seqNo, payload: null });
+      bench.swim.handleStreamData(bench.now, dial.id, ack);
       bench.poll();
     }
     bench.wait(600);
