@@ -51,7 +51,7 @@ export class FastPath {
     } else {
       for (const to of direct) outbox.send(URGENCY.own, to, bytes, false);
     }
-    heads.changed(now, log);
+    heads.changed(now, log, true);
   }
 
   handleUpdate(now: number, from: string, update: Update, bytes: Uint8Array): void {
@@ -60,7 +60,7 @@ export class FastPath {
     if (result === undefined) return;
     if (result.isNew && targets.direct(update.scope) === undefined) {
       epidemic.spread(now, update, bytes.slice(), false);
-      heads.changed(now, result.log);
+      heads.changed(now, result.log, false);
     }
     gaps.check(now, result.log, from);
   }

@@ -25,6 +25,7 @@ const CHANGED_MAX = 4_096;
 /** A log that changed at `sinceMs` and is to be told of next at `atMs`. */
 interface Changed {
   readonly sinceMs: number;
+  readonly isOwn: boolean;
   atMs: number;
 }
 
@@ -41,10 +42,12 @@ export class Heads {
     this.#outbox = outbox;
   }
 
-  changed(now: number, log: OwnerLog): void {
-    if (this.#changed.size >= CHANGED_MAX && !this.#changed.has(log)) return;
-    const atMs = Math.min(now + SOON_MS[0], this.#changed.get(log)?.atMs ?? Infinity);
-    this.#changed.set(log, { sinceMs: now, atMs });
+  /** A log grew: ours, or (where news spreads by epidemic) another's. */
+  changed(now: number, log: OwnerLog, isOwn: boolean): void {
+    const known = this.#changed.get(log);
+    if (this.#changed.size >= CHANGED_MAX && known === undefined) return;
+    const atMs = Math.min(isOwn ? now + SOON_MS[0] : nextTurn(now), known?.atMs ?? Infinity);
+    this.#changed.set(log, { sinceMs: now, isOwn, atMs });
     this.#nextMs = Math.min(this.#nextMs, atMs);
   }
 
@@ -63,22 +66,7 @@ export class Heads {
       this.#greetings.clear();
     }
     if (now < this.#nextMs) return;
-    const byScope = new Map<number, OwnerLog[]>();
-    this.#nextMs = Infinity;
-    for (const [log, changed] of this.#changed) {
-      if (changed.atMs > now) {
-        this.#nextMs = Math.min(this.#nextMs, changed.atMs);
-        continue;
-      }
-      const logs = byScope.get(log.scope);
-      if (logs === undefined) byScope.set(log.scope, [log]);
-      else logs.push(log);
-      const soon = SOON_MS.find((ms) => changed.sinceMs + ms > now);
-      changed.atMs = soon === undefined ? now + INTERVAL_MS : changed.sinceMs + soon;
-      if (changed.sinceMs + FOR_MS <= now) this.#changed.delete(log);
-      else this.#nextMs = Math.min(this.#nextMs, changed.atMs);
-    }
-    for (const [scope, logs] of byScope) {
+    for (const [scope, logs] of this.#takeDue(now)) {
       const direct = this.#targets.direct(scope);
       if (direct !== undefined) this.#tell(direct, logs);
       // Among many, many tell: one packet each with some of what changed is enough.
@@ -88,6 +76,24 @@ export class Heads {
           this.#targets.sample(logs, PER_PACKET),
         );
     }
+  }
+
+  /** Logs that are due, by scope; each is put on its next turn or dropped after its last. */
+  #takeDue(now: number): Map<number, OwnerLog[]> {
+    const due = new Map<number, OwnerLog[]>();
+    this.#nextMs = Infinity;
+    for (const [log, changed] of this.#changed) {
+      if (changed.atMs <= now) {
+        const logs = due.get(log.scope);
+        if (logs === undefined) due.set(log.scope, [log]);
+        else logs.push(log);
+        const soon = changed.isOwn ? SOON_MS.find((ms) => changed.sinceMs + ms > now) : undefined;
+        changed.atMs = soon === undefined ? nextTurn(now) : changed.sinceMs + soon;
+      }
+      if (changed.sinceMs + FOR_MS <= now) this.#changed.delete(log);
+      else this.#nextMs = Math.min(this.#nextMs, changed.atMs);
+    }
+    return due;
   }
 
   nextDeadline(): number {
@@ -104,3 +110,6 @@ export class Heads {
     }
   }
 }
+
+/** Turns are shared by all logs of a host, so that one packet tells of many. */
+const nextTurn = (now: number): number => (Math.floor(now / INTERVAL_MS) + 1) * INTERVAL_MS;
