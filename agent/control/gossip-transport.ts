@@ -111,7 +111,7 @@ class Transport implements GossipTransport {
     const { swim, clock } = this.#options;
     try {
       if (swim.nextDeadline() <= clock.now()) swim.handleDeadline(clock.now());
-      while (this.#pumpOnce());
+      while (!this.#isClosed && this.#pumpOnce());
     } finally {
       this.#isPumping = false;
     }

@@ -20,12 +20,17 @@ export class RealMember {
     this.swim = swim;
   }
 
-  static async open(name: string, ip: string, options: Partial<SwimOptions> = {}): Promise<RealMember> {
+  static async open(
+    name: string,
+    ip: string,
+    options: Partial<SwimOptions> = {},
+    port = 7946,
+  ): Promise<RealMember> {
     const vtep = { ip, port: 4789 };
     const swim = new Swim(
       {
         name,
-        addr: { ip, port: 7946 },
+        addr: { ip, port },
         meta: encodeMeta({ stateProtocolMin: 1, stateProtocolMax: 1, epoch: 1n, vtep }),
         probeTimeoutMs: 200,
         gossipIntervalMs: 100,
@@ -37,7 +42,7 @@ export class RealMember {
     const member = new RealMember(swim);
     member.#transport = await openGossipTransport({
       bindAddr: ip,
-      port: 7946,
+      port,
       swim,
       clock: { now: monotonicMs },
       onEvent: (event) => member.events.push(event),
