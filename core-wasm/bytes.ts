@@ -42,6 +42,8 @@ export function equal(a: usize, b: usize, length: usize): bool {
   for (; i + 8 <= length; i += 8) {
     if (load<u64>(a + i) != load<u64>(b + i)) return false;
   }
+  // The rest together with what is already known to be equal.
+  if (length >= 8) return load<u64>(a + length - 8) == load<u64>(b + length - 8);
   for (; i < length; i++) {
     if (load<u8>(a + i) != load<u8>(b + i)) return false;
   }

@@ -61,6 +61,15 @@ const LEARNT_ROWS_MAX: u32 = 65536;
 /** A local address that spoke so recently is not moved away by a peer's frame: a loop would do just that. */
 const LOCAL_HOLD_SECONDS: u32 = 2;
 
+/**
+ * The last look-ups, good within one message: its datagrams mostly go the same way. Nothing changes the tables between
+ * them but learnRemote, which forgets the row.
+ */
+let lastVni: u32 = 0;
+let lastNetwork: u32 = NO_NETWORK;
+let lastKey: u64 = 0;
+let lastEntry: usize = 0;
+
 /** Takes messages 0 to `messages` - 1 of the receive table, and arms them again. */
 export function fromTunnel(messages: u32): u32 {
   const present = messages < RX_VLEN ? messages : RX_VLEN;
@@ -89,6 +98,8 @@ function receive(message: u32): void {
     return;
   }
   peerCount(peer, PEER_RX_FRAMES, datagrams, length);
+  lastNetwork = NO_NETWORK;
+  lastKey = 0;
   let at = messageData(message);
   let left = length;
   for (let i: u32 = 0; i < datagrams; i++) {
@@ -104,9 +115,21 @@ function receive(message: u32): void {
 function decapsulate(peer: u32, at: usize, length: u32): u32 {
   if (length < VXLAN_SIZE + ETHERNET_SIZE) return REASON_TRUNCATED;
   if (!vxlanHasVni(at)) return REASON_BAD_VXLAN;
-  const network = findVni(vxlanVni(at));
-  if (network == NO_NETWORK) return REASON_UNKNOWN_VNI;
-  return forward(peer, network, at + VXLAN_SIZE, length - VXLAN_SIZE);
+  const vni = vxlanVni(at);
+  if (lastNetwork == NO_NETWORK || vni != lastVni) {
+    lastVni = vni;
+    lastNetwork = findVni(vni);
+    if (lastNetwork == NO_NETWORK) return REASON_UNKNOWN_VNI;
+  }
+  return forward(peer, lastNetwork, at + VXLAN_SIZE, length - VXLAN_SIZE);
+}
+
+function entryOf(key: u64): usize {
+  if (key != lastKey) {
+    lastKey = key;
+    lastEntry = fdbFind(key);
+  }
+  return lastEntry;
 }
 
 function forward(peer: u32, network: u32, frame: usize, length: u32): u32 {
@@ -116,7 +139,7 @@ function forward(peer: u32, network: u32, frame: usize, length: u32): u32 {
   const learns = peerLearns(peer);
   if (learns) learnRemote(peer, network, loadMac(source));
   if (isGroup(frame)) return flood(peer, network, frame, length);
-  const entry = fdbFind(fdbKey(network, loadMac(frame)));
+  const entry = entryOf(fdbKey(network, loadMac(frame)));
   if (!entry) return flood(peer, network, frame, length);
   if (!entryHas(entry, FDB_LOCAL)) return REASON_SPLIT_HORIZON;
   const port = entryDestination(entry);
@@ -143,6 +166,7 @@ function flood(peer: u32, network: u32, frame: usize, length: u32): u32 {
 
 /** Learns where a peer without gossip has its MACs, as a hardware VTEP would (RFC 7348 §4.1). */
 function learnRemote(peer: u32, network: u32, mac: u64): void {
+  lastKey = 0;
   const key = fdbKey(network, mac);
   const entry = fdbFind(key);
   if (!entry) {

@@ -5,7 +5,7 @@
  *   source @12 · destination @16 · options
  */
 import { load16 } from './bytes';
-import { sum } from './checksum';
+import { headerSum } from './checksum';
 
 export const IPV4_SIZE: u32 = 20;
 export const IPV4_TOTAL: usize = 2;
@@ -34,5 +34,5 @@ export function ipv4IsAtomic(ip: usize): bool {
 
 /** Sum of the two addresses, for a pseudo-header. */
 export function ipv4AddressSum(ip: usize): u32 {
-  return sum(ip + IPV4_SOURCE, 8);
+  return headerSum(ip + IPV4_SOURCE, 8);
 }

@@ -4,7 +4,7 @@
  *   ver/class/label u32 @0 · payload length u16 @4 · next header @6 · hop limit @7 · source @8 · destination @24
  */
 import { load16 } from './bytes';
-import { sum } from './checksum';
+import { headerSum } from './checksum';
 
 export const IPV6_SIZE: u32 = 40;
 export const IPV6_PAYLOAD: usize = 4;
@@ -33,5 +33,5 @@ export function ipv6PayloadLength(ip: usize): u32 {
 
 /** Sum of the two addresses, for a pseudo-header (RFC 8200 §8.1). */
 export function ipv6AddressSum(ip: usize): u32 {
-  return sum(ip + IPV6_SOURCE, 32);
+  return headerSum(ip + IPV6_SOURCE, 32);
 }

@@ -11,7 +11,7 @@ import { ipv4AddressSum, ipv4HeaderLength, ipv4IsAtomic } from './ipv4';
 import { IPV4_FRAGMENT, IPV4_ID, IPV4_PROTOCOL, IPV4_SIZE, IPV4_SOURCE, IPV4_TOTAL } from './ipv4';
 import { IPV6_NEXT, IPV6_SIZE, IPV6_SOURCE, ipv6AddressSum, ipv6PayloadLength } from './ipv6';
 import { classify, etherType, l3, l4, protocol } from './classify';
-import { fold, sum, word } from './checksum';
+import { fold, headerSum, sum, word } from './checksum';
 import { TYPE_IPV4, TYPE_IPV6 } from './ethernet';
 import {
   PROTOCOL_TCP,
@@ -53,7 +53,7 @@ function fillsFrame(frame: usize, length: u32): bool {
   const ip = frame + l3;
   if (etherType == TYPE_IPV4) {
     if (ipv4HeaderLength(ip) != IPV4_SIZE || load16(ip + IPV4_TOTAL) != length - l3) return false;
-    return fold(sum(ip, IPV4_SIZE)) == 0xffff;
+    return headerSum(ip, IPV4_SIZE) == 0xffff;
   }
   if (etherType != TYPE_IPV6) return false;
   return l4 == l3 + IPV6_SIZE && ipv6PayloadLength(ip) == length - l4;
