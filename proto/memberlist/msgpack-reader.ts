@@ -48,6 +48,17 @@ export class MsgpackReader {
     return bytes === null ? '' : bytesToText(bytes);
   }
 
+  /** Passes over these very bytes if they are next; false leaves the position. */
+  skipExactly(expected: Uint8Array): boolean {
+    const end = this.#at + expected.length;
+    if (end > this.#bytes.length) return false;
+    for (let i = 0; i < expected.length; i++) {
+      if (this.#bytes[this.#at + i] !== expected[i]) return false;
+    }
+    this.#at = end;
+    return true;
+  }
+
   /** null is Go's nil slice; an empty array is Go's empty one. They mean the same and look different on the wire. */
   bytesOrNil(): Uint8Array | null {
     const lead = this.#peek();

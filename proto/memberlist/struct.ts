@@ -1,5 +1,6 @@
 import type { MsgpackReader } from './msgpack-reader.ts';
 import type { MsgpackWriter } from './msgpack-writer.ts';
+import { textToBytes } from './text.ts';
 import { WireError } from './wire-error.ts';
 
 /**
@@ -24,6 +25,8 @@ export type Struct<S extends Shape> = { readonly [F in keyof S]: Value<S[F]> };
 interface Field {
   readonly name: string;
   readonly wireName: string;
+  /** The key as it is written: a fixstr. */
+  readonly key: Uint8Array;
   readonly kind: Kind;
   readonly omitEmpty: boolean;
 }
@@ -44,7 +47,9 @@ export function schema<const S extends Shape>(shape: S): Schema<S> {
   const fields = Object.entries(shape).map(([name, spelled]): Field => {
     const omitEmpty = spelled.endsWith('?');
     const kind = (omitEmpty ? spelled.slice(0, -1) : spelled) as Kind;
-    return { name, wireName: name.charAt(0).toUpperCase() + name.slice(1), kind, omitEmpty };
+    const wireName = name.charAt(0).toUpperCase() + name.slice(1);
+    const key = Uint8Array.of(0xa0 | wireName.length, ...textToBytes(wireName));
+    return { name, wireName, key, kind, omitEmpty };
   });
   return { fields, byWireName: new Map(fields.map((field) => [field.wireName, field])) };
 }
@@ -58,8 +63,13 @@ export function readStruct<S extends Shape>(
   for (const field of fields) values[field.name] = zero(field.kind);
   const pairs = reader.mapLength();
   if (pairs > MAX_PAIRS) throw new WireError('too-long', `struct with ${pairs} fields`);
+  let next = 0;
   for (let i = 0; i < pairs; i++) {
-    const field = byWireName.get(reader.text());
+    // Go writes known keys in order: comparing bytes finds them without making strings.
+    let at = next;
+    while (at < fields.length && !reader.skipExactly((fields[at] as Field).key)) at += 1;
+    const field = at < fields.length ? fields[at] : byWireName.get(reader.text());
+    if (at < fields.length) next = at + 1;
     if (field === undefined) reader.skip();
     else values[field.name] = readValue(reader, field.kind);
   }
@@ -74,8 +84,8 @@ export function writeStruct<S extends Shape>(
 ): void {
   const present = fields.filter(({ name, omitEmpty }) => !omitEmpty || !isZero(values[name]));
   writer.map(present.length);
-  for (const { name, wireName, kind } of present) {
-    writer.text(wireName);
+  for (const { name, key, kind } of present) {
+    writer.out.bytes(key);
     const value: unknown = values[name];
     if (kind === 'text') writer.text(value as string);
     else if (kind === 'bytes') writer.bytesOrNil(value as Uint8Array | null);
