@@ -25,7 +25,7 @@ export interface DaemonOptions {
 }
 
 /** Generous: on a busy machine a dozen daemons may start at once. */
-const READY_MS = 60_000;
+const READY_MS = 90_000;
 
 const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
 

@@ -6,6 +6,8 @@ import { until } from './process.ts';
 
 const CHILD = fileURLToPath(new URL('transfer-child.js', import.meta.url));
 
+export const TRANSFER_PORT = 5201;
+
 export interface TransferReport {
   readonly bytes: number;
   readonly seconds: number;
@@ -21,7 +23,6 @@ export interface TransferEnd {
 export interface TransferOptions {
   readonly bytes: number;
   readonly hash?: boolean;
-  readonly port?: number;
 }
 
 /** Sends `bytes` from one end to `address` of the other. Throws when either end fails. */
@@ -31,7 +32,7 @@ export async function transfer(
   address: string,
   options: TransferOptions,
 ): Promise<{ sent: TransferReport; received: TransferReport }> {
-  const port = `${options.port ?? 5201}`;
+  const port = `${TRANSFER_PORT}`;
   const hash = options.hash === true ? ['hash'] : [];
   const sink = to.spawn([process.execPath, CHILD, 'sink', address, port, ...hash]);
   try {

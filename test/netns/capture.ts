@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Host } from '../../agent/demo/hosts.ts';
 import { Background, run, until } from '../../agent/demo/process.ts';
+import { TRANSFER_PORT } from '../../agent/demo/transfer.ts';
 
 export const CAPTURE_PROGRAMS = ['tcpdump', 'tshark'] as const;
 
@@ -47,6 +48,8 @@ export class Capture {
   async judge(vni: number): Promise<Verdict> {
     await this.#process.stop('SIGINT');
     const checks = ['ip', 'udp', 'tcp'].flatMap((layer) => ['-o', `${layer}.check_checksum:TRUE`]);
+    // Frames are judged, not the streams and payloads in them: those are the containers' business.
+    checks.push('-o', 'tcp.analyze_sequence_numbers:FALSE', '-d', `tcp.port==${TRANSFER_PORT},data`);
     const fields = FIELDS.flatMap((field) => ['-e', field]);
     const argv = [
       'tshark',
