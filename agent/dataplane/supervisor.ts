@@ -9,7 +9,8 @@ import { monotonicMs } from '../clock.ts';
 import { OverlaydError } from '../errors.ts';
 import { addressFamily } from '../io/sockaddr.ts';
 import { AF_INET } from '../io/libc.ts';
-import { closeTap, openTap } from '../io/tap.ts';
+import { closeTap, gsoMaxSegments, openTap } from '../io/tap.ts';
+import { limitTapChildren } from '../io/tap-children.ts';
 import type { Tap } from '../io/tap.ts';
 import { closeUdp, openUdp } from '../io/udp.ts';
 import type { UdpSockets } from '../io/udp.ts';
@@ -36,7 +37,7 @@ import type { LoopTuning } from './worker-options.ts';
 import { WorkerThread } from './worker-thread.ts';
 import type { WorkerListener } from './worker-thread.ts';
 
-const CHECK_MS = 100;
+const CHECK_MS = 500;
 /** A breath takes microseconds; a worker silent for so long is caught in a loop. */
 const HANG_MS = 5000;
 const RESTART_FIRST_MS = 10;
@@ -107,6 +108,7 @@ class Supervisor implements Dataplane, WorkerListener {
   #lastDeath = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  #unwatchChildren: () => void = () => undefined;
 
   constructor(
     options: DataplaneOptions,
@@ -141,6 +143,10 @@ class Supervisor implements Dataplane, WorkerListener {
       throw error;
     }
     this.#timer = setInterval(() => this.#check(), CHECK_MS);
+    if (this.#options.io === 'batch') {
+      const limits = this.#openTaps.map((tap) => [tap.index, gsoMaxSegments(tap.mtu)] as const);
+      this.#unwatchChildren = limitTapChildren(new Map(limits));
+    }
   }
 
   apply(changes: readonly TableChange[]): void {
@@ -199,6 +205,7 @@ class Supervisor implements Dataplane, WorkerListener {
     if (this.#stopped) return;
     this.#stopped = true;
     clearInterval(this.#timer);
+    this.#unwatchChildren();
     await Promise.all(this.#live().map((worker) => worker.stop()));
     closeUdp(this.#sockets);
     for (const tap of this.#openTaps) closeTap(tap, removeTaps);

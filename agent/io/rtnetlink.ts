@@ -1,17 +1,18 @@
 /**
- * One rtnetlink request: the largest number of segments that the stack may put into a super-frame for an interface.
+ * One rtnetlink request, and what is needed to read the answer: the largest number of segments that the stack may put into a super-frame for an interface.
  * rtnetlink(7), IFLA_GSO_MAX_SEGS (if_link.h).
  */
 import { errnoName, recv, write, close, socket, SOCK_CLOEXEC, SOCK_RAW } from './libc.ts';
 
 const AF_NETLINK = 16;
 const NETLINK_ROUTE = 0;
-const RTM_NEWLINK = 16;
+export const RTM_NEWLINK = 16;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLMSG_ERROR = 2;
 const NLMSG_HEADER_SIZE = 16;
 const IFINFOMSG_SIZE = 16;
+const ATTRIBUTE_HEADER_SIZE = 4;
 const ATTRIBUTE_SIZE = 8; // length, type, one u32
 const IFLA_GSO_MAX_SEGS = 40;
 const ACK_SIZE = 256;
@@ -45,6 +46,20 @@ export function newLinkRequest(index: number, attribute: number, value: number):
   view.setUint16(at + 2, attribute, true);
   view.setUint32(at + 4, value, true);
   return new Uint8Array(view.buffer);
+}
+
+/** Value of the u32 attribute `type` in a row of attributes; undefined when it is not there or not four bytes long. */
+export function u32Attribute(attributes: Uint8Array, type: number): number | undefined {
+  const view = new DataView(attributes.buffer, attributes.byteOffset, attributes.byteLength);
+  for (let at = 0; at + ATTRIBUTE_HEADER_SIZE <= attributes.length;) {
+    const length = view.getUint16(at, true);
+    if (length < ATTRIBUTE_HEADER_SIZE || at + length > attributes.length) return undefined;
+    if (view.getUint16(at + 2, true) === type) {
+      return length === ATTRIBUTE_SIZE ? view.getUint32(at + ATTRIBUTE_HEADER_SIZE, true) : undefined;
+    }
+    at += (length + 3) & ~3;
+  }
+  return undefined;
 }
 
 /** undefined when the message is an ACK (an NLMSG_ERROR whose error is 0), else the error's name. */
