@@ -12,6 +12,9 @@ import { bytesToText, textToBytes } from '../../proto/memberlist/text.ts';
 import { toHex } from '../golden/memberlist-vectors.ts';
 
 /** What is written is read again, whatever it is and however it arrives. fast-check prints the seed of a failure. */
+// The machine may be busy: tap's own limit of 30 s is for a quiet one.
+t.setTimeout(180_000);
+
 const NO_LABEL = new Uint8Array(0);
 
 const bytes = (maxLength: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength });

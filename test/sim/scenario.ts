@@ -11,6 +11,8 @@ export function scenario(
   seeds: readonly number[],
   play: (test: Test, sim: Simulation) => void,
 ): void {
+  // The machine may be busy: tap's own limit of 30 s is for a quiet one.
+  t.setTimeout(180_000);
   const { OVERLAYD_SEED: only } = process.env;
   void t.test(name, (test) => {
     for (const seed of only === undefined ? seeds : [Number(only)]) {

@@ -8,6 +8,9 @@ import { OverlaydError } from '../../../agent/errors.ts';
 import { RealMember, eventually } from '../../interop/member.ts';
 
 /** Real sockets on loopback: what the simulation cannot show of the membership object's edge to the world. */
+// The machine may be busy: tap's own limit of 30 s is for a quiet one.
+t.setTimeout(180_000);
+
 async function opening(ip: string, port: number): Promise<OverlaydError> {
   try {
     const member = await RealMember.open('never', ip, {}, port);

@@ -8,6 +8,9 @@ import { fromHex } from '../../golden/memberlist-vectors.ts';
 import { wireReason } from './wire-reason.ts';
 
 /** Streams of gossip.md 1.10: resumable, bounded, linear. */
+// The machine may be busy: tap's own limit of 30 s is for a quiet one.
+t.setTimeout(180_000);
+
 const NO_LABEL = new Uint8Array(0);
 const LABEL = new TextEncoder().encode('overlay-a');
 const ascii = (text: string): string => Buffer.from(text).toString('hex');
@@ -50,10 +53,10 @@ void t.test('every kind of message, in every kind of chunk, with and without a l
 });
 
 void t.test('a long push/pull in single bytes takes linear work', (test) => {
-  const message = pushPullOf(3000, new Uint8Array(100_000));
+  const message = pushPullOf(600, new Uint8Array(200_000));
   const bytes = encodeStream(message, NO_LABEL);
   const startMs = performance.now();
-  test.same((parse(bytes, 1) as PushPull).nodes.length, 3000);
+  test.same((parse(bytes, 1) as PushPull).nodes.length, 600);
   // Quadratic work would be 10^10 steps here.
   test.ok(performance.now() - startMs < 20_000);
   test.end();
