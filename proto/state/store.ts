@@ -6,6 +6,7 @@
  */
 import type { Claim, StateChange, StateRecord, Table } from './interface.ts';
 import { TABLE } from './interface.ts';
+import { ChangeQueue } from './change-queue.ts';
 import { orderClaims } from './claim-order.ts';
 import { add64 } from './hash.ts';
 import type { LogName } from './messages.ts';
@@ -30,7 +31,7 @@ export class Store {
   readonly #capacity: number;
   readonly #ownersMax: number;
   readonly #scopes = new Map<number, Scope>();
-  readonly #changes = new Map<string, StateChange>();
+  readonly #changes = new ChangeQueue();
   readonly #interests = new Set<number>();
   readonly #interestedCache = new Map<number, readonly string[]>();
   /** Told of every record that came or went. */
@@ -177,11 +178,7 @@ export class Store {
   }
 
   takeChange(): StateChange | undefined {
-    for (const [key, change] of this.#changes) {
-      this.#changes.delete(key);
-      return change;
-    }
-    return undefined;
+    return this.#changes.take();
   }
 
   // Inside
@@ -231,7 +228,7 @@ export class Store {
   #queueChange(scope: number, record: LogRecord): void {
     const { table, keyHex } = record;
     if (!KNOWN_TABLES.has(table)) return;
-    this.#changes.set(`${scope}/${table}/${keyHex}`, { scope, table: table as Table, keyHex });
+    this.#changes.add({ scope, table: table as Table, keyHex });
   }
 }
 

@@ -1,0 +1,90 @@
+/**
+ * The parts of a State and how they are joined: what each is given at birth, and the few ways in which one tells another
+ * that it does not know of.
+ */
+import { Bulk } from './bulk.ts';
+import { Counters } from './counters.ts';
+import { Divergence } from './divergence.ts';
+import { Epidemic } from './epidemic.ts';
+import { FastPath } from './fast-path.ts';
+import { Gaps } from './gaps.ts';
+import { Heads } from './heads.ts';
+import { Hlc } from './hlc.ts';
+import { Merge } from './merge.ts';
+import type { LogName } from './messages.ts';
+import type { StateConfig, StateDeps } from './options.ts';
+import { Outbox } from './outbox.ts';
+import { OwnLogs } from './own-logs.ts';
+import { Owners } from './owners.ts';
+import { Peers } from './peers.ts';
+import { Piggyback } from './piggyback.ts';
+import { Store } from './store.ts';
+import { SyncClient } from './sync-client.ts';
+import { SyncServer } from './sync-server.ts';
+import { Targets } from './targets.ts';
+
+export type Parts = ReturnType<typeof makeParts>;
+
+/** Scopes that lost relays are synced early, but not at once: others lost them too. */
+const EARLY_SYNC_MS = 1_000;
+
+export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
+  const { node: self, packetBytes } = config;
+  const counters = new Counters();
+  const hlc = new Hlc(wall);
+  const owners = new Owners(self, config.deadHoldMs);
+  const store = new Store(self, owners, config.recordsPerLog, config.ownersPerScope);
+  const ownLogs = new OwnLogs(config, store, hlc);
+  const merge = new Merge(self, store, owners, hlc, counters);
+  const targets = new Targets(self, store, rng);
+  const outbox = new Outbox(config.rateBytes, config.burstBytes, () => counters.add('drop:outbox'));
+  const bulk = new Bulk();
+  const epidemic = new Epidemic(store, targets, outbox, counters);
+  const heads = new Heads(targets, outbox);
+  const gaps = new Gaps(owners, outbox, rng);
+  const piggyback = new Piggyback();
+  const divergence = new Divergence(owners, outbox, counters);
+  const client = new SyncClient(store, targets, outbox, rng, config.syncIntervalMs);
+  const peers = new Peers({ self, rng, owners, store, ownLogs, heads, gaps, merge, bulk, client });
+  const fastPath = new FastPath({
+    ownLogs,
+    merge,
+    targets,
+    outbox,
+    epidemic,
+    heads,
+    gaps,
+    piggyback,
+    counters,
+  });
+
+  /** Our own log as somebody else has it. Ahead of ours: we are a clone, or have lost our memory. */
+  const onOwn = (now: number, name: LogName, head: number): void => {
+    const own = ownLogs.log(name.scope);
+    const isAhead = name.epoch > ownLogs.epoch || (name.epoch === ownLogs.epoch && head > (own?.have ?? 0));
+    if (!isAhead) return;
+    counters.add('renumbered');
+    ownLogs.renumber(now, name.epoch + 1n);
+  };
+  const server = new SyncServer({
+    self,
+    packetBytes,
+    store,
+    owners,
+    outbox,
+    bulk,
+    divergence,
+    counters,
+    onOwn,
+  });
+
+  merge.onOwn = onOwn;
+  outbox.bulk = () => bulk.next();
+  outbox.hasBulk = () => !bulk.isIdle;
+  gaps.isComing = (now, log) => merge.isComing(now, log);
+  gaps.onGiveUp = (now, scope) => client.trigger(now, scope, undefined);
+  epidemic.onOverflow = (now, scope) => client.trigger(now, scope, undefined, EARLY_SYNC_MS);
+  // Not all parts: those that only other parts need stay inside.
+  const wired = { counters, hlc, owners, store, ownLogs, merge, outbox, epidemic, heads, gaps };
+  return { ...wired, piggyback, client, server, peers, fastPath };
+}

@@ -1,0 +1,145 @@
+/**
+ * What membership means for state (gossip.md 7.8): who counts, whose records go, and whom to greet or ask when somebody
+ * appears, comes back, or takes part in a network of ours.
+ */
+import type { Rng } from '../env.ts';
+import type { Bulk } from './bulk.ts';
+import type { Gaps } from './gaps.ts';
+import type { Heads } from './heads.ts';
+import type { Merge } from './merge.ts';
+import type { OwnLogs } from './own-logs.ts';
+import type { OwnerEvent, Owners } from './owners.ts';
+import type { Store } from './store.ts';
+import type { SyncClient } from './sync-client.ts';
+import { DIRECT_MAX } from './targets.ts';
+import { vniOfKeyHex } from './values/interest.ts';
+
+export interface PeersDeps {
+  readonly self: string;
+  readonly rng: Rng;
+  readonly owners: Owners;
+  readonly store: Store;
+  readonly ownLogs: OwnLogs;
+  readonly heads: Heads;
+  readonly gaps: Gaps;
+  readonly merge: Merge;
+  readonly bulk: Bulk;
+  readonly client: SyncClient;
+}
+
+/** A host that just started greets everybody; an old one only in a small cluster. */
+const YOUNG_MS = 30_000;
+/** Spreads the questions of all who saw the same member come back. */
+const HEAL_JITTER_MS = 1_000;
+
+export class Peers {
+  readonly #deps: PeersDeps;
+  #startedMs = 0;
+
+  constructor(deps: PeersDeps) {
+    this.#deps = deps;
+  }
+
+  start(now: number): void {
+    this.#startedMs = now;
+  }
+
+  handleAlive(now: number, name: string, epoch: bigint | undefined): void {
+    const { owners, store } = this.#deps;
+    const { event, isNew } = owners.alive(name, epoch);
+    store.forgetInterested();
+    this.#follow(event);
+    if (isNew && epoch !== undefined) this.#welcome(now, name, event !== undefined);
+  }
+
+  handleDead(now: number, name: string): void {
+    const { owners, store, bulk } = this.#deps;
+    this.#follow(owners.dead(now, name));
+    store.forgetInterested();
+    bulk.forget(name);
+  }
+
+  handleLeft(now: number, name: string): void {
+    const { owners, store, bulk } = this.#deps;
+    this.#follow(owners.left(now, name, this.#epochOf(name)));
+    store.forgetInterested();
+    bulk.forget(name);
+  }
+
+  /** Ends holds and forgets those who are long gone. */
+  handleDeadline(now: number): void {
+    for (const event of this.#deps.owners.handleDeadline(now, (owner) => this.#epochOf(owner)))
+      this.#follow(event);
+  }
+
+  /** Somebody, perhaps we, entered or left a network. */
+  interestChanged(now: number, owner: string, keyHex: string): void {
+    const { self, store, ownLogs, client, owners, heads } = this.#deps;
+    const vni = vniOfKeyHex(keyHex);
+    if (vni === undefined) return;
+    const isOurs = store.interests().has(vni);
+    if (owner === self && isOurs) {
+      ownLogs.open(now, vni);
+      client.open(now, vni);
+    } else if (owner === self) {
+      client.close(vni);
+      store.leaveScope(vni);
+    } else if (isOurs && owners.isPeer(owner)) {
+      client.kick(now, vni);
+      heads.greet(now, owner, ownLogs.log(vni));
+      this.#askIfUnknown(now, vni, owner);
+    }
+  }
+
+  /** A peer is there (again): it may have missed our words, and after a separation we may have missed others'. */
+  #welcome(now: number, name: string, isBack: boolean): void {
+    const { store, ownLogs, heads, client } = this.#deps;
+    if (now - this.#startedMs < YOUNG_MS || this.#isSmall(0)) {
+      for (const log of ownLogs.all()) {
+        if (log.scope === 0 || store.takesPart(name, log.scope)) heads.greet(now, name, log);
+      }
+    }
+    for (const scope of [0, ...store.interests()]) {
+      if (scope !== 0 && !store.takesPart(name, scope)) continue;
+      client.kick(now, scope);
+      if (isBack) client.trigger(now, scope, name, this.#jitter());
+      else this.#askIfUnknown(now, scope, name);
+    }
+  }
+
+  /** Who left and came back by hand says nothing anew: in a small cluster all ask it, in a large one digests tell. */
+  #askIfUnknown(now: number, scope: number, name: string): void {
+    const { store, client } = this.#deps;
+    if (this.#isSmall(scope) && store.log(scope, name) === undefined)
+      client.trigger(now, scope, name, this.#jitter());
+  }
+
+  #isSmall(scope: number): boolean {
+    return this.#deps.store.interested(scope).length <= DIRECT_MAX;
+  }
+
+  #jitter(): number {
+    return this.#deps.rng.float() * HEAL_JITTER_MS;
+  }
+
+  #follow(event: OwnerEvent | undefined): void {
+    const { store, merge, gaps } = this.#deps;
+    if (event === undefined) return;
+    // Also before a removal: by now the owner counts for nothing, so that removing its records tells nobody.
+    store.touchOwner(event.owner);
+    if (event.type === 'removed') {
+      for (const log of store.logsOf(event.owner)) {
+        store.removeLog(log);
+        merge.forget(log);
+        gaps.forget(log);
+      }
+    }
+  }
+
+  /** The highest epoch that we know of an owner. */
+  #epochOf(owner: string): bigint {
+    let epoch = 0n;
+    for (const log of this.#deps.store.logsOf(owner)) if (log.epoch > epoch) epoch = log.epoch;
+    return epoch;
+  }
+}
