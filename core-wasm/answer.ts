@@ -3,7 +3,8 @@
  *
  * Not answered, but forwarded as they are: probes and announcements (the true owner must see them to defend its
  * address), unicast questions (somebody checks that the owner is alive), questions about the asker itself or about an
- * owner behind the same port (who hears them anyway), tagged frames, and addresses whose MAC stands in no FDB row.
+ * owner behind the same port (who hears them anyway), tagged frames, addresses whose MAC stands in no FDB row, and
+ * routers, whose advertisements carry a flag that we cannot vouch for.
  */
 import { loadMac } from './bytes';
 import { etherType, l3, l4, protocol } from './classify';
@@ -20,7 +21,7 @@ import {
   writeAdvertisement,
 } from './ndp';
 import { FDB_LOCAL, entryDestination, entryHas, fdbFind, fdbKey } from './fdb';
-import { MAPPED_HIGH, mappedLow, neighbourFind, neighbourMac } from './neighbour';
+import { MAPPED_HIGH, mappedLow, neighbourFind, neighbourIsRouter, neighbourMac } from './neighbour';
 import { outHasRoom, outPut } from './out';
 
 /** Answers the classified frame, in place, if that is right. True: an answer waits in the out table. */
@@ -56,7 +57,7 @@ function answerSolicitation(network: u32, port: u32, frame: usize, length: u32):
 /** MAC of the address, if we may speak for it to this asker; else 0. */
 function ownerOf(network: u32, port: u32, frame: usize, high: u64, low: u64): u64 {
   const neighbour = neighbourFind(network, high, low);
-  if (!neighbour) return 0;
+  if (!neighbour || neighbourIsRouter(neighbour)) return 0;
   const mac = neighbourMac(neighbour);
   if (mac == loadMac(frame + ETHERNET_SOURCE)) return 0;
   const entry = fdbFind(fdbKey(network, mac));

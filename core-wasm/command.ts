@@ -201,7 +201,8 @@ function putNeighbour(network: u32, ip: usize, mac: u64): bool {
   const low = load<u64>(ip, 8);
   const entry = neighbourFind(network, high, low);
   if (!entry) return neighbourInsert(network, high, low, mac, 0, 0);
-  neighbourSet(entry, mac, 0, 0);
+  // A row put again keeps what was seen of its owner since.
+  if (neighbourIsLocal(entry) || neighbourMac(entry) != mac) neighbourSet(entry, mac, 0, 0);
   return true;
 }
 

@@ -9,6 +9,7 @@
  */
 import { count, drop, dropMany } from './account';
 import { isGroup, loadMac } from './bytes';
+import { classify } from './classify';
 import { coalesce, flushGroup } from './coalesce';
 import { emitSingle, isUnfinished } from './single';
 import { nowSeconds } from './config';
@@ -53,6 +54,7 @@ import {
   messageSegment,
   messageTruncated,
 } from './receive';
+import { noteRouter } from './router';
 import { RX_VLEN } from './layout';
 import { VXLAN_SIZE, vxlanHasVni, vxlanVni } from './vxlan';
 
@@ -138,7 +140,11 @@ function forward(peer: u32, network: u32, frame: usize, length: u32): u32 {
   if (isLinkLocal(frame)) return REASON_LINK_LOCAL;
   const learns = peerLearns(peer);
   if (learns) learnRemote(peer, network, loadMac(source));
-  if (isGroup(frame)) return flood(peer, network, frame, length);
+  if (isGroup(frame)) {
+    classify(frame, length);
+    noteRouter(network, frame, length);
+    return flood(peer, network, frame, length);
+  }
   const entry = entryOf(fdbKey(network, loadMac(frame)));
   if (!entry) return flood(peer, network, frame, length);
   if (!entryHas(entry, FDB_LOCAL)) return REASON_SPLIT_HORIZON;

@@ -58,6 +58,7 @@ import {
   REASON_TX_FULL,
   REASON_UNKNOWN_RATE,
 } from './reason';
+import { noteRouter } from './router';
 import { arenaCursor, arenaKeep, post, txHasRoom } from './transmit';
 import { VNET_SIZE } from './vnet';
 import { VXLAN_SIZE } from './vxlan';
@@ -96,6 +97,7 @@ function inspect(network: u32, port: u32, vnet: usize, frame: usize, length: u32
   const unlearnt = learnMac(network, port, frame);
   if (unlearnt) return unlearnt;
   learnIp(network, port, frame, length);
+  noteRouter(network, frame, length);
   if (networkSuppresses(network) && answer(network, port, frame, length)) return REASON_NONE;
   return forward(network, port, frame, length);
 }

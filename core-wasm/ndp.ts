@@ -16,6 +16,7 @@ import {
   ipv6AddressSum,
 } from './ipv6';
 
+const TYPE_ROUTER_ADVERTISEMENT: u32 = 134;
 const TYPE_SOLICITATION: u32 = 135;
 const TYPE_ADVERTISEMENT: u32 = 136;
 const OPTION_SOURCE: u32 = 1;
@@ -25,6 +26,7 @@ const TARGET: usize = 8;
 const OPTIONS: u32 = 24;
 const ADVERTISEMENT_SIZE: u32 = 32;
 const FLAGS_SOLICITED_OVERRIDE: u32 = 0x60000000;
+/** Nothing that a router has forwarded can carry it. */
 const HOP_LIMIT: u32 = 255;
 
 function isType(ip: usize, icmp: usize, length: u32, type: u32): bool {
@@ -32,7 +34,14 @@ function isType(ip: usize, icmp: usize, length: u32, type: u32): bool {
     length >= OPTIONS &&
     load<u8>(icmp) == type &&
     load<u8>(icmp, 1) == 0 &&
-    load<u8>(ip, IPV6_HOP_LIMIT) == 255
+    load<u8>(ip, IPV6_HOP_LIMIT) == HOP_LIMIT
+  );
+}
+
+/** Shorter than the other two: options begin where their target stands. */
+export function isRouterAdvertisement(ip: usize, icmp: usize, length: u32): bool {
+  return (
+    length >= 16 && load<u8>(icmp) == TYPE_ROUTER_ADVERTISEMENT && load<u8>(ip, IPV6_HOP_LIMIT) == HOP_LIMIT
   );
 }
 

@@ -13,6 +13,8 @@ import { PORT_IPS, portCount } from './port';
 
 const NEIGHBOUR_USED: u32 = 1;
 export const NEIGHBOUR_LOCAL: u32 = 2;
+/** It advertises itself as a router: an answer that lacks the R flag would unmake it (RFC 4861 §7.2.5). */
+const NEIGHBOUR_ROUTER: u32 = 4;
 
 const MASK: u32 = NEIGHBOUR_SLOTS - 1;
 const HASH_SHIFT: u64 = 64 - 18;
@@ -49,6 +51,14 @@ export function neighbourMac(entry: usize): u64 {
 
 export function neighbourIsLocal(entry: usize): bool {
   return ((load<u16>(entry, FLAGS) as u32) & NEIGHBOUR_LOCAL) != 0;
+}
+
+export function neighbourIsRouter(entry: usize): bool {
+  return ((load<u16>(entry, FLAGS) as u32) & NEIGHBOUR_ROUTER) != 0;
+}
+
+export function neighbourSetRouter(entry: usize): void {
+  store<u16>(entry, ((load<u16>(entry, FLAGS) as u32) | NEIGHBOUR_ROUTER) as u16, FLAGS);
 }
 
 export function neighbourPort(entry: usize): u32 {

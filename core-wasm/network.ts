@@ -57,13 +57,16 @@ export function findVni(vni: u32): u32 {
   return NO_NETWORK;
 }
 
+function enter(network: u32): void {
+  let slot = vniHome(networkVni(network));
+  while (load<u32>(vniSlot(slot))) slot++;
+  store<u32>(vniSlot(slot), network + 1);
+}
+
 function rehash(): void {
   memory.fill(VNI_HASH_BASE, 0, VNI_HASH_SLOTS << 2);
   for (let network: u32 = 0; network < NETWORK_MAX; network++) {
-    if (!networkExists(network)) continue;
-    let slot = vniHome(networkVni(network));
-    while (load<u32>(vniSlot(slot))) slot++;
-    store<u32>(vniSlot(slot), network + 1);
+    if (networkExists(network)) enter(network);
   }
 }
 
@@ -73,9 +76,11 @@ export function networkPut(network: u32, vni: u32, flags: u32): bool {
   const owner = findVni(vni);
   if (owner != NO_NETWORK && owner != network) return false;
   const at = networkAt(network);
+  const existed = networkExists(network);
   store<u32>(at, vni);
   store<u32>(at, (flags & NETWORK_SUPPRESS) | NETWORK_USED, NETWORK_FLAGS);
-  rehash();
+  if (!existed) enter(network);
+  else if (owner != network) rehash();
   return true;
 }
 

@@ -97,14 +97,17 @@ export function findSender(name: usize, length: u32): u32 {
   return NO_PEER;
 }
 
+function enter(peer: u32): void {
+  const at = peerAt(peer);
+  let slot = homeOf(load<u64>(at, PEER_IP), load<u64>(at, PEER_IP + 8));
+  while (load<u32>(slotAt(slot))) slot++;
+  store<u32>(slotAt(slot), peer + 1);
+}
+
 function rehash(): void {
   memory.fill(PEER_HASH_BASE, 0, PEER_HASH_SLOTS << 2);
   for (let peer: u32 = 0; peer < PEER_MAX; peer++) {
-    if (!peerExists(peer)) continue;
-    const at = peerAt(peer);
-    let slot = homeOf(load<u64>(at, PEER_IP), load<u64>(at, PEER_IP + 8));
-    while (load<u32>(slotAt(slot))) slot++;
-    store<u32>(slotAt(slot), peer + 1);
+    if (peerExists(peer)) enter(peer);
   }
 }
 
@@ -113,6 +116,8 @@ export function peerPut(peer: u32, ip: usize, port: u32, maxPayload: u32, flags:
   if (peer >= PEER_MAX || port == 0 || port > 0xffff) return false;
   if (maxPayload > LARGEST_PAYLOAD) maxPayload = LARGEST_PAYLOAD;
   const at = peerAt(peer);
+  const existed = peerExists(peer);
+  const moved = load<u64>(at, PEER_IP) != load<u64>(ip) || load<u64>(at, PEER_IP + 8) != load<u64>(ip, 8);
   memory.fill(at, 0, 32);
   store16(at + 2, port);
   if (load<u64>(ip) == 0 && load<u32>(ip, 8) == MAPPED_PREFIX) {
@@ -129,7 +134,8 @@ export function peerPut(peer: u32, ip: usize, port: u32, maxPayload: u32, flags:
   store<u64>(at, load<u64>(ip, 8), PEER_IP + 8);
   store<u32>(at, (flags & PEER_LEARN) | PEER_USED, PEER_FLAGS);
   store<u32>(at, maxPayload, PEER_MAX_PAYLOAD);
-  rehash();
+  if (!existed) enter(peer);
+  else if (moved) rehash();
   return true;
 }
 

@@ -1,8 +1,8 @@
 /** ARP and neighbour discovery suppression (RFC 826, RFC 4861; what to leave alone: RFC 5227, RFC 4862). */
 import t from 'tap';
-import { ip, mac } from '../model/bytes.ts';
-import { MAC_A, MAC_B, arp, ndp, vnet } from '../model/frame.ts';
-import { Harness } from '../model/harness.ts';
+import { concat, ip, mac } from '../model/bytes.ts';
+import { MAC_A, MAC_B, arp, ethernet, ndp, vnet } from '../model/frame.ts';
+import { Harness, vxlan } from '../model/harness.ts';
 
 const NET = 1;
 const SOLICITED = { to: '33:33:ff:00:00:02', destination: 'ff02::1:ff00:2' } as const;
@@ -151,6 +151,35 @@ for (const build of ['release', 'debug'] as const) {
       sub.equal(stale.outs().length, 0);
     },
   );
+
+  void t.test(`${build}: never for a router, whose advertisements carry a flag of their own`, async (sub) => {
+    const advertisement = ethernet(
+      '33:33:00:00:00:01',
+      MAC_B,
+      0x86dd,
+      concat(
+        Uint8Array.of(0x60, 0, 0, 0, 0, 16, 58, 255),
+        ip('fd00::2'),
+        ip('ff02::1'),
+        Uint8Array.of(134, 0, 0, 0),
+        new Uint8Array(12),
+      ),
+    );
+    const question = ndp({ ...SOLICITED, source: 'fd00::1', type: 135, target: 'fd00::2', option: MAC_A });
+    const h = bench(build);
+    h.tap(0, vnet(), question);
+    sub.equal(h.counter('answered'), 1, 'until it says that it is one');
+    h.tunnel('192.0.2.2', vxlan(9, advertisement));
+    h.command('NEIGHBOUR_PUT', { a: NET, ip: ip('fd00::2'), mac: mac(MAC_B) });
+    h.tap(0, vnet(), question);
+    sub.equal(h.counter('answered'), 1);
+    sub.same(h.datagrams()[0]?.bytes.subarray(8), question);
+    h.command('NEIGHBOUR_PUT', { a: NET, ip: ip('fd00::2'), mac: mac('02:00:00:00:00:0f') });
+    h.fdb(NET, mac('02:00:00:00:00:0f'), 2);
+    h.tap(0, vnet(), question);
+    sub.equal(h.counter('answered'), 2, 'another owner of the address starts anew');
+    sub.equal(h.imbalance(), 0);
+  });
 
   void t.test(`${build}: a question in a tagged frame is another broadcast domain's`, async (sub) => {
     const h = bench(build);

@@ -181,6 +181,23 @@ for (const build of ['release', 'debug'] as const) {
     sub.ok(h.network(most - 1, 3));
   });
 
+  void t.test(`${build}: a peer can change its address, a network its VNI`, async (sub) => {
+    const h = new Harness(build);
+    h.network(1, 100);
+    h.port(0, 1);
+    h.peer(1, '192.0.2.1');
+    h.peer(2, '192.0.2.2');
+    h.peer(1, '192.0.2.3');
+    h.network(1, 200);
+    h.tunnel('192.0.2.1', vxlan(200, plain(BROADCAST)));
+    sub.equal(h.drops('not-a-member'), 1);
+    h.tunnel('192.0.2.3', vxlan(100, plain(BROADCAST)));
+    sub.equal(h.drops('unknown-vni'), 1);
+    h.tunnel('192.0.2.2', vxlan(200, plain(BROADCAST)));
+    h.tunnel('192.0.2.3', vxlan(200, plain(BROADCAST)));
+    sub.equal(h.counter('delivered'), 2);
+  });
+
   void t.test(`${build}: the FDB takes a million rows and refuses what would fill it`, async (sub) => {
     const h = new Harness(build);
     h.network(0, 1);

@@ -177,6 +177,24 @@ for (const build of ['release', 'debug'] as const) {
     sub.equal(h.imbalance(), 0);
   });
 
+  void t.test(
+    `${build}: a broadcast reaches every local port there can be; without room it is lost, counted`,
+    async (sub) => {
+      const h = bench(build);
+      const most = h.constant('PORT_MAX');
+      for (let port = 0; port < most; port++) h.port(port, NET);
+      const datagram = vxlan(VNI, plain(BROADCAST, MAC_B));
+      sub.equal(h.tunnel('192.0.2.7', datagram), 0);
+      sub.equal(h.tunnel('192.0.2.7', datagram), 1);
+      sub.equal(h.core.exports.outCount(), 2 * most);
+      sub.equal(h.counter('delivered'), 2);
+      h.tunnel('192.0.2.7', datagram);
+      sub.equal(h.drops('out-full'), 1);
+      sub.equal(h.counter('to-tap'), 2 * most);
+      sub.equal(h.imbalance(), 0);
+    },
+  );
+
   void t.test(`${build}: reserved VXLAN bits are ignored on receipt`, async (sub) => {
     const h = bench(build);
     const datagram = vxlan(VNI, plain(BROADCAST, MAC_B));

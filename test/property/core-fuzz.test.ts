@@ -178,6 +178,15 @@ function feed(h: Harness, entry: 'tap' | 'tunnel', dice: Dice, input: Input): vo
   }
   must(h.imbalance() === 0, 'a frame without a verdict');
   checkPointers(h);
+  fail(h, dice);
+  must(h.imbalance() === 0, 'a frame without a verdict after a failure');
+}
+
+/** The kernel refuses something, or is said to have refused what never was. */
+function fail(h: Harness, dice: Dice): void {
+  const reason = h.constant('REASON_SEND_FAILED');
+  h.core.exports.txFailed(dice.roll(9), dice.roll(3), reason);
+  h.core.exports.outFailed(dice.roll(4), reason);
 }
 
 for (const build of ['release', 'debug'] as const) {
