@@ -18,10 +18,12 @@ export interface CoreExports {
   runCommands(max: number): number;
 
   /** Takes one read from a TAP: `length` bytes (vnet header of 12 bytes first) at address `slot`.
-   *  Returns 0, or 1 when the transmit or out tables must be flushed before the next call. */
+   *  Returns 0, or 1 when the transmit or out tables must be flushed before the next call; without that the next
+   *  frames may be dropped as tx-full or out-full. Out records may point into the slot: it is free after outReset. */
   fromTap(port: number, slot: number, length: number): number;
   /** Takes messages 0..count-1 of the receive table as recvmmsg left them (msg_len, name, control), and re-arms them.
-   *  Returns 0, or 1 when the out table must be flushed before the next call. */
+   *  Returns 0, or 1 when the out table must be flushed before the next call. The data stays in the receive buffers
+   *  until the out table is flushed: no recvmmsg before that. */
   fromTunnel(count: number): number;
 
   /** Bit i set: transmit table i has messages. */
@@ -29,12 +31,14 @@ export interface CoreExports {
   /** Messages waiting in table `socket` (0..TX_SOCKETS-1); they lie from `txTable(socket)` on as struct mmsghdr[]. */
   txCount(socket: number): number;
   txTable(socket: number): number;
-  /** Message `index` of table `socket` was not sent: moves its frames from "sent" to the drop `reason`. */
+  /** Message `index` of table `socket` was not sent: moves its frames from "sent" to the drop `reason`. Saying it twice
+   *  counts once. Of a flooded frame the first copy carries the verdict. */
   txFailed(socket: number, index: number, reason: number): void;
   txReset(): void;
 
   /** Records waiting in the out table: OUT_TABLE + i * OUT_RECORD_SIZE = { u32 port, u32 frames, u32 bytes, u32 iov }.
-   *  `iov` is the address of two struct iovec (vnet header, frame) to be written with one writev to the TAP. */
+   *  `iov` is the address of two struct iovec (vnet header, frame) to be written with one writev to the TAP; `bytes`
+   *  is the frame alone. */
   outCount(): number;
   outFailed(index: number, reason: number): void;
   outReset(): void;
@@ -61,10 +65,11 @@ export interface CoreExports {
  * DROP_BASE                                 u64[]; REASON_x is the index of reason x (0 is REASON_NONE, never counted)
  * PEER_BASE, PEER_SIZE, PEER_MAX            peer entries; PEER_RX_FRAMES, PEER_RX_BYTES, PEER_TX_FRAMES, PEER_TX_BYTES
  *                                           are u64 offsets inside one
- * FDB_BASE, FDB_SLOTS, FDB_ENTRY_SIZE (16)  entry = u64 key (network u16 << 48 | MAC as a big-endian number; 0 = free),
+ * FDB_BASE, FDB_SLOTS, FDB_ENTRY_SIZE (16)  at most FDB_LIMIT rows, in the first 2^n slots (n grows with them); entry = u64 key (network u16 << 48 | MAC as a big-endian number; 0 = free),
  *                                           u16 destination (port or peer index), u16 flags (FDB_LOCAL, FDB_STATIC,
  *                                           FDB_LEARNED), u32 last seen (seconds of `tick`)
  * NETWORK_MAX, PORT_MAX
+ * LAYOUT_END                                first byte behind the last region; the memory is larger
  *
  * Command record (64 bytes, little-endian):
  *   u16 op @0 · u16 flags @2 · u32 a @4 · u32 b @8 · u32 c @12 · u8[6] mac @16 · u16 0 @22 · u8[16] ip @24 (IPv4 as
@@ -76,18 +81,20 @@ export interface CoreExports {
  *   OP_PORT_PUT     a=port b=network c=MAC quota flags: PORT_REFLECT, PORT_OFFLOAD (GSO TCP may be written),
  *                   PORT_USO (GSO UDP may be written)
  *   OP_PORT_DEL     a=port
- *   OP_PEER_PUT     a=peer ip=underlay address b=UDP port c=largest UDP payload flags: PEER_LEARN (learn source MACs
- *                   of its frames: a static peer that speaks no gossip)
+ *   OP_PEER_PUT     a=peer ip=underlay address b=UDP port c=largest UDP payload (65,507 at most) flags: PEER_LEARN
+ *                   (learn source MACs of its frames, and take its unfinished checksums: a static peer that speaks
+ *                   no gossip, a kernel vxlan device for one)
  *   OP_PEER_DEL     a=peer                            also drops FDB rows that point to it
  *   OP_FLOOD_PUT / OP_FLOOD_DEL   a=network b=peer
  *   OP_FDB_PUT      a=network mac b=peer, or with flag FDB_LOCAL b=port; FDB_STATIC: local learning cannot move it
  *   OP_FDB_DEL      a=network mac; only a remote row, or with flag FDB_LOCAL only a local one
- *   OP_NEIGHBOUR_PUT / OP_NEIGHBOUR_DEL   a=network ip mac
+ *   OP_NEIGHBOUR_PUT / OP_NEIGHBOUR_DEL   a=network ip mac; a put replaces what was snooped here, a deletion spares it
+ *                   and spares another owner's row (mac zero: any owner's)
  *   OP_CONFIG       a=key (CONFIG_AGEING_SECONDS, CONFIG_UNKNOWN_PPS, CONFIG_LEARN_PPS, CONFIG_REFLECT_UNKNOWN…) b=value
  *
  * Event record (64 bytes): u16 type @0 · u16 flags @2 · u32 network @4 · u32 port @8 · u32 c @12 · mac @16 · ip @24 · u32 d @40
  *   EVENT_MAC_LEARNED   a local MAC appeared or moved here (c = previous peer index + 1 when it stood at a peer, else 0)
- *   EVENT_MAC_EXPIRED   a local MAC was silent for the ageing time
+ *   EVENT_MAC_EXPIRED   a local MAC was silent for the ageing time, or has turned up at a peer with PEER_LEARN
  *   EVENT_IP_LEARNED    ip is used by the local mac (from ARP or neighbour discovery)
  *   EVENT_COMMAND_FAILED  c = op, d = sequence (table full, index out of range)
  */
