@@ -17,6 +17,8 @@ interface ScopeClock {
   toJoin: number;
   dueMs: number;
   sentMs: number;
+  /** There was reason to sync since the last one was begun. */
+  isWanted: boolean;
   /** Whom a digest has shown to differ. */
   hint: string | undefined;
   lastPeer: string | undefined;
@@ -59,6 +61,7 @@ export class SyncClient {
       toJoin: JOIN_ROUNDS,
       dueMs: now,
       sentMs: -Infinity,
+      isWanted: false,
       hint: undefined,
       lastPeer: undefined,
       running: undefined,
@@ -85,6 +88,7 @@ export class SyncClient {
     const clock = this.#clocks.get(scope);
     if (clock === undefined) return;
     if (peer !== undefined) clock.hint = peer;
+    clock.isWanted = true;
     clock.dueMs = Math.min(clock.dueMs, Math.max(now + delayMs, clock.sentMs + SPACING_MS));
   }
 
@@ -100,7 +104,7 @@ export class SyncClient {
     clock.running = undefined;
     clock.lastPeer = from;
     if (clock.toJoin > 0) clock.toJoin--;
-    clock.dueMs = now + (clock.toJoin > 0 ? QUIET_MS : this.#interval(scope));
+    clock.dueMs = now + (clock.toJoin > 0 || clock.isWanted ? QUIET_MS : this.#interval(scope));
   }
 
   handleBusy(now: number, from: string, id: number, retryAfterMs: number): void {
@@ -143,6 +147,7 @@ export class SyncClient {
     clock.running = { id, peer, untilMs: now + ANSWER_MS };
     clock.sentMs = now;
     clock.hint = undefined;
+    clock.isWanted = false;
     const lines = [...this.#store.logs(scope)].filter((log) => log.have > 0).map((log) => log.line());
     this.#outbox.send(URGENCY.control, peer, encodeSync({ id, scope, flags: 0, lines }), true);
   }

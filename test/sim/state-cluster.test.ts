@@ -120,6 +120,19 @@ scenario(
   },
 );
 
+scenario('who left by hand and joins again is back with all it has', [1, 2], (test, sim) => {
+  const nodes = addHosts(sim, 4);
+  const [first, , guest] = nodes as [SimNode, SimNode, SimNode];
+  learn(guest, MAC);
+  sim.run(40_000);
+  guest.do((swim, now) => swim.leave(now));
+  test.ok(sim.runUntil(() => layerOf(first).route(MAC) === undefined, 2_000));
+  sim.run(10_000);
+  guest.join(first.addr.ip);
+  const isBack = (): boolean => allRoute(nodes, MAC, guest) && allFlood(nodes) && agree(nodes);
+  test.ok(sim.runUntil(isBack, 5_000), 'within 5 s');
+});
+
 scenario('a split heals within 10 s of the network', [1, 2, 3], (test, sim) => {
   const nodes = addHosts(sim, 6);
   sim.run(10_000);

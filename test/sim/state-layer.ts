@@ -27,6 +27,7 @@ export class StateLayer implements SimLayer {
   readonly announcer: EndpointAnnouncer;
   readonly rows = new RowModel();
   readonly #name: string;
+  readonly #names = new Map<string, string>();
 
   constructor(
     name: string,
@@ -67,14 +68,20 @@ export class StateLayer implements SimLayer {
         break;
       case 'user':
       case 'remote-state': {
-        const from = swim.members().find((member) => member.addr.ip === event.addr.ip);
+        const from = this.#nameAt(event.addr.ip, swim);
         if (from === undefined || event.bytes[0] !== 0xd7) break;
-        if (event.type === 'user') this.state.handleMessage(now, from.name, event.bytes);
-        else this.state.handleRemoteState(now, from.name, event.bytes);
+        if (event.type === 'user') this.state.handleMessage(now, from, event.bytes);
+        else this.state.handleRemoteState(now, from, event.bytes);
         break;
       }
       default:
     }
+  }
+
+  #nameAt(ip: string, swim: Swim): string | undefined {
+    const known = this.#names.get(ip) ?? swim.members().find((member) => member.addr.ip === ip)?.name;
+    if (known !== undefined) this.#names.set(ip, known);
+    return known;
   }
 
   handleDeadline(now: number): void {
