@@ -2,7 +2,7 @@
  * A cluster of State objects over an in-memory network in virtual time: one seed, one run.
  *
  * Membership is told by the test (no failure detector here). Unreliable messages meet loss, duplication and jitter;
- * reliable ones arrive, unless the link is cut. Push/pull exchanges digests between random live pairs.
+ * reliable ones only fail as a whole, where a test says so. Push/pull exchanges digests between random live pairs.
  */
 import { State } from '../../../proto/state/state.ts';
 import type { StateOptions } from '../../../proto/state/options.ts';
@@ -12,6 +12,8 @@ import { SeededRng } from '../../../proto/rng.ts';
 
 export interface Faults {
   loss: number;
+  /** Share of reliable messages whose stream fails. */
+  streamLoss: number;
   duplicate: number;
   latencyMs: number;
   jitterMs: number;
@@ -34,7 +36,7 @@ interface Packet {
 
 export class Cluster {
   readonly hosts = new Map<string, Host>();
-  readonly faults: Faults = { loss: 0, duplicate: 0, latencyMs: 1, jitterMs: 0 };
+  readonly faults: Faults = { loss: 0, streamLoss: 0, duplicate: 0, latencyMs: 1, jitterMs: 0 };
   /** "a>b" */
   readonly cuts = new Set<string>();
   readonly rng;
@@ -159,8 +161,10 @@ export class Cluster {
       this.sent.reliable++;
       this.sent.reliableBytes += bytes.length;
     }
-    const { loss, duplicate, latencyMs, jitterMs } = this.faults;
-    const copies = reliable ? 1 : Number(this.rng.float() >= loss) + Number(this.rng.float() < duplicate);
+    const { loss, streamLoss, duplicate, latencyMs, jitterMs } = this.faults;
+    const copies = reliable
+      ? Number(this.rng.float() >= streamLoss)
+      : Number(this.rng.float() >= loss) + Number(this.rng.float() < duplicate);
     for (let i = 0; i < copies; i++) {
       const atMs = this.now + latencyMs + jitterMs * this.rng.float();
       this.#enqueue({ atMs, order: this.#order++, from, to, bytes });

@@ -108,7 +108,7 @@ function expected(truth: Truth): Map<string, string> {
 
 function converges(seed: number, loss: number, steps: readonly Step[]): void {
   const cluster = new Cluster(seed);
-  Object.assign(cluster.faults, { loss, duplicate: 0.1, latencyMs: 5, jitterMs: 120 });
+  Object.assign(cluster.faults, { loss, streamLoss: loss / 2, duplicate: 0.1, latencyMs: 5, jitterMs: 120 });
   const truth: Truth = new Map();
   for (const name of NAMES) {
     cluster.start(name, [VNI]);
@@ -117,6 +117,7 @@ function converges(seed: number, loss: number, steps: readonly Step[]): void {
   cluster.meet();
   for (const s of steps) play(cluster, truth, s);
   cluster.heal();
+  cluster.faults.streamLoss = 0;
   // Longer than holds, markers and a few sync intervals: everything that is to happen has happened.
   cluster.run(180_000);
   const live = NAMES.filter((name) => cluster.hosts.get(name)!.alive);
