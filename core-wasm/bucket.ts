@@ -5,7 +5,6 @@
  */
 import { nowMs } from './config';
 
-export const BUCKET_SIZE: u32 = 8;
 const LARGEST_RATE: u32 = 1_000_000;
 
 /** Takes one token, if there is one. `rate` is per second. */

@@ -97,6 +97,8 @@ function append(to: u32, frame: usize, length: u32): bool {
     store<u8>(head + l4, (tcpFlags(head + l4) | push) as u8, TCP_FLAGS);
     nextSequence += payload;
   }
+  // Compaction goes down, never up into what has not been read yet.
+  assert(end < frame + headers);
   copyForward(end, frame + headers, payload);
   end += payload;
   frames++;

@@ -48,6 +48,7 @@ export function cut(to: usize, frame: usize, length: u32, vni: u32): void {
   let left = length - gsoHeaders;
   let at = to;
   for (let i: u32 = 0; i < cutCount; i++) {
+    assert(left > 0);
     const size = left < gsoSize ? left : gsoSize;
     store<u64>(at, header);
     const copy = at + VXLAN_SIZE;
@@ -60,6 +61,7 @@ export function cut(to: usize, frame: usize, length: u32, vni: u32): void {
     left -= size;
     at = copy + gsoHeaders + size;
   }
+  assert(left == 0 && ((at - to) as u32) == cutBytes);
 }
 
 function copyWhole(to: usize, frame: usize, length: u32, vni: u32): void {

@@ -49,10 +49,6 @@ export function fdbInit(): void {
   store<u32>(STATE_FDB_BITS, FIRST_BITS);
 }
 
-export function entryKey(entry: usize): u64 {
-  return load<u64>(entry);
-}
-
 export function entryNetwork(entry: usize): u32 {
   return (load<u64>(entry) >> 48) as u32;
 }
@@ -155,6 +151,7 @@ function grow(): void {
 
 /** Removes an entry. Another may move into its place, so a walk must look at the same slot again. */
 export function fdbRemove(entry: usize): void {
+  assert(load<u64>(entry) != 0);
   networkCount(entryNetwork(entry), NETWORK_FDB_ROWS, -1);
   countDestination(entry, -1);
   store<u32>(STATE_FDB_COUNT, fdbCount() - 1);

@@ -18,7 +18,7 @@
  */
 
 // ── State: scalars ──────────────────────────────────────────────────────────────────────────────────────────────────
-export const STATE_BASE: u32 = 4096;
+const STATE_BASE: u32 = 4096;
 /** u64: process address of offset 0, added to every pointer the kernel will see. */
 export const STATE_ADDRESS: u32 = STATE_BASE;
 /** Two u64 secrets of the hash functions; the second is odd. */
@@ -46,13 +46,13 @@ export const EVENT_TAIL: u32 = STATE_BASE + 448;
 /** Per transmit table: u32 message count @0, u32 arena cursor @4, u32 open message @8 (0: none). */
 export const STATE_TX: u32 = STATE_BASE + 512;
 export const STATE_TX_SIZE: u32 = 64;
-export const STATE_END: u32 = STATE_BASE + 4096;
+const STATE_END: u32 = STATE_BASE + 4096;
 
 // ── Counters ────────────────────────────────────────────────────────────────────────────────────────────────────────
 export const COUNTER_BASE: u32 = STATE_END;
-export const COUNTERS_MAX: u32 = 256;
+const COUNTERS_MAX: u32 = 256;
 export const DROP_BASE: u32 = COUNTER_BASE + COUNTERS_MAX * 8;
-export const DROPS_MAX: u32 = 256;
+const DROPS_MAX: u32 = 256;
 
 // ── Rings ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 export const COMMAND_RING: u32 = DROP_BASE + DROPS_MAX * 8 + 4096;

@@ -26,6 +26,7 @@ import {
   TCP_SIZE,
   TCP_SYN,
   TCP_URG,
+  TCP_URGENT,
   TCP_WINDOW,
   tcpFlags,
   tcpHeaderLength,
@@ -128,6 +129,7 @@ function sameTcp(a: usize, b: usize, size: u32): bool {
   if (load<u32>(a, TCP_ACKNOWLEDGEMENT) != load<u32>(b, TCP_ACKNOWLEDGEMENT)) return false;
   if (load<u8>(a, TCP_OFFSET) != load<u8>(b, TCP_OFFSET)) return false;
   if (load<u16>(a, TCP_WINDOW) != load<u16>(b, TCP_WINDOW)) return false;
+  if (load<u16>(a, TCP_URGENT) != load<u16>(b, TCP_URGENT)) return false;
   return equal(a + TCP_SIZE, b + TCP_SIZE, size - TCP_SIZE);
 }
 

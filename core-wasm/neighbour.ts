@@ -18,7 +18,7 @@ const NEIGHBOUR_ROUTER: u32 = 4;
 
 const MASK: u32 = NEIGHBOUR_SLOTS - 1;
 const HASH_SHIFT: u64 = 64 - 18;
-export const NEIGHBOUR_LIMIT: u32 = NEIGHBOUR_SLOTS / 2;
+const NEIGHBOUR_LIMIT: u32 = NEIGHBOUR_SLOTS / 2;
 
 const OWNER: usize = 16;
 const FLAGS: usize = 24;

@@ -96,4 +96,5 @@ export function networkForget(network: u32): void {
 export function networkCount(network: u32, field: usize, amount: i32): void {
   const at = networkAt(network) + field;
   store<i32>(at, load<i32>(at) + amount);
+  assert(load<i32>(at) >= 0);
 }

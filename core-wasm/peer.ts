@@ -66,6 +66,7 @@ export function peerCount(peer: u32, field: u32, frames: i32, bytes: i32): void 
 export function peerRows(peer: u32, field: usize, amount: i32): void {
   const at = peerAt(peer) + field;
   store<i32>(at, load<i32>(at) + amount);
+  assert(load<i32>(at) >= 0);
 }
 
 function slotAt(slot: u32): usize {

@@ -54,6 +54,7 @@ export function nextPort(port: u32): u32 {
 export function portCount(port: u32, field: usize, amount: i32): void {
   const at = portAt(port) + field;
   store<i32>(at, load<i32>(at) + amount);
+  assert(load<i32>(at) >= 0);
 }
 
 /** Makes or changes a port. The caller has dropped its rows if the network changes. False: out of range. */

@@ -95,6 +95,7 @@ export function arenaCursor(table: u32): usize {
 export function arenaKeep(table: u32, bytes: u32): void {
   const state = stateOf(table);
   store<u32>(state, load<u32>(state, STATE_CURSOR) + bytes, STATE_CURSOR);
+  assert(load<u32>(state, STATE_CURSOR) - arenaOf(table) <= TX_ARENA_SIZE);
 }
 
 /** The table can take any one frame, flooded to every peer. */
@@ -190,6 +191,7 @@ function open(
   const state = stateOf(table);
   const index = load<u32>(state);
   if (index >= TX_MESSAGES) return false;
+  assert(datagrams > 0 && datagrams <= MAX_SEGMENTS && bytes <= LARGEST_PAYLOAD);
   store<u32>(state, index + 1);
   const base = load<u64>(STATE_ADDRESS);
   const record = recordAt(table, index);
