@@ -13,6 +13,8 @@ export interface FlowSpec {
   readonly destinationPort?: number;
   readonly id?: number;
   readonly doNotFragment?: boolean;
+  /** IPv4 options, or an IPv6 hop-by-hop header whose first byte is overwritten; a multiple of eight bytes. */
+  readonly extra?: Uint8Array;
   readonly payload: Uint8Array;
 }
 
@@ -66,17 +68,27 @@ function pseudo(spec: FlowSpec, protocol: number, length: number): Uint8Array {
 }
 
 function network(spec: FlowSpec, protocol: number, length: number): Uint8Array {
+  const extra = spec.extra?.slice() ?? new Uint8Array();
   if (spec.version === 6) {
-    return concat(u32(0x60012345), u16(length), Uint8Array.of(protocol, 64), addresses(spec));
+    const next = extra.length === 0 ? protocol : 0;
+    extra.set(extra.length === 0 ? [] : [protocol, extra.length / 8 - 1]);
+    return concat(
+      u32(0x60012345),
+      u16(extra.length + length),
+      Uint8Array.of(next, 64),
+      addresses(spec),
+      extra,
+    );
   }
   const fragment = (spec.doNotFragment ?? true) ? 0x4000 : 0;
   const header = concat(
-    Uint8Array.of(0x45, 0),
-    u16(20 + length),
+    Uint8Array.of(0x45 + extra.length / 4, 0),
+    u16(20 + extra.length + length),
     u16(spec.id ?? 0x1234),
     u16(fragment),
     Uint8Array.of(64, protocol, 0, 0),
     addresses(spec),
+    extra,
   );
   write16(header, 10, 0xffff - onesSum(header));
   return header;

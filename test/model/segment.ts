@@ -22,7 +22,17 @@ export function layersOf(frame: Uint8Array): Layers | undefined {
   if (type === 0x0800) {
     return { l3, l4: l3 + ((frame[l3] ?? 0) & 15) * 4, version: 4, protocol: frame[l3 + 9] ?? 0 };
   }
-  if (type === 0x86dd) return { l3, l4: l3 + 40, version: 6, protocol: frame[l3 + 6] ?? 0 };
+  if (type === 0x86dd) {
+    const next = frame[l3 + 6] ?? 0;
+    if (next !== 0) return { l3, l4: l3 + 40, version: 6, protocol: next };
+    // A hop-by-hop header.
+    return {
+      l3,
+      l4: l3 + 40 + ((frame[l3 + 41] ?? 0) + 1) * 8,
+      version: 6,
+      protocol: frame[l3 + 40] ?? 0,
+    };
+  }
   return undefined;
 }
 
@@ -68,7 +78,7 @@ export function segment(vnetHeader: Uint8Array, frame: Uint8Array): Uint8Array[]
       write16(piece, l3 + 2, piece.length - l3);
       write16(piece, l3 + 4, (read16(frame, l3 + 4) + i) & 0xffff);
     } else {
-      write16(piece, l3 + 4, piece.length - l4);
+      write16(piece, l3 + 4, piece.length - l3 - 40);
     }
     if (protocol === 6) {
       write32(piece, l4 + 4, (read32(frame, l4 + 4) + i * offload.gsoSize) % 2 ** 32);
