@@ -89,10 +89,13 @@ export class Membership {
   alive(now: number, alive: Alive): void {
     const isSelf = alive.node === this.self.name;
     if (isSelf && this.#hasLeft) return; // 1
+    // Most of gossip is old news: this is steps 5 and 6 for it, without a look at the address as text.
+    const known = this.#table.get(alive.node);
+    if (known !== undefined && !isSelf && isOldNews(known, alive)) return;
     if (!isSaneVsn(alive.vsn)) return this.#context.counts.drop('alive-versions'); // 2
     const ip = bytesToIp(alive.addr ?? NO_BYTES);
     if (ip === undefined || alive.port === 0) return this.#context.counts.drop('alive-address');
-    const peer = this.#table.get(alive.node) ?? this.#create(now, alive, { ip, port: alive.port }); // 4
+    const peer = known ?? this.#create(now, alive, { ip, port: alive.port }); // 4
     if (peer === undefined) return;
     const hasMoved = peer.addr.ip !== ip || peer.addr.port !== alive.port; // 5
     if (hasMoved && !this.#mayMove(now, peer)) {
@@ -307,6 +310,10 @@ export class Membership {
 
 /** The State field of a push/pull node. */
 export const NODE_STATE = { alive: 0, suspect: 1, dead: 2, left: 3 } as const;
+
+function isOldNews(known: Peer, { addr, port, incarnation }: Alive): boolean {
+  return incarnation <= known.incarnation && port === known.addr.port && sameBytes(addr, known.addrBytes);
+}
 
 function isUpState(state: MemberState): boolean {
   return state === 'alive' || state === 'suspect';
