@@ -11,7 +11,7 @@ import { DELTA_FLAG } from './messages.ts';
 import type { OwnerLog } from './owner-log.ts';
 import type { Owners } from './owners.ts';
 import type { LogRecord } from './record.ts';
-import { recordId } from './record.ts';
+import { recordHash, recordId } from './record.ts';
 import type { Store } from './store.ts';
 
 /** A snapshot of one log that is coming in, chunk by chunk in order. */
@@ -123,7 +123,7 @@ export class Merge {
       this.#take(log, record, false);
       const id = recordId(record.table, record.keyHex);
       const ours = log.records.get(id);
-      if (ours !== undefined && ours.epoch === record.epoch && ours.seq >= record.seq) {
+      if (ours !== undefined && isAtLeast(ours, record)) {
         if (incoming !== undefined) ours.mark = incoming.mark;
       } else incoming?.repairs.push(record);
     }
@@ -160,6 +160,8 @@ export class Merge {
 
   #finish(log: OwnerLog, incoming: Incoming): void {
     for (const record of incoming.repairs) {
+      // By now the owner's word: it also stands against another content under the same version.
+      log.remove(recordId(record.table, record.keyHex));
       this.#take(log, record, true);
       const ours = log.records.get(recordId(record.table, record.keyHex));
       if (ours !== undefined) ours.mark = incoming.mark;
@@ -187,4 +189,10 @@ export class Merge {
     this.#counters.add(`refused:${reason}`);
     return undefined;
   }
+}
+
+/** Newer than the other, or the same. */
+function isAtLeast(ours: LogRecord, other: LogRecord): boolean {
+  if (ours.epoch !== other.epoch) return false;
+  return ours.seq > other.seq || (ours.seq === other.seq && recordHash(ours) === recordHash(other));
 }

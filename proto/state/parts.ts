@@ -16,6 +16,7 @@ import type { StateConfig, StateDeps } from './options.ts';
 import { Outbox } from './outbox.ts';
 import { OwnLogs } from './own-logs.ts';
 import { Owners } from './owners.ts';
+import { Pace } from './pace.ts';
 import { Peers } from './peers.ts';
 import { Piggyback } from './piggyback.ts';
 import { Store } from './store.ts';
@@ -27,6 +28,9 @@ export type Parts = ReturnType<typeof makeParts>;
 
 /** Scopes that lost relays are synced early, but not at once: others lost them too. */
 const EARLY_SYNC_MS = 1_000;
+/** Two hosts that run under one name would outbid each other for ever: ever more slowly, then. */
+const RENUMBER_MIN_MS = 1_000;
+const RENUMBER_MAX_MS = 64_000;
 
 export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
   const { node: self, packetBytes } = config;
@@ -59,10 +63,11 @@ export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
   });
 
   /** Our own log as somebody else has it. Ahead of ours: we are a clone, or have lost our memory. */
+  const pace = new Pace(RENUMBER_MIN_MS, RENUMBER_MAX_MS);
   const onOwn = (now: number, name: LogName, head: number): void => {
     const own = ownLogs.log(name.scope);
     const isAhead = name.epoch > ownLogs.epoch || (name.epoch === ownLogs.epoch && head > (own?.have ?? 0));
-    if (!isAhead) return;
+    if (!isAhead || !pace.take(now)) return;
     counters.add('renumbered');
     ownLogs.renumber(now, name.epoch + 1n);
   };

@@ -16,6 +16,7 @@ import type { Message, SyncMessage } from './messages.ts';
 import { SYNC_ANSWER, decodeMessage } from './messages.ts';
 import type { StateDeps, StateOptions } from './options.ts';
 import { withDefaults } from './options.ts';
+import { Pace } from './pace.ts';
 import type { Parts } from './parts.ts';
 import { makeParts } from './parts.ts';
 import { vniOfKeyHex } from './values/interest.ts';
@@ -35,8 +36,7 @@ export class State implements StateNode {
   #nowMs = 0;
   #purgeMs = Infinity;
   #clusterChangedMs = -Infinity;
-  #ackSyncMs = -Infinity;
-  #ackPauseMs = ACK_PAUSE_MIN_MS;
+  readonly #ackPace = new Pace(ACK_PAUSE_MIN_MS, ACK_PAUSE_MAX_MS);
   #rootSlice = 0;
 
   constructor(options: StateOptions, deps: StateDeps) {
@@ -159,12 +159,10 @@ export class State implements StateNode {
   /** A probe's ack is a free comparison; while we differ from somebody for long, ask ever more rarely. */
   #compareClusterRoot(now: number, from: string, root: bigint): void {
     if (root === this.#parts.store.root(0)) {
-      this.#ackPauseMs = ACK_PAUSE_MIN_MS;
+      this.#ackPace.reset();
       return;
     }
-    if (now - this.#clusterChangedMs < ACK_QUIET_MS || now - this.#ackSyncMs < this.#ackPauseMs) return;
-    this.#ackSyncMs = now;
-    this.#ackPauseMs = Math.min(this.#ackPauseMs * 2, ACK_PAUSE_MAX_MS);
+    if (now - this.#clusterChangedMs < ACK_QUIET_MS || !this.#ackPace.take(now)) return;
     this.#parts.client.trigger(now, 0, from);
   }
 

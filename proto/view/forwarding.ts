@@ -65,7 +65,8 @@ interface PlacedStatic extends StaticPeer {
 
 /** Events that nobody takes are dropped, oldest first. */
 const EVENTS_MAX = 1_024;
-const PEER_MAX = 4_096;
+/** The core has 4,096 peer entries; indexes run from 1. */
+const PEER_MAX = 4_095;
 
 export class ForwardingView {
   readonly #source: ForwardingSource;

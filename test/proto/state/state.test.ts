@@ -4,6 +4,7 @@ import type { State } from '../../../proto/state/state.ts';
 import { encodeEndpoint, decodeEndpoint } from '../../../proto/state/values/endpoint.ts';
 import { macKey, macKeyHex } from '../../../proto/state/values/mac.ts';
 import { interestKey } from '../../../proto/state/values/interest.ts';
+import { encodeUpdate } from '../../../proto/state/messages.ts';
 import { Cluster } from './cluster.ts';
 
 const VNI = 4096;
@@ -207,6 +208,22 @@ void t.test('our own name ahead of us: a new epoch, all said again', async (test
   test.same(owners(cluster.state('b'), MAC + 7), ['a']);
   test.same(owners(cluster.state('b'), MAC), []);
   test.equal(cluster.state('b').root(0), cluster.state('a').root(0));
+});
+
+void t.test('somebody who speaks in our name makes us outbid him, ever more slowly', async (test) => {
+  const cluster = three();
+  const a = cluster.state('a');
+  const began = a.epoch;
+  for (let i = 0; i < 600; i++) {
+    const lie = { scope: 0, owner: 'a', epoch: a.epoch + 10n, from: 0, to: 1, records: [] };
+    a.handleMessage(cluster.now, 'b', encodeUpdate(lie));
+    cluster.run(100);
+  }
+  test.ok(a.epoch > began);
+  test.ok(a.counters().get('renumbered')! <= 7, `${a.counters().get('renumbered')} times in a minute`);
+  putMac(cluster, 'a', MAC);
+  cluster.run(100);
+  test.same(owners(cluster.state('b'), MAC), ['a']);
 });
 
 void t.test('withdrawn interest takes back what we said there', async (test) => {
