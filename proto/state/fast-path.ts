@@ -45,9 +45,9 @@ export class FastPath {
     const { targets, outbox, epidemic, heads, piggyback } = this.#deps;
     const bytes = encodeUpdate(update);
     const direct = targets.direct(log.scope);
+    if (log.scope === 0) piggyback.add(bytes);
     if (direct === undefined) {
       epidemic.spread(now, update, bytes, true);
-      if (log.scope === 0) piggyback.add(bytes);
     } else {
       for (const to of direct) outbox.send(URGENCY.own, to, bytes, false);
     }

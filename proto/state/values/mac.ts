@@ -1,8 +1,6 @@
 /** MAC addresses: a number of 48 bits in tables, six bytes as a record key, lower-case hex as a change key. */
 import { WireError } from '../bytes.ts';
 
-export const MAC_MAX = 0xffff_ffff_ffff;
-
 export function macKey(mac: number): Uint8Array {
   const key = new Uint8Array(6);
   for (let i = 5, rest = mac; i >= 0; i--, rest = Math.floor(rest / 256)) key[i] = rest % 256;
