@@ -1,7 +1,7 @@
 import type { Address, Rng } from '../env.ts';
 import { below, shuffle } from '../rng.ts';
 import type { Member, MemberState } from './interface.ts';
-import type { Timer } from './timer-heap.ts';
+import type { Suspicion } from './suspicions.ts';
 import type { Versions } from './versions.ts';
 
 /** What we hold of one node, ourselves included. */
@@ -19,16 +19,6 @@ export interface Peer {
   rttMs: number | undefined;
   suspicion: Suspicion | undefined;
   conflictAtMs: number;
-}
-
-export interface Suspicion {
-  readonly startMs: number;
-  readonly minMs: number;
-  readonly maxMs: number;
-  readonly wanted: number;
-  /** Who accused; the first is the accuser, the others confirm. */
-  readonly from: Set<string>;
-  timer: Timer;
 }
 
 /**

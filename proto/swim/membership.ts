@@ -7,8 +7,8 @@ import type { BroadcastQueue } from './broadcast-queue.ts';
 import type { SwimContext } from './context.ts';
 import type { Member, MemberState, SwimEvent } from './interface.ts';
 import { memberOf } from './member-table.ts';
-import type { MemberTable, Peer, Suspicion } from './member-table.ts';
-import { confirmationsWanted, suspicionMinMs, suspicionTimeoutMs } from './timing.ts';
+import type { MemberTable, Peer } from './member-table.ts';
+import { Suspicions } from './suspicions.ts';
 import { delegateVersionBeside, isSaneVsn, normalVersions } from './versions.ts';
 import type { VersionHolder } from './versions.ts';
 
@@ -22,8 +22,6 @@ const NO_BYTES = new Uint8Array(0);
 const MAX_INCARNATION = 0xffff_ffff;
 /** A conflict is told at most so often for each name. */
 const CONFLICT_EVERY_MS = 60_000;
-/** Keeps what cancelled suspicions leave in the accusers' sets bounded. */
-const MAX_ACCUSERS = 16;
 
 type MemberEvent = Extract<SwimEvent, { readonly member: Member }>;
 
@@ -43,6 +41,7 @@ export class Membership {
   readonly #queue: BroadcastQueue;
   readonly #awareness: Awareness;
   readonly #onChange: (event: MemberEvent) => void;
+  readonly #suspicions: Suspicions;
   #hasLeft = false;
 
   constructor(context: SwimContext, { table, queue, awareness, self, onChange }: MembershipParts) {
@@ -53,6 +52,9 @@ export class Membership {
     this.#onChange = onChange;
     this.self = self;
     table.add(self);
+    this.#suspicions = new Suspicions(context, table, (now, { name, incarnation }) => {
+      this.dead(now, { node: name, from: self.name, incarnation });
+    });
   }
 
   get hasLeft(): boolean {
@@ -104,7 +106,7 @@ export class Membership {
     }
     if (!isSelf && alive.incarnation <= peer.incarnation && !hasMoved) return; // 6
     if (isSelf && alive.incarnation < peer.incarnation) return; // 7
-    this.#cancelSuspicion(peer); // 8
+    this.#suspicions.cancel(peer); // 8
     if (isSelf) {
       if (alive.incarnation !== peer.incarnation || !this.#isEchoOfSelf(alive))
         this.#refute(alive.incarnation); // 9, 10
@@ -117,7 +119,7 @@ export class Membership {
     const peer = this.#table.get(accusation.node);
     if (peer === undefined || accusation.incarnation < peer.incarnation) return;
     if (peer.suspicion !== undefined) {
-      if (this.#confirm(now, peer, peer.suspicion, accusation.from))
+      if (this.#suspicions.confirm(now, peer, peer.suspicion, accusation.from))
         this.#broadcastAccusation('suspect', accusation);
       return;
     }
@@ -129,7 +131,7 @@ export class Membership {
     this.#broadcastAccusation('suspect', accusation);
     peer.incarnation = accusation.incarnation;
     this.#setState(now, peer, 'suspect');
-    this.#startSuspicion(now, peer, accusation.from);
+    this.#suspicions.start(now, peer, accusation.from);
     this.#tell('suspect', peer);
   }
 
@@ -141,7 +143,7 @@ export class Membership {
       if (!this.#hasLeft) this.#refute(accusation.incarnation);
       return;
     }
-    this.#cancelSuspicion(peer);
+    this.#suspicions.cancel(peer);
     const isLeave = accusation.node === accusation.from;
     if (!isUpState(peer.state)) return;
     this.#broadcastAccusation('dead', accusation);
@@ -168,14 +170,9 @@ export class Membership {
     else this.suspect(now, { ...accusation, from: this.self.name });
   }
 
-  /** After we were stopped for a while: what refutations came meanwhile is still in the socket, so wait anew. */
+  /** See Suspicions. */
   restartSuspicions(now: number): void {
-    for (const peer of this.#table.order) {
-      if (peer.suspicion === undefined) continue;
-      const [accuser] = peer.suspicion.from;
-      this.#cancelSuspicion(peer);
-      this.#startSuspicion(now, peer, accuser ?? this.self.name);
-    }
+    this.#suspicions.restartAll(now);
   }
 
   #create(now: number, alive: Alive, addr: Address): Peer | undefined {
@@ -249,40 +246,6 @@ export class Membership {
     this.self.incarnation = Math.min(MAX_INCARNATION, Math.max(this.self.incarnation, accused) + 1);
     this.#awareness.apply(1);
     this.#broadcastSelf();
-  }
-
-  #startSuspicion(now: number, peer: Peer, accuser: string): void {
-    const { suspicionMult, suspicionMaxMult, probeIntervalMs } = this.#context.settings;
-    const minMs = suspicionMinMs(suspicionMult, this.#table.size, probeIntervalMs);
-    const maxMs = minMs * suspicionMaxMult;
-    const wanted = confirmationsWanted(suspicionMult, this.#table.size);
-    const endMs = now + suspicionTimeoutMs(minMs, maxMs, wanted, 0);
-    const timer = this.#suspicionTimer(peer, endMs);
-    peer.suspicion = { startMs: now, minMs, maxMs, wanted, from: new Set([accuser]), timer };
-  }
-
-  /** True when this accuser is new and another confirmation was still wanted. */
-  #confirm(now: number, peer: Peer, suspicion: Suspicion, from: string): boolean {
-    const { startMs, minMs, maxMs, wanted } = suspicion;
-    if (suspicion.from.size - 1 >= wanted || suspicion.from.size >= MAX_ACCUSERS) return false;
-    if (suspicion.from.has(from)) return false;
-    suspicion.from.add(from);
-    suspicion.timer.cancel();
-    const endMs = startMs + suspicionTimeoutMs(minMs, maxMs, wanted, suspicion.from.size - 1);
-    suspicion.timer = this.#suspicionTimer(peer, Math.max(now, endMs));
-    return true;
-  }
-
-  #suspicionTimer(peer: Peer, atMs: number): Suspicion['timer'] {
-    return this.#context.timers.at(atMs, (now) => {
-      this.#context.counts.add('suspicion-expired');
-      this.dead(now, { node: peer.name, from: this.self.name, incarnation: peer.incarnation });
-    });
-  }
-
-  #cancelSuspicion(peer: Peer): void {
-    peer.suspicion?.timer.cancel();
-    peer.suspicion = undefined;
   }
 
   #setState(now: number, peer: Peer, state: MemberState): void {

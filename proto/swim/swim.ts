@@ -27,18 +27,16 @@ import { PacketSender } from './packet-sender.ts';
 import { Prober } from './prober.ts';
 import { Rejoin } from './rejoin.ts';
 import { TimerHeap } from './timer-heap.ts';
-import { pushPullScale, suspicionMinMs } from './timing.ts';
 import { ownVersions } from './versions.ts';
+import { Wheels } from './wheels.ts';
 
 /**
  * A memberlist member (protocol 1 to 5, speaking 2) as a pure object; the contract is in interface.ts. This file puts
- * the parts together and turns the periodic wheels; the rules are in membership.ts, prober.ts, exchange.ts, rejoin.ts.
+ * the parts together and hands out what comes; the rules are in membership.ts, prober.ts, exchange.ts, rejoin.ts.
  *
  * Deterministic: the same options, seed and calls give the same packets. Starts with the first handle or command.
  * Not here yet: sealing of packets and streams.
  */
-const LEAVE_GOSSIP_MS = 50;
-
 export interface SwimDeps {
   readonly rng: Rng;
   readonly delegate: SwimDelegate;
@@ -60,6 +58,7 @@ export class Swim implements SwimNode {
   readonly #exchange: Exchange;
   readonly #prober: Prober;
   readonly #rejoin: Rejoin;
+  readonly #wheels: Wheels;
   #isStarted = false;
   #lastMs = 0;
 
@@ -96,6 +95,14 @@ export class Swim implements SwimNode {
       this.#exchange,
       this.#awareness,
     );
+    this.#wheels = new Wheels(this.#context, {
+      table: this.#table,
+      membership: this.#membership,
+      sender: this.#sender,
+      exchange: this.#exchange,
+      prober: this.#prober,
+      awareness: this.#awareness,
+    });
     this.#rejoin = new Rejoin(this.#context, this.#table, this.#membership, this.#exchange);
   }
 
@@ -130,22 +137,22 @@ export class Swim implements SwimNode {
 
   handleStreamOpen(now: number, id: number, from: Address): void {
     this.#enter(now);
-    this.#exchange.handleOpen(now, id, from);
+    this.#exchange.streams.handleOpen(now, id, from);
   }
 
   handleStreamConnect(now: number, id: number): void {
     this.#enter(now);
-    this.#exchange.handleConnect(now, id);
+    this.#exchange.streams.handleConnect(id);
   }
 
   handleStreamData(now: number, id: number, bytes: Uint8Array): void {
     this.#enter(now);
-    this.#exchange.handleData(now, id, bytes);
+    this.#exchange.streams.handleData(now, id, bytes);
   }
 
   handleStreamEnd(now: number, id: number, error: string | undefined): void {
     this.#enter(now);
-    this.#exchange.handleEnd(now, id, error);
+    this.#exchange.streams.handleEnd(now, id, error);
   }
 
   handleDeadline(now: number): void {
@@ -191,12 +198,7 @@ export class Swim implements SwimNode {
     this.#prober.abandon();
     if (!this.#table.order.some((peer) => isUp(peer) && peer !== this.#membership.self)) done();
     this.#timers.at(now + this.#settings.leaveTimeoutMs, done);
-    const hurry = (later: number): void => {
-      if (isDone || !this.#membership.hasLeft) return;
-      this.#gossip(later);
-      this.#timers.at(later + LEAVE_GOSSIP_MS, hurry);
-    };
-    hurry(now);
+    this.#wheels.hurryLeave(now, () => !isDone && this.#membership.hasLeft);
   }
 
   setSeeds(now: number, seeds: readonly Address[]): void {
@@ -271,73 +273,17 @@ export class Swim implements SwimNode {
     if (!this.#isStarted) {
       this.#isStarted = true;
       this.#lastMs = now;
-      this.#start(now);
+      this.#membership.self.stateChangeMs = now;
+      this.#membership.announce(now);
+      this.#wheels.start(now);
+      this.#rejoin.start(now);
       return;
     }
     const { gossipIntervalMs, probeTimeoutMs } = this.#settings;
     // A member is never left alone for longer than the gossip interval, if its host is well.
     const stallMs = now - this.#lastMs - gossipIntervalMs;
     this.#lastMs = now;
-    if (stallMs > probeTimeoutMs) this.#recover(now, stallMs);
-  }
-
-  /** Others may hold us dead after this, and would not tell: ask at once (gossip.md, traps 8 and 10). */
-  #recover(now: number, stallMs: number): void {
-    this.#counts.add('stall');
-    this.#awareness.apply(1);
-    this.#prober.abandon();
-    this.#membership.restartSuspicions(now);
-    const { suspicionMult, probeIntervalMs } = this.#settings;
-    if (stallMs > suspicionMinMs(suspicionMult, this.#table.size, probeIntervalMs)) this.#pushPull(now);
-  }
-
-  #start(now: number): void {
-    const { gossipIntervalMs, probeIntervalMs, pushPullIntervalMs } = this.#settings;
-    this.#membership.self.stateChangeMs = now;
-    this.#membership.announce(now);
-    this.#repeat(
-      now,
-      () => probeIntervalMs,
-      (later) => this.#prober.tick(later),
-    );
-    this.#repeat(
-      now,
-      () => gossipIntervalMs,
-      (later) => this.#gossip(later),
-    );
-    this.#repeat(
-      now,
-      () => pushPullIntervalMs * pushPullScale(this.#table.size),
-      (later) => this.#pushPull(later),
-    );
-    this.#rejoin.start(now);
-  }
-
-  /** The first time at a random moment of the interval, so that hosts started together do not march in step. */
-  #repeat(now: number, intervalMs: () => number, run: (now: number) => void): void {
-    const next = (later: number): void => {
-      this.#timers.at(later + intervalMs(), next);
-      run(later);
-    };
-    this.#timers.at(now + this.#context.rng.float() * intervalMs(), next);
-  }
-
-  #gossip(now: number): void {
-    const { gossipNodes, gossipToTheDeadMs } = this.#settings;
-    const targets = this.#table.pick(gossipNodes, (peer) => {
-      if (peer === this.#membership.self || peer.state === 'left') return false;
-      return peer.state !== 'dead' || now - peer.stateChangeMs <= gossipToTheDeadMs;
-    });
-    for (const peer of targets) this.#sender.gossip(now, peer);
-  }
-
-  #pushPull(now: number): void {
-    if (this.#membership.hasLeft) return;
-    const [peer] = this.#table.pick(
-      1,
-      ({ name, state }) => state === 'alive' && name !== this.#settings.name,
-    );
-    if (peer !== undefined) this.#exchange.pushPull(now, peer.addr, false, () => undefined);
+    if (stallMs > probeTimeoutMs) this.#wheels.recover(now, stallMs);
   }
 }
 

@@ -9,7 +9,7 @@ import { encodeMeta } from '../../proto/swim/meta.ts';
 import type { SwimOptions } from '../../proto/swim/options.ts';
 import { Swim } from '../../proto/swim/swim.ts';
 
-/** A member of ours on real sockets, with the timers of memberlist's Local profile, and no state layer above. */
+/** A member of ours on real sockets, quicker at gossip and suspicion than by default, and no state layer above. */
 export class RealMember {
   readonly swim: Swim;
   readonly events: SwimEvent[] = [];
@@ -32,7 +32,6 @@ export class RealMember {
         name,
         addr: { ip, port },
         meta: encodeMeta({ stateProtocolMin: 1, stateProtocolMax: 1, epoch: 1n, vtep }),
-        probeTimeoutMs: 200,
         gossipIntervalMs: 100,
         suspicionMult: 3,
         ...options,

@@ -47,9 +47,9 @@ export class SerfAgent {
     return this.#log;
   }
 
-  /** Lines that an operator of this agent would worry about. */
+  /** What this agent holds to be errors. Its warnings may be about a busy machine. */
   get complaints(): string[] {
-    return this.#log.split('\n').filter((line) => /\[(ERR|WARN)\]/.test(line));
+    return this.#log.split('\n').filter((line) => /\[ERR\]/.test(line));
   }
 
   async members(): Promise<SerfMember[]> {

@@ -1,0 +1,177 @@
+import type { Address } from '../env.ts';
+import { encodeStream } from '../memberlist/stream-message.ts';
+import { StreamParser } from '../memberlist/stream-parser.ts';
+import type { StreamMessage } from '../memberlist/stream-parser.ts';
+import { WireError } from '../memberlist/wire-error.ts';
+import type { SwimContext } from './context.ts';
+import type { Timer } from './timer-heap.ts';
+
+/**
+ * Streams as memberlist uses them (gossip.md 1.10): one request by the dialler, at most one answer, one deadline over it
+ * all. What the messages mean is exchange.ts's business.
+ *
+ * Invariant: each dialled stream ends in exactly one of onAnswer and onFailure; each id is given up by one 'close', or
+ * by the peer's end after ours.
+ */
+interface Session {
+  readonly id: number;
+  readonly isDialled: boolean;
+  readonly parser: StreamParser;
+  /** What a dialler says once connected. */
+  readonly request: StreamMessage | undefined;
+  readonly onAnswer: (now: number, message: StreamMessage) => void;
+  readonly onFailure: (now: number, error: string) => void;
+  timer: Timer;
+  /** Everything was said and heard: only the peer's end is still missing. */
+  isDone: boolean;
+}
+
+export type DialHandlers = Pick<Session, 'onAnswer' | 'onFailure'>;
+
+/** Answers an accepted stream's request, by `answer` or `close`. */
+export type Serve = (now: number, id: number, from: Address, message: StreamMessage) => void;
+
+const NO_LABEL = new Uint8Array(0);
+/** Over all streams; one push/pull of 10,000 nodes has about 1 MB. */
+const MAX_BUFFERED_BYTES = 64 << 20;
+
+export class StreamSessions {
+  readonly #context: SwimContext;
+  readonly #serve: Serve;
+  readonly #sessions = new Map<number, Session>();
+  /** Ours are odd, so that they never meet those of the caller. */
+  #nextDialId = 1;
+  #accepted = 0;
+  #bufferedBytes = 0;
+
+  constructor(context: SwimContext, serve: Serve) {
+    this.#context = context;
+    this.#serve = serve;
+  }
+
+  dial(now: number, to: Address, request: StreamMessage, timeoutMs: number, handlers: DialHandlers): void {
+    const id = this.#nextDialId;
+    this.#nextDialId += 2;
+    this.#context.streamActions.push({ type: 'dial', id, to, timeoutMs });
+    // Only the dialler's side of a stream carries the label: what comes back has none.
+    this.#open(now, { id, isDialled: true, request, ...handlers }, NO_LABEL, timeoutMs);
+  }
+
+  handleOpen(now: number, id: number, from: Address): void {
+    const { counts, streamActions, settings } = this.#context;
+    if (this.#accepted >= settings.maxStreams || this.#sessions.has(id)) {
+      counts.drop('stream-busy');
+      streamActions.push({ type: 'close', id });
+      return;
+    }
+    this.#accepted += 1;
+    const session = {
+      id,
+      isDialled: false,
+      request: undefined,
+      onAnswer: (later: number, message: StreamMessage) => this.#serve(later, id, from, message),
+      // Whoever dialled us learns of it by the end of the stream.
+      onFailure: () => undefined,
+    };
+    this.#open(now, session, settings.label, settings.tcpTimeoutMs);
+  }
+
+  handleConnect(id: number): void {
+    const session = this.#sessions.get(id);
+    if (session?.request === undefined) return;
+    const { request } = session;
+    this.#write(id, request, this.#context.settings.label);
+    if (request.type !== 'user') return;
+    // Nothing comes back: wait only for the peer's end, so that the bytes are surely taken.
+    session.isDone = true;
+    this.#context.streamActions.push({ type: 'end', id });
+  }
+
+  handleData(now: number, id: number, bytes: Uint8Array): void {
+    const session = this.#sessions.get(id);
+    // Bytes behind a whole message are nobody's business.
+    if (session === undefined || session.isDone) return;
+    const before = session.parser.bufferedBytes;
+    try {
+      const message = session.parser.push(bytes);
+      this.#bufferedBytes += session.parser.bufferedBytes - before;
+      if (message !== undefined) this.#received(now, session, message);
+      else if (this.#bufferedBytes > MAX_BUFFERED_BYTES)
+        this.#fail(now, session, 'too many bytes in streams');
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#context.counts.drop(`stream-${error.reason}`);
+      this.#refuse(session, error);
+      this.#fail(now, session, error.message);
+    }
+  }
+
+  handleEnd(now: number, id: number, error: string | undefined): void {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    if (session.isDone && error === undefined) this.#forget(session);
+    else this.#fail(now, session, error ?? 'the peer closed the stream early');
+  }
+
+  /** The one answer on an accepted stream. It stays until the peer has taken it, or the deadline. */
+  answer(id: number, message: StreamMessage): void {
+    this.#write(id, message, NO_LABEL);
+    this.#context.streamActions.push({ type: 'end', id });
+  }
+
+  close(id: number): void {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return;
+    this.#forget(session);
+    this.#context.streamActions.push({ type: 'close', id });
+  }
+
+  #open(
+    now: number,
+    session: Omit<Session, 'parser' | 'timer' | 'isDone'>,
+    label: Uint8Array,
+    timeoutMs: number,
+  ): void {
+    const { id } = session;
+    const timer = this.#context.timers.at(now + timeoutMs, (later) => {
+      const late = this.#sessions.get(id);
+      if (late !== undefined) this.#fail(later, late, 'no answer in time');
+    });
+    this.#sessions.set(id, { ...session, parser: new StreamParser(label), timer, isDone: false });
+  }
+
+  #received(now: number, session: Session, message: StreamMessage): void {
+    this.#context.counts.add(`${message.type}:in`);
+    session.isDone = true;
+    // Closed before it is acted on: the action may dial again.
+    if (session.isDialled) this.close(session.id);
+    session.onAnswer(now, message);
+  }
+
+  /** Go tells the peer of every error; we only of those that are a matter of its configuration. */
+  #refuse(session: Session, { reason }: WireError): void {
+    if (session.isDialled || reason !== 'encrypted') return;
+    // In the words that operators of Go members know.
+    this.answer(session.id, {
+      type: 'err',
+      error: 'Remote state is encrypted and encryption is not configured',
+    });
+  }
+
+  #write(id: number, message: StreamMessage, label: Uint8Array): void {
+    this.#context.counts.add(`${message.type}:out`);
+    this.#context.streamActions.push({ type: 'write', id, bytes: encodeStream(message, label) });
+  }
+
+  #fail(now: number, session: Session, error: string): void {
+    this.close(session.id);
+    session.onFailure(now, error);
+  }
+
+  #forget(session: Session): void {
+    session.timer.cancel();
+    this.#bufferedBytes -= session.parser.bufferedBytes;
+    this.#sessions.delete(session.id);
+    if (!session.isDialled) this.#accepted -= 1;
+  }
+}
