@@ -33,6 +33,7 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
+  /** Doubles, so that many small writes cost linear time in all. */
   #room(count: number): void {
     const wanted = this.#length + count;
     if (wanted <= this.#bytes.length) return;

@@ -43,6 +43,7 @@ export class MsgpackReader {
     throw new WireError('type', 'map expected');
   }
 
+  /** Raw, str or bin; nil is ''. */
   text(): string {
     const bytes = this.#rawOrNil();
     return bytes === null ? '' : bytesToText(bytes);
@@ -66,6 +67,7 @@ export class MsgpackReader {
     return this.#rawOrNil();
   }
 
+  /** true, false, nil, or 1 and 0. */
   bool(): boolean {
     const lead = this.#peek();
     if (lead === 0xc2 || lead === 0xc3 || lead === NIL) {
@@ -95,6 +97,7 @@ export class MsgpackReader {
     else this.#skipLong(lead, depth);
   }
 
+  /** The types with a length or more than one byte of value. */
   #skipLong(lead: number, depth: number): void {
     switch (lead) {
       case 0xc4:
@@ -140,6 +143,7 @@ export class MsgpackReader {
     for (let i = 0; i < count; i++) this.skip(depth + 1);
   }
 
+  /** 64-bit values lose precision above 2^53; no field takes such. */
   #integer(): number {
     const lead = this.#u8();
     if (lead <= 0x7f) return lead;
@@ -203,6 +207,7 @@ export class MsgpackReader {
     return count;
   }
 
+  /** A view of the next bytes, never a copy. */
   #take(count: number): Uint8Array {
     this.#ensure(count);
     const taken = this.#bytes.subarray(this.#at, this.#at + count);

@@ -24,6 +24,7 @@ export class Fifo<T> {
     this.#items.push(item);
   }
 
+  /** undefined when empty; then the memory of what was taken is given back. */
   take(): T | undefined {
     const item = this.#items[this.#taken];
     if (item === undefined) {
@@ -36,6 +37,7 @@ export class Fifo<T> {
   }
 }
 
+/** Counters by key. All keys come from fixed sets (message types, reasons), so the map is bounded. */
 export class Counts {
   readonly map = new Map<string, number>();
 

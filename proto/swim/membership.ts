@@ -19,6 +19,7 @@ import type { VersionHolder } from './versions.ts';
  * is dead. Every change is broadcast and told to the layer above. The numbered steps are those of gossip.md 2.2.
  */
 const NO_BYTES = new Uint8Array(0);
+/** At the top there is no higher bid; Go would wrap to 0 and be ignored for ever. */
 const MAX_INCARNATION = 0xffff_ffff;
 /** A conflict is told at most so often for each name. */
 const CONFLICT_EVERY_MS = 60_000;
@@ -119,6 +120,7 @@ export class Membership {
     const peer = this.#table.get(accusation.node);
     if (peer === undefined || accusation.incarnation < peer.incarnation) return;
     if (peer.suspicion !== undefined) {
+      // Known already; a new voice may shorten the wait, and then others should hear it too.
       if (this.#suspicions.confirm(now, peer, peer.suspicion, accusation.from))
         this.#broadcastAccusation('suspect', accusation);
       return;
@@ -128,6 +130,7 @@ export class Membership {
       this.#refute(accusation.incarnation);
       return;
     }
+    // Broadcast as it came: the accuser's name is what makes confirmations independent.
     this.#broadcastAccusation('suspect', accusation);
     peer.incarnation = accusation.incarnation;
     this.#setState(now, peer, 'suspect');
@@ -144,6 +147,7 @@ export class Membership {
       return;
     }
     this.#suspicions.cancel(peer);
+    // Only a node itself says that it leaves.
     const isLeave = accusation.node === accusation.from;
     if (!isUpState(peer.state)) return;
     this.#broadcastAccusation('dead', accusation);
@@ -202,6 +206,7 @@ export class Membership {
     return peer;
   }
 
+  /** Else whoever takes a living node's name would take its traffic. */
   #mayMove(now: number, peer: Peer): boolean {
     if (peer === this.self) return false;
     const { reclaimMs } = this.#context.settings;
@@ -211,6 +216,7 @@ export class Membership {
     );
   }
 
+  /** Two hosts have one name: for an operator to sort out. The first keeps it. */
   #conflict(now: number, peer: Peer, other: Address): void {
     this.#context.counts.drop('name-conflict');
     if (now - peer.conflictAtMs < CONFLICT_EVERY_MS) return;
@@ -218,6 +224,7 @@ export class Membership {
     this.#context.events.push({ type: 'conflict', existing: memberOf(peer), other });
   }
 
+  /** Takes over all that a node says of itself. */
   #accept(now: number, peer: Peer, alive: Alive, movedTo: Address | undefined): void {
     const { state } = peer;
     const isNews = movedTo !== undefined || !sameBytes(peer.meta, alive.meta);
@@ -233,6 +240,7 @@ export class Membership {
     if (!isUpState(state)) this.#tell('join', peer);
     else if (isNews) this.#tell('update', peer);
     if (state === 'suspect') this.#tell('alive', peer);
+    // It may have come by gossip, from a cluster that speaks another delegate version.
     this.adoptVersions([{ name: peer.name, isAlive: true, vsn: peer.vsn }]);
   }
 
@@ -249,6 +257,7 @@ export class Membership {
   }
 
   #setState(now: number, peer: Peer, state: MemberState): void {
+    // The time of the change must not move with every alive message.
     if (peer.state === state) return;
     peer.state = state;
     peer.stateChangeMs = now;

@@ -17,10 +17,12 @@ import { SPEAKS, maxProtocol } from './versions.ts';
  */
 interface Probe {
   readonly peer: Peer;
+  /** Also that of the indirect pings and of the TCP ping for it. */
   readonly seqNo: number;
   readonly sentMs: number;
   readonly endMs: number;
   readonly timers: Timer[];
+  /** Relays were asked: an answer may be theirs, and tells no round trip. */
   isIndirect: boolean;
   /** An ack over TCP: the peer lives, its UDP does not. */
   tcpAcked: boolean;
@@ -28,14 +30,17 @@ interface Probe {
   nacks: number;
 }
 
+/** An indirect ping that we do for another member. */
 interface Relay {
   readonly asker: Address;
   readonly askerPeer: Peer | undefined;
+  /** The asker's, for the answer; our own ping has one of ours. */
   readonly seqNo: number;
 }
 
 /** Indirect pings done for others at once; each lasts one probe time-out. */
 const MAX_RELAYS = 1024;
+/** Weight of a new sample in the smoothed round trip, as TCP has it. */
 const RTT_GAIN = 1 / 8;
 
 export class Prober {
@@ -81,6 +86,7 @@ export class Prober {
   }
 
   handlePing(now: number, ping: Ping, from: Address): void {
+    // For who had this address before us: an answer would keep a dead name alive.
     if (ping.node !== this.#membership.self.name) {
       this.#context.counts.drop('ping-for-other');
       return;
@@ -134,6 +140,7 @@ export class Prober {
       this.#context.counts.drop('ack-unexpected');
       return;
     }
+    // Any ack with the number counts, from wherever: relays answer from their own addresses.
     const isDirect = addressKey(from) === addressKey(probe.peer.addr);
     if (isDirect && !probe.isIndirect) {
       const rtt = now - probe.sentMs;
@@ -162,6 +169,7 @@ export class Prober {
 
   #nextTarget(now: number): Peer | undefined {
     const { gossipToTheDeadMs } = this.#context.settings;
+    // At most one new round: when nobody is left to probe, that is the answer.
     let isSecondRound = false;
     for (;;) {
       const peer = this.#table.order[this.#next];
@@ -211,6 +219,7 @@ export class Prober {
     const { self } = this.#membership;
     const { peer, seqNo } = probe;
     probe.isIndirect = true;
+    // All ways at once: the rest of the interval is short.
     const relays = this.#table.pick(indirectChecks, (other) => {
       return other !== self && other !== peer && other.state === 'alive';
     });
@@ -230,10 +239,12 @@ export class Prober {
   #judge(now: number, probe: Probe): void {
     this.#finish(probe);
     if (probe.tcpAcked) {
+      // It lives. That its UDP does not get through is for an operator, not for the cluster.
       this.#context.counts.add('udp-broken');
       this.#awareness.apply(-1);
       return;
     }
+    // A relay that nacks shows that our own packets come and go: missing nacks speak against ourselves.
     this.#awareness.apply(probe.expectedNacks > 0 ? Math.max(0, probe.expectedNacks - probe.nacks) : 1);
     this.#context.counts.add('probe-failed');
     this.#membership.suspect(now, this.#accusation(probe.peer));
@@ -253,6 +264,7 @@ export class Prober {
     return { node, seqNo, sourceAddr: addrBytes, sourceNode: name, sourcePort: addr.port };
   }
 
+  /** One counter for probes and relays, so that an ack belongs to one of them only. */
   #nextSeqNo(): number {
     this.#seqNo = (this.#seqNo + 1) >>> 0;
     return this.#seqNo;

@@ -83,6 +83,7 @@ export class Rejoin {
     if (this.#failed.size === 0 || this.#membership.hasLeft) return;
     const alive = Math.max(1, this.#table.order.filter(isUp).length);
     if (this.#context.rng.float() > this.#failed.size / alive) return;
+    // One at a time and at random: many members doing this must not meet at one failed host.
     const candidates = [...this.#failed.values()];
     const { addr } = candidates[Math.floor(this.#context.rng.float() * candidates.length)] as Failed;
     this.#context.counts.add('rejoin-failed');
@@ -96,6 +97,7 @@ export class Rejoin {
       this.#seedsAgain(now, true);
       return;
     }
+    // Not all hosts of a cluster that starts should fall on the first seed of the list.
     shuffle(this.#context.rng, seeds);
     this.#isJoiningSeeds = true;
     this.#joinSome(now, seeds);

@@ -60,6 +60,7 @@ export class Swim implements SwimNode {
   readonly #rejoin: Rejoin;
   readonly #wheels: Wheels;
   #isStarted = false;
+  /** Of the last call, whichever it was. */
   #lastMs = 0;
 
   /** Throws RangeError for options that no cluster would accept. */
@@ -123,6 +124,7 @@ export class Swim implements SwimNode {
     return { counts: this.#counts.map, healthScore: this.#awareness.score };
   }
 
+  /** Anything may come in here: what cannot be read is counted under `drop:packet-…` or `drop:message-…`. */
   handleDatagram(now: number, bytes: Uint8Array, from: Address): void {
     this.#enter(now);
     try {
@@ -176,6 +178,7 @@ export class Swim implements SwimNode {
     return this.#events.take();
   }
 
+  /** Also the way back after a leave, under a higher incarnation. */
   join(now: number, addresses: readonly Address[]): void {
     this.#enter(now);
     if (this.#membership.hasLeft) this.#membership.announce(now);
@@ -189,12 +192,14 @@ export class Swim implements SwimNode {
   leave(now: number): void {
     this.#enter(now);
     if (this.#membership.hasLeft) return;
+    // Done by whichever comes first: said often enough, nobody to say it to, or the time is up.
     let isDone = false;
     const done = (): void => {
       if (!isDone) this.#events.push({ type: 'leave-done' });
       isDone = true;
     };
     this.#membership.leave(now, done);
+    // What it would find out is no longer ours to tell.
     this.#prober.abandon();
     if (!this.#table.order.some((peer) => isUp(peer) && peer !== this.#membership.self)) done();
     this.#timers.at(now + this.#settings.leaveTimeoutMs, done);
@@ -206,6 +211,7 @@ export class Swim implements SwimNode {
     this.#rejoin.setSeeds(now, seeds);
   }
 
+  /** Throws RangeError above 512 bytes: others would drop us for it. */
   setMeta(now: number, meta: Uint8Array): void {
     this.#enter(now);
     checkMeta(meta);
@@ -253,6 +259,7 @@ export class Swim implements SwimNode {
       case 'dead':
         return this.#membership.dead(now, message);
       case 'user': {
+        // The event outlives the caller's buffer.
         const bytes = message.bytes.slice();
         this.#events.push({
           type: 'user',
@@ -264,6 +271,7 @@ export class Swim implements SwimNode {
         return;
       }
       default:
+        // err: a stream's message.
         this.#counts.drop('message-on-wrong-transport');
     }
   }
@@ -287,6 +295,7 @@ export class Swim implements SwimNode {
   }
 }
 
+/** Incarnation 0 until `announce`: the first that others hear of is 1. */
 function selfOf({ name, addr, meta, delegateVersion }: SwimSettings): Peer {
   return {
     name,

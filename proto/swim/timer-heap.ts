@@ -58,6 +58,7 @@ export class TimerHeap {
       if (top === undefined || top.atMs > now) return;
       this.#pop();
       const { run } = top;
+      // Done: a cancel from now on must not count it as one that waits for a sweep.
       top.run = undefined;
       run?.(now);
     }
@@ -70,6 +71,7 @@ export class TimerHeap {
     }
   }
 
+  /** Probes cancel two timers each second: without this the heap would keep them until their time. */
   #sweep(): void {
     const live = this.#heap.filter(({ run }) => run !== undefined);
     // A sorted array is a heap.
