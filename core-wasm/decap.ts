@@ -79,6 +79,8 @@ export function fromTunnel(messages: u32): u32 {
     receive(message);
     arm(message);
   }
+  // Open across messages: their buffers follow one another, and a super-frame cut into two sends becomes one again.
+  flushGroup();
   return outHasRoom() ? 0 : 1;
 }
 
@@ -111,7 +113,6 @@ function receive(message: u32): void {
     at += bytes;
     left -= bytes;
   }
-  flushGroup();
 }
 
 function decapsulate(peer: u32, at: usize, length: u32): u32 {
@@ -159,6 +160,7 @@ function forward(peer: u32, network: u32, frame: usize, length: u32): u32 {
 
 /** To every port of the network. The first copy carries the verdict. */
 function flood(peer: u32, network: u32, frame: usize, length: u32): u32 {
+  flushGroup(); // or compaction would run over this frame
   let copies: u32 = 0;
   let lost: u32 = 0;
   for (let next = firstPort(network); next; next = nextPort(next - 1)) {
