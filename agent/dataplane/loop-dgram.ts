@@ -17,7 +17,7 @@ import type { CoreExports } from './core-exports.ts';
 import { MessageReader } from './message-reader.ts';
 import type { WorkerMessage, WorkerOptions, WorkerTap } from './worker-options.ts';
 
-const BEAT_MS = 100;
+const BEAT_MS = 250;
 const COMMANDS_PER_TURN = 256;
 const OUT_IOVECS = 2;
 const SEND_QUEUE_MAX_BYTES = 4 << 20;
