@@ -17,8 +17,8 @@ import { openGossipTransport, type GossipTransport } from './gossip-transport.ts
 /** First byte of every state message; other user messages belong to other programs (Serf, networkdb). */
 const STATE_MESSAGE = 0xd7;
 
-/** Changes handed out per turn of the event loop: large syncs must not hold up probes (gossip.md trap 10). */
-const CHANGES_PER_TURN = 1_000;
+/** Changes handed out per turn of the event loop, about 5 ms of work: syncs must not hold up probes (gossip.md trap 10). */
+const CHANGES_PER_TURN = 250;
 
 export interface ClusterOptions {
   readonly bindAddr: string;

@@ -47,7 +47,7 @@ export interface CoreExports {
   fdbFind(network: number, macHigh16: number, macLow32: number): number;
   fdbCount(): number;
 
-  readonly [constant: `${Uppercase<string>}`]: WebAssembly.Global;
+  readonly [constant: Uppercase<string>]: WebAssembly.Global;
 }
 
 /**

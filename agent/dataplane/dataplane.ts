@@ -4,6 +4,7 @@
  * Tables change by rows, idempotently; indexes (network, port, peer) are the caller's small integers. Nothing here is
  * called per packet. Local learning comes back as events.
  */
+import type { RowChange } from '../../proto/view/rows.ts';
 
 /** A network's TAP as it stands after opening. */
 export interface OpenedTap {
@@ -37,30 +38,18 @@ export interface DataplaneOptions {
   readonly taps: readonly TapSpec[];
 }
 
-export interface PeerRow {
-  readonly peer: number;
-  readonly addr: string;
-  readonly port: number;
-  /** Largest UDP payload that reaches it unfragmented, bytes. */
-  readonly maxPayload: number;
-  /** Learn MACs from its frames: it speaks no gossip (static peer). */
-  readonly learn: boolean;
-}
-
-/** Table rows, as control writes them. MACs are numbers (48 bits), IPs textual. */
-export type TableChange =
-  | { readonly op: 'network-put'; readonly network: number; readonly vni: number; readonly suppress: boolean }
-  | { readonly op: 'network-del'; readonly network: number }
-  | ({ readonly op: 'peer-put' } & PeerRow)
-  | { readonly op: 'peer-del'; readonly peer: number }
-  | { readonly op: 'flood-put' | 'flood-del'; readonly network: number; readonly peer: number }
-  | { readonly op: 'fdb-put'; readonly network: number; readonly mac: number; readonly peer: number; readonly pinned: boolean }
-  | { readonly op: 'fdb-del'; readonly network: number; readonly mac: number }
-  | { readonly op: 'neighbour-put' | 'neighbour-del'; readonly network: number; readonly ip: string; readonly mac: number };
+/** Table rows as the view emits them. MACs are numbers (48 bits), IPs textual; a row put twice is there once. */
+export type TableChange = RowChange;
 
 export type DataplaneEvent =
   /** A local MAC appeared, or moved here from peer `from` (undefined: it was unknown). */
-  | { readonly type: 'mac-learned'; readonly network: number; readonly port: number; readonly mac: number; readonly from: number | undefined }
+  | {
+      readonly type: 'mac-learned';
+      readonly network: number;
+      readonly port: number;
+      readonly mac: number;
+      readonly from: number | undefined;
+    }
   | { readonly type: 'mac-expired'; readonly network: number; readonly port: number; readonly mac: number }
   | { readonly type: 'ip-learned'; readonly network: number; readonly mac: number; readonly ip: string }
   | { readonly type: 'command-failed'; readonly op: string }

@@ -67,8 +67,6 @@ export const bind: (fd: number, address: Bytes, length: number) => number = libr
 ]);
 export const setsockopt: (fd: number, level: number, name: number, value: Bytes, length: number) => number =
   library.func('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint']);
-export const getsockopt: (fd: number, level: number, name: number, value: Bytes, length: Bytes) => number =
-  library.func('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
 
 /** `table` is struct mmsghdr[count]; returns how many messages went out. */
 export const sendmmsgAt: (fd: number, table: number, count: number, flags: number) => number = library.func(
@@ -157,8 +155,6 @@ export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const POLLIN = 1;
 export const POLLOUT = 4;
-export const POLLERR = 8;
-export const POLLHUP = 16;
 export const MSG_DONTWAIT = 0x40;
 export const AF_INET = 2;
 export const AF_INET6 = 10;

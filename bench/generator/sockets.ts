@@ -122,11 +122,6 @@ export function checked(call: string, result: number): number {
   return result;
 }
 
-/** errno of the call just made. */
-export function errno(): number {
-  return koffi.errno();
-}
-
 /** Sets an int option. */
 export function setOption(
   arena: Arena,
