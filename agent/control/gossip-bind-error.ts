@@ -1,5 +1,5 @@
 import { OverlaydError } from '../errors.ts';
-import { describeHolders, udpPortHolders } from '../io/holders.ts';
+import { describeHolders, tcpPortHolders, udpPortHolders } from '../io/holders.ts';
 
 /** Why the gossip port could not be bound, in words for the person who started us. */
 export function gossipBindError(
@@ -10,8 +10,7 @@ export function gossipBindError(
   const { code, message } = cause as NodeJS.ErrnoException;
   const details = { bindAddr, port, transport };
   if (code === 'EADDRINUSE') {
-    // Whoever gossips has both ports, so the UDP table names the holder of either.
-    const holder = describeHolders(udpPortHolders(port));
+    const holder = describeHolders((transport === 'UDP' ? udpPortHolders : tcpPortHolders)(port));
     const who = holder ?? 'another process';
     return new OverlaydError(
       'OVL_PORT_TAKEN',
