@@ -9,15 +9,17 @@ import { serve, traffic } from './traffic.ts';
 
 const TRANSFER_BYTES = 32 << 20;
 const DATAGRAMS = 2000;
-const FAULTS = [
-  'truncated',
-  'oversize',
-  'bad-offload',
-  'bad-source',
-  'arp-mismatch',
-  'too-big',
-  'not-a-member',
-].concat('bad-vxlan', 'unknown-vni', 'split-horizon', 'send-failed', 'write-failed', 'fdb-full');
+/**
+ * Reasons that healthy traffic never gives. While a cluster forms, frames may well come from a host not known yet
+ * (`not-a-member`), or be flooded to a host that knows the owner to be elsewhere (`split-horizon`).
+ */
+const FAULTS = ['truncated', 'oversize', 'bad-offload', 'bad-source', 'arp-mismatch', 'too-big'].concat([
+  'bad-vxlan',
+  'unknown-vni',
+  'send-failed',
+  'write-failed',
+  'fdb-full',
+]);
 const IPV4_ICMP_HEADERS = 28;
 const IPV6_ICMP_HEADERS = 48;
 const IPV4_UDP_HEADERS = 28;
