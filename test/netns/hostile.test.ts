@@ -77,9 +77,10 @@ for (const io of ['batch', 'dgram']) {
   });
 }
 
-for (const [io, frames] of [
-  ['batch', 1_000_000],
-  ['dgram', 20_000],
+// One packet per call reads only a part of the flood; the kernel drops the rest before it is seen.
+for (const [io, frames, refused] of [
+  ['batch', 1_000_000, 1000],
+  ['dgram', 50_000, 100],
 ] as const) {
   netnsTest(`${frames} random source MACs, --io ${io}`, ['ping'], async (t) => {
     const { testbed, daemons } = await startCluster(t, { hosts: 3, args: ['--io', io] });
@@ -92,7 +93,7 @@ for (const [io, frames] of [
     }
     const bystander = new Ping(first, second.ipv4);
 
-    await counted(t, daemon, ['mac-quota', 'learn-rate'], 1000, async () => {
+    await counted(t, daemon, ['mac-quota', 'learn-rate'], refused, async () => {
       t.equal(
         await attack(attacker, 'frames', 'eth0', 'random-sources', `${frames}`),
         frames,
