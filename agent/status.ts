@@ -103,10 +103,15 @@ export const joinResultSchema = z.object({
 });
 export type JoinResult = z.infer<typeof joinResultSchema>;
 
+export const verdicts = ['sent', 'delivered', 'answered', 'punted'] as const;
+
 /** Plain numbers from which `/metrics` is filled at scrape time. Counters are totals since the start of the daemon. */
 export interface DaemonMetrics {
   readonly frames: Frames;
   readonly bytes: Frames;
+  /** What became of frames that were not dropped: `sent`, `delivered`, `answered`, `punted`. With all drops they
+   *  add up to the frames from TAP and tunnel. */
+  readonly verdicts: Readonly<Record<(typeof verdicts)[number], number>>;
   /** By reason; every reason the core knows, zero or not. */
   readonly drops: Readonly<Record<string, number>>;
   /** By network name. */
@@ -119,6 +124,8 @@ export interface DaemonMetrics {
   readonly rekeys: number;
   /** The membership counters as they are: keys `type:in` and `type:out`; `drop:reason` for what was not understood. */
   readonly gossip: ReadonlyMap<string, number>;
+  /** Forwarding rows that the auditor found wrong and put right. */
+  readonly tableRepairs: number;
   /** Longest gap between two breaths of the packet loop since the last scrape. */
   readonly loopStallSeconds: number;
 }

@@ -158,6 +158,12 @@ export class StatusView {
     return {
       frames: framesOf(counters, ''),
       bytes: framesOf(counters, '-bytes'),
+      verdicts: {
+        sent: counters['sent'] ?? 0,
+        delivered: counters['delivered'] ?? 0,
+        answered: counters['answered'] ?? 0,
+        punted: counters['punted'] ?? 0,
+      },
       drops,
       fdbEntries: Object.fromEntries(config.networks.map((n) => [n.name, macs.get(n.vni) ?? 0])),
       members: this.#membersByState(),
@@ -166,6 +172,7 @@ export class StatusView {
       sealedSessions: 0,
       rekeys: 0,
       gossip: swim.counters().counts,
+      tableRepairs: this.#parts.reconciler.repairs,
       loopStallSeconds: dataplane.takeStallSeconds(),
     };
   }

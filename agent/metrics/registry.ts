@@ -53,6 +53,7 @@ function createOurs(registry: Registry) {
   return {
     frames: counter('frames_total', 'Ethernet frames, by where they came from or went to', ['direction']),
     bytes: counter('bytes_total', 'Bytes of these frames', ['direction']),
+    verdicts: counter('verdicts_total', 'Frames that were not dropped, by what became of them', ['verdict']),
     drops: counter('drops_total', 'Frames and datagrams dropped, by reason', ['reason']),
     fdbEntries: gauge('fdb_entries', 'Forwarding entries, local and remote', ['network']),
     members: gauge('members', 'Hosts of the cluster, by state', ['state']),
@@ -62,6 +63,7 @@ function createOurs(registry: Registry) {
     rekeys: counter('rekeys_total', 'Sessions replaced by a new one'),
     gossip: counter('gossip_messages_total', 'Gossip messages, by type', ['type', 'direction']),
     gossipDrops: counter('gossip_drops_total', 'Gossip messages not understood or refused', ['reason']),
+    tableRepairs: counter('table_repairs_total', 'Forwarding rows that differed from the cluster state'),
     loopStall: gauge('loop_stall_seconds', 'Longest pause of the packet loop since the last scrape'),
   };
 }
@@ -71,6 +73,7 @@ function copy(ours: Ours, now: DaemonMetrics): void {
     setCounter(ours.frames, { direction: DIRECTIONS[key] }, now.frames[key]);
     setCounter(ours.bytes, { direction: DIRECTIONS[key] }, now.bytes[key]);
   }
+  for (const [verdict, count] of Object.entries(now.verdicts)) setCounter(ours.verdicts, { verdict }, count);
   for (const [reason, count] of Object.entries(now.drops)) setCounter(ours.drops, { reason }, count);
   copyGauge(ours.fdbEntries, 'network', now.fdbEntries);
   copyGauge(ours.members, 'state', now.members);
@@ -79,6 +82,7 @@ function copy(ours: Ours, now: DaemonMetrics): void {
   ours.sealedSessions.set(now.sealedSessions);
   setCounter(ours.rekeys, {}, now.rekeys);
   for (const [key, count] of now.gossip) copyGossip(ours, key, count);
+  setCounter(ours.tableRepairs, {}, now.tableRepairs);
   ours.loopStall.set(now.loopStallSeconds);
 }
 

@@ -116,6 +116,7 @@ const STATUS: Status = {
 const METRICS: DaemonMetrics = {
   frames: { fromTap: 10, toTap: 20, fromTunnel: 21, toTunnel: 9 },
   bytes: { fromTap: 1000, toTap: 2000, fromTunnel: 2100, toTunnel: 900 },
+  verdicts: { sent: 8, delivered: 19, answered: 1, punted: 0 },
   drops: { 'unknown-vni': 3, 'bad-length': 0 },
   fdbEntries: { overlay: 3, bare: 0 },
   members: { alive: 2, suspect: 1, dead: 1, left: 0 },
@@ -123,6 +124,7 @@ const METRICS: DaemonMetrics = {
   pathMtuBytes: { 'host-b': 1500 },
   sealedSessions: 0,
   rekeys: 0,
+  tableRepairs: 2,
   gossip: new Map([
     ['ping:in', 5],
     ['ping:out', 6],

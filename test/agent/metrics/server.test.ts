@@ -36,6 +36,10 @@ void tap.test('the names and labels of the contract', async (t) => {
     'overlayd_bytes_total{direction="to_tap"} 2000',
     'overlayd_bytes_total{direction="from_tunnel"} 2100',
     'overlayd_bytes_total{direction="to_tunnel"} 900',
+    'overlayd_verdicts_total{verdict="sent"} 8',
+    'overlayd_verdicts_total{verdict="delivered"} 19',
+    'overlayd_verdicts_total{verdict="answered"} 1',
+    'overlayd_verdicts_total{verdict="punted"} 0',
     'overlayd_drops_total{reason="unknown-vni"} 3',
     'overlayd_drops_total{reason="bad-length"} 0',
     'overlayd_fdb_entries{network="overlay"} 3',
@@ -51,6 +55,7 @@ void tap.test('the names and labels of the contract', async (t) => {
     'overlayd_gossip_messages_total{type="ping",direction="in"} 5',
     'overlayd_gossip_messages_total{type="ping",direction="out"} 6',
     'overlayd_gossip_drops_total{reason="bad-crc"} 2',
+    'overlayd_table_repairs_total 2',
     'overlayd_loop_stall_seconds 0.002',
   ]);
   t.match(samples(text)[0], /^overlayd_build_info\{version="[\d.]+",node="v\d+[\d.]+"\} 1$/);
