@@ -97,22 +97,10 @@ export class Host extends Namespace {
     const mac = options.mac ?? macFor(ipv4);
     const { parent = 'tap0', mode = 'bridge' } = options;
     ip('netns', 'add', namespace);
-    this.ip(
-      'link',
-      'add',
-      'link',
-      parent,
-      'name',
-      'eth0',
-      'netns',
-      namespace,
-      'address',
-      mac,
-      'type',
-      'macvlan',
-      'mode',
-      mode,
-    );
+    // Made on the host and then moved, as Docker does it: overlayd sees it before it goes.
+    const child = `ov${this.number}c${serial}`;
+    this.ip('link', 'add', 'link', parent, 'name', child, 'address', mac, 'type', 'macvlan', 'mode', mode);
+    this.ip('link', 'set', child, 'netns', namespace, 'name', 'eth0');
     ipBatch(
       [
         ['link', 'set', 'lo', 'up'],

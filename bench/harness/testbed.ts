@@ -107,8 +107,10 @@ export class Testbed {
     await this.#addNetns(netns);
     await this.ip(side, ['link', 'set', device, 'up']);
     const child = ['type', 'macvlan', 'mode', 'bridge'];
-    await this.ip(side, ['link', 'add', 'mv0', 'link', device, 'netns', netns, ...child]);
-    await run(['ip', '-n', netns, 'link', 'set', 'mv0', 'name', 'eth0', 'up']);
+    // Made on the host and then moved, as Docker does it: overlayd sees it before it goes.
+    await this.ip(side, ['link', 'add', 'mv0', 'link', device, ...child]);
+    await this.ip(side, ['link', 'set', 'mv0', 'netns', netns, 'name', 'eth0']);
+    await run(['ip', '-n', netns, 'link', 'set', 'eth0', 'up']);
     await run(['ip', '-n', netns, 'addr', 'add', `${this.inner[side]}/24`, 'dev', 'eth0']);
     return { netns, address: this.inner[side] };
   }

@@ -76,6 +76,12 @@ async function link(container: DockerContainer): Promise<string> {
   return done.stdout.replace(/<.*>.*state \w+/, '');
 }
 
+/** For the reader: 44 where overlayd came in time to limit the child, 65535 where Docker had moved it already. */
+async function gsoLimit(container: DockerContainer): Promise<string> {
+  const done = await container.exec(['ip', '-d', 'link', 'show', 'dev', 'eth0']);
+  return /gso_max_segs \d+/.exec(done.stdout)?.[0] ?? 'gso_max_segs unknown';
+}
+
 async function containersOutliveRestart(
   t: Test,
   cluster: Cluster,
@@ -127,6 +133,7 @@ dockerTest('containers of three Docker engines on one network', async (t) => {
         await createNetwork(daemon, engine, mode === 'bridge' ? [] : ['-o', `macvlan_mode=${mode}`]);
     }
     const containers = await runContainers(engines);
+    for (const container of containers) t.comment(`${container.name}: ${await gsoLimit(container)}`);
     const addresses = new Set(containers.map((container) => container.ipv4));
     t.equal(addresses.size, containers.length, `${mode}: no two containers have the same address`);
     t.strictSame(
