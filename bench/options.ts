@@ -37,8 +37,8 @@ export function parseOptions(
     .option('--out <dir>', 'folder for latest.json and latest.svg', 'bench/results')
     .addOption(
       new Option('--endpoint <kind>', 'where addresses are, for peers that carry Ethernet')
-        .choices(['device', 'macvlan'])
-        .default('device'),
+        .choices(['macvlan', 'device'])
+        .default('macvlan'),
     )
     .addHelpText('after', `\nPeers:   ${names.peers.join(' ')}\nMetrics: ${names.metrics.join(' ')}`)
     .allowExcessArguments(false)
