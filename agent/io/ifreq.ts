@@ -1,5 +1,5 @@
 /**
- * Interface settings by ioctl: index, MTU, up. netdevice(7); struct ifreq is 40 bytes, the name first.
+ * Interface settings by ioctl: index, MTU, queue length, up. netdevice(7); struct ifreq is 40 bytes, the name first.
  *
  * Names are looked up in the network namespace of the calling process; /sys would show the one it was mounted in.
  */
@@ -11,6 +11,7 @@ const SIOCSIFFLAGS = 0x8914;
 const SIOCGIFMTU = 0x8921;
 const SIOCSIFMTU = 0x8922;
 const SIOCGIFINDEX = 0x8933;
+const SIOCSIFTXQLEN = 0x8943;
 const IFF_UP = 1;
 const IFREQ_SIZE = 40;
 const IFREQ_VALUE = 16; // behind the name: a union of flags, MTU, index
@@ -58,6 +59,17 @@ export function setInterfaceMtu(name: string, mtu: number): void {
     ifreqValue(request).setInt32(0, mtu, true);
     if (libc.ioctl(fd, SIOCSIFMTU, request) < 0) {
       throw systemError('OVL_LINK', `cannot set the MTU of ${name} to ${mtu}`);
+    }
+  });
+}
+
+/** Frames that may wait to be read from a TAP. */
+export function setQueueLength(name: string, frames: number): void {
+  withSocket((fd) => {
+    const request = ifreq(name);
+    ifreqValue(request).setInt32(0, frames, true);
+    if (libc.ioctl(fd, SIOCSIFTXQLEN, request) < 0) {
+      throw systemError('OVL_LINK', `cannot set the queue length of ${name} to ${frames}`);
     }
   });
 }

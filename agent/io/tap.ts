@@ -16,6 +16,7 @@ import {
   isInterfaceName,
   setInterfaceMtu,
   setInterfaceUp,
+  setQueueLength,
 } from './ifreq.ts';
 import * as libc from './libc.ts';
 import { setGsoMaxSegs } from './rtnetlink.ts';
@@ -40,6 +41,8 @@ const VXLAN_HEADER_SIZE = 8;
 const UDP_PAYLOAD_MAX = 65_507;
 /** GSO_MAX_SEGS of the kernel: no limit. */
 const GSO_MAX_SEGS = 65_535;
+/** The default of 1,000 small frames is 5 ms of them: one pause of the scheduler, and some are lost. */
+const QUEUE_FRAMES = 8_192;
 
 export interface TapRequest {
   readonly name: string;
@@ -201,6 +204,7 @@ function configure(request: TapRequest, existed: boolean, fds: readonly number[]
   // A lower limit, left by somebody else, would cut the super-frames of containers: see tap-children.ts.
   const gsoError = setGsoMaxSegs(index, GSO_MAX_SEGS);
   if (gsoError !== undefined) notes.push(`${name}: gso_max_segs not set (${gsoError})`);
+  setQueueLength(name, QUEUE_FRAMES);
   setInterfaceUp(name);
 
   // Last, so that a failure above takes a new TAP away again.
