@@ -22,10 +22,12 @@ const FIELDS = [
   'ip.checksum.status',
   'udp.checksum.status',
   'tcp.checksum.status',
+  'frame.number',
 ];
 const EXPERT_ERROR = 0x0080_0000;
 const CHECKSUM_BAD = '0';
 const FRAMES_MAX = 20_000;
+const DUMPED_MAX = 3;
 
 export class Capture {
   readonly #file: string;
@@ -69,14 +71,26 @@ export class Capture {
     return {
       frames: rows.length,
       vxlan: rows.filter((row) => row.split(';')[0] === `${vni}`).length,
-      bad: rows.filter(isBad),
+      bad: await this.#dump(rows.filter(isBad)),
     };
+  }
+
+  /** Each bad row with all bytes of its frame: such a thing is rare, and must be understood from one occurrence. */
+  async #dump(rows: readonly string[]): Promise<string[]> {
+    const dumped: string[] = [];
+    for (const row of rows.slice(0, DUMPED_MAX)) {
+      const filter = `frame.number==${row.split(';').at(-1) ?? ''}`;
+      const { stdout } = await run(['tshark', '-n', '-x', '-r', this.#file, '-Y', filter], 120_000);
+      dumped.push(`${row}\n${stdout}`);
+    }
+    return [...dumped, ...rows.slice(DUMPED_MAX)];
   }
 }
 
 /** A field that occurs in several layers holds several values, comma-separated. */
 function isBad(row: string): boolean {
-  const [, malformed = '', severity = '', ...checksums] = row.split(';');
+  const [, malformed = '', severity = '', ...others] = row.split(';');
+  const checksums = others.slice(0, -1); // the frame's number is the last
   return (
     malformed !== '' ||
     severity.split(',').some((value) => Number(value) >= EXPERT_ERROR) ||
