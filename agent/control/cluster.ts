@@ -39,8 +39,6 @@ export class Cluster {
   readonly #log: Log;
   #listener: ChangeListener | undefined;
   readonly #joinWaiters = new Map<string, ((error: string | undefined) => void)[]>();
-  /** Names by underlay IP, to tell who sent a message. */
-  readonly #namesByIp = new Map<string, Set<string>>();
   #transport: GossipTransport | undefined;
   #leaveDone: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -168,32 +166,14 @@ export class Cluster {
 
   #handleBytes(now: number, event: Extract<SwimEvent, { type: 'user' | 'remote-state' }>): void {
     if (event.bytes[0] !== STATE_MESSAGE) return;
-    const from = this.#memberAt(event.addr);
+    const from = event.node;
     // Not (yet) a member: what it says will come again by anti-entropy once it is.
     if (from === undefined) return;
-    if (event.type === 'user') this.state.handleMessage(now, from.name, event.bytes);
-    else this.state.handleRemoteState(now, from.name, event.bytes);
-  }
-
-  /** The member that uses an underlay address; streams come from a port of their own, so the IP alone must do then. */
-  #memberAt(addr: Address): Member | undefined {
-    let byIp: Member | undefined;
-    for (const name of this.#namesByIp.get(addr.ip) ?? []) {
-      const member = this.swim.member(name);
-      if (member === undefined || member.addr.ip !== addr.ip) {
-        this.#namesByIp.get(addr.ip)?.delete(name);
-      } else if (name !== this.swim.self.name) {
-        if (member.addr.port === addr.port) return member;
-        if (byIp === undefined || member.state === 'alive') byIp = member;
-      }
-    }
-    return byIp;
+    if (event.type === 'user') this.state.handleMessage(now, from, event.bytes);
+    else this.state.handleRemoteState(now, from, event.bytes);
   }
 
   #memberChanged(what: string, member: Member): void {
-    const names = this.#namesByIp.get(member.addr.ip);
-    if (names === undefined) this.#namesByIp.set(member.addr.ip, new Set([member.name]));
-    else names.add(member.name);
     if (member.name !== this.swim.self.name) {
       this.#log.info({ peer: member.name, addr: member.addr.ip, state: member.state }, `peer ${what}`);
     }

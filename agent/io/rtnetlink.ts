@@ -1,20 +1,21 @@
 /**
- * One rtnetlink request, and what is needed to read the answer: the largest number of segments that the stack may put into a super-frame for an interface.
+ * One rtnetlink request, and what is needed to read messages: the largest number of segments that the stack may put
+ * into a super-frame for an interface.
  * rtnetlink(7), IFLA_GSO_MAX_SEGS (if_link.h).
  */
 import { errnoName, recv, write, close, socket, SOCK_CLOEXEC, SOCK_RAW } from './libc.ts';
 
-const AF_NETLINK = 16;
-const NETLINK_ROUTE = 0;
+export const AF_NETLINK = 16;
+export const NETLINK_ROUTE = 0;
 export const RTM_NEWLINK = 16;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLMSG_ERROR = 2;
-const NLMSG_HEADER_SIZE = 16;
-const IFINFOMSG_SIZE = 16;
+export const NLMSG_HEADER_SIZE = 16;
+export const IFINFOMSG_SIZE = 16;
 const ATTRIBUTE_HEADER_SIZE = 4;
 const ATTRIBUTE_SIZE = 8; // length, type, one u32
-const IFLA_GSO_MAX_SEGS = 40;
+export const IFLA_GSO_MAX_SEGS = 40;
 const ACK_SIZE = 256;
 
 /** Sets it for interface `index`; returns undefined, or the kernel's error name (old kernels cannot). */

@@ -9,16 +9,20 @@
  * super-frames cost a second send each, nothing more. rtnetlink(7), RTMGRP_LINK.
  */
 import * as libc from './libc.ts';
-import { RTM_NEWLINK, setGsoMaxSegs, u32Attribute } from './rtnetlink.ts';
+import {
+  AF_NETLINK,
+  IFINFOMSG_SIZE,
+  IFLA_GSO_MAX_SEGS,
+  NETLINK_ROUTE,
+  NLMSG_HEADER_SIZE,
+  RTM_NEWLINK,
+  setGsoMaxSegs,
+  u32Attribute,
+} from './rtnetlink.ts';
 
-const AF_NETLINK = 16;
-const NETLINK_ROUTE = 0;
 const RTMGRP_LINK = 1;
 const SOCKADDR_NL_SIZE = 12;
-const NLMSG_HEADER_SIZE = 16;
-const IFINFOMSG_SIZE = 16;
 const IFLA_LINK = 5;
-const IFLA_GSO_MAX_SEGS = 40;
 const BUFFER_SIZE = 64 * 1024;
 /** Messages taken at a stretch; the rest waits for the next turn of the event loop. */
 const MESSAGES_PER_TURN = 64;
