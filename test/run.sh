@@ -5,7 +5,7 @@
 #   test/run.sh netns docker only these (names below)
 #
 # unit     everything that needs neither root nor other programs, files in parallel
-# interop  real serf agents        \
+# interop  real serf, memberlist   \
 # netns    hosts as namespaces      > one file at a time
 # docker   real Docker engines     /
 #
@@ -16,17 +16,26 @@ cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/sbin:/sbin" CI="${CI:-}" NO_COLOR=1
 exec </dev/null
 
-# Command → Debian package. All of these are for tests alone.
+# Command, or path of what a library package brings → Debian package. All of these are for tests alone.
 PACKAGES='ip=iproute2 iptables=iptables ping=iputils-ping ethtool=ethtool iperf3=iperf3 tshark=tshark tcpdump=tcpdump
-  serf=serf busybox=busybox-static dockerd=docker.io socat=socat ps=procps capsh=libcap2-bin setpriv=util-linux'
+  serf=serf go=golang-go
+  /usr/share/gocode/src/github.com/hashicorp/memberlist=golang-github-hashicorp-memberlist-dev
+  busybox=busybox-static dockerd=docker.io socat=socat ps=procps capsh=libcap2-bin setpriv=util-linux'
 
 say() { printf -- '-- %s\n' "$*"; }
 fail() { say "FAILED: $*"; printf '0 passed, 1 failed, 0 skipped\n'; exit 1; }
 
+is_there() {
+  case $1 in
+    /*) [ -e "$1" ] ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
 install_packages() {
   local missing=() pair policy=/usr/sbin/policy-rc.d made_policy=''
   for pair in $PACKAGES; do
-    command -v "${pair%%=*}" >/dev/null || missing+=("${pair##*=}")
+    is_there "${pair%%=*}" || missing+=("${pair##*=}")
   done
   [ ${#missing[@]} -eq 0 ] && return 0
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -25,6 +25,7 @@ export class RealMember {
     ip: string,
     options: Partial<SwimOptions> = {},
     port = 7946,
+    delegate: SwimDelegate = NO_DELEGATE,
   ): Promise<RealMember> {
     const vtep = { ip, port: 4789 };
     const swim = new Swim(
@@ -36,7 +37,7 @@ export class RealMember {
         suspicionMult: 3,
         ...options,
       },
-      { rng: systemRng(), delegate: NO_DELEGATE },
+      { rng: systemRng(), delegate },
     );
     const member = new RealMember(swim);
     member.#transport = await openGossipTransport({
