@@ -2,11 +2,13 @@ import { ByteWriter } from './byte-writer.ts';
 import { unwrapCompressed, wrapCompressed } from './compress.ts';
 import { crc32 } from './crc32.ts';
 import { MESSAGE_TYPE } from './messages.ts';
+import { sealBlock } from './sealed-block.ts';
+import type { Opener, Sealer } from './sealed-block.ts';
 import { WireError } from './wire-error.ts';
 
 /**
  * The UDP pipeline (gossip.md 1.9). Sending: messages → compound if several → compress if smaller → CRC if due →
- * (seal) → label. Receiving runs the same stages backwards. Sealing is not here yet; its place is between CRC and label.
+ * seal if a key is given → label. Receiving runs the same stages backwards. The label is also the seal's associated data.
  *
  * Bounded: wrappers nest at most 4 deep, and all that one packet inflates to is 64 KiB at most.
  */
@@ -14,6 +16,8 @@ export interface PacketSettings {
   /** Cluster label; empty for none. A packet with another one is refused. */
   readonly label: Uint8Array;
   readonly compress: boolean;
+  /** None: in clear. */
+  readonly sealer?: Sealer | undefined;
 }
 
 export interface OpenedPacket {
@@ -31,11 +35,15 @@ export const COMPOUND_HEADER_BYTES = 2;
 export const COMPOUND_PART_BYTES = 2;
 const CRC_HEADER_BYTES = 5;
 
-/** Throws WireError for what cannot be read; a compound cut short gives its whole parts. */
-export function openPacket(packet: Uint8Array, label: Uint8Array): OpenedPacket {
+/**
+ * Throws WireError for what cannot be read; a compound cut short gives its whole parts. A sealed packet has no mark: with
+ * `open` it is asked about each.
+ */
+export function openPacket(packet: Uint8Array, label: Uint8Array, open?: Opener): OpenedPacket {
   const parts: Uint8Array[] = [];
   const state = { parts, missingParts: 0, inflateBytesLeft: MAX_INFLATED_BYTES };
-  openCrc(stripLabel(packet, label), state);
+  const body = stripLabel(packet, label);
+  openCrc(open === undefined ? body : open(body, label), state);
   return { parts, missingParts: state.missingParts };
 }
 
@@ -130,13 +138,20 @@ export function sealPacket(
     const packed = wrapCompressed(body);
     if (packed.length < body.length) body = packed;
   }
-  if (!crc && settings.label.length === 0) return body;
-  const out = new ByteWriter(body.length + CRC_HEADER_BYTES + 2 + settings.label.length);
-  writeLabel(out, settings.label);
-  if (crc) {
-    out.u8(MESSAGE_TYPE.crc);
-    out.u32(crc32(body));
-  }
+  if (crc) body = withCrc(body);
+  const { label, sealer } = settings;
+  if (sealer !== undefined) body = sealBlock(sealer, label, body);
+  if (label.length === 0) return body;
+  const out = new ByteWriter(body.length + 2 + label.length);
+  writeLabel(out, label);
+  out.bytes(body);
+  return out.finish();
+}
+
+function withCrc(body: Uint8Array): Uint8Array {
+  const out = new ByteWriter(CRC_HEADER_BYTES + body.length);
+  out.u8(MESSAGE_TYPE.crc);
+  out.u32(crc32(body));
   out.bytes(body);
   return out.finish();
 }

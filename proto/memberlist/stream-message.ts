@@ -1,17 +1,40 @@
 import { ByteWriter } from './byte-writer.ts';
+import { wrapCompressed } from './compress.ts';
 import { MESSAGE_TYPE, PUSH_PULL_HEADER, PUSH_PULL_NODE, USER_HEADER, encodeMessage } from './messages.ts';
 import { MsgpackWriter } from './msgpack-writer.ts';
 import { writeLabel } from './packet.ts';
+import type { Sealer } from './sealed-block.ts';
+import { sealFrame } from './stream-frame.ts';
 import type { StreamMessage } from './stream-parser.ts';
 import { writeStruct } from './struct.ts';
 
+/** What goes around the message: LZW as it comes, whether that is shorter or not (Go too), then the seal. */
+export interface StreamWrapping {
+  readonly compress?: boolean;
+  readonly sealer?: Sealer | undefined;
+  /** The cluster's label, associated data of the seal on both ways of the stream. */
+  readonly sealLabel?: Uint8Array;
+}
+
 /**
  * Writes the message of a TCP stream (gossip.md 1.10). The dialler puts the cluster label first, the acceptor's answer
- * has none. Never compressed: our state is small and binary. Sealing will go around what is written here.
+ * has none.
  */
-export function encodeStream(message: StreamMessage, label: Uint8Array): Uint8Array {
-  const out = new ByteWriter(1024);
+export function encodeStream(
+  message: StreamMessage,
+  label: Uint8Array,
+  { compress = false, sealer, sealLabel = label }: StreamWrapping = {},
+): Uint8Array {
+  const plain = encodeBody(message);
+  const body = compress ? wrapCompressed(plain) : plain;
+  const out = new ByteWriter(body.length + 64 + label.length);
   writeLabel(out, label);
+  out.bytes(sealer === undefined ? body : sealFrame(sealer, sealLabel, body));
+  return out.finish();
+}
+
+function encodeBody(message: StreamMessage): Uint8Array {
+  const out = new ByteWriter(1024);
   const writer = new MsgpackWriter(out);
   switch (message.type) {
     case 'pushPull': {

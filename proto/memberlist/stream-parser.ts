@@ -10,6 +10,8 @@ import {
 import type { Message, PushPullNode } from './messages.ts';
 import { MsgpackReader } from './msgpack-reader.ts';
 import { stripLabel } from './packet.ts';
+import type { Opener } from './sealed-block.ts';
+import { FRAME_HEADER_BYTES, frameAad } from './stream-frame.ts';
 import { limitLength, readStruct } from './struct.ts';
 import { WireError } from './wire-error.ts';
 
@@ -34,9 +36,20 @@ export interface PushPull {
   readonly signedInts: boolean;
 }
 
+export interface StreamParserOptions {
+  readonly maxBytes?: number;
+  /** Opens sealed frames. None: a sealed stream is an error, 'encrypted'. */
+  readonly open?: Opener | undefined;
+  /** The cluster's label, associated data of the seal also where the stream does not begin with it. */
+  readonly sealLabel?: Uint8Array;
+  /** A stream in clear is an error, 'clear'. */
+  readonly isSealRequired?: boolean;
+}
+
 const MAX_STREAM_BYTES = 20 << 20;
 const MAX_INFLATED_BYTES = 40 << 20;
 const MAX_NODES = 65_536;
+const NO_LABEL = new Uint8Array(0);
 /** A header or one node; a well-formed node has 2.7 kB at most, unknown fields may come on top. */
 const MAX_STRUCT_BYTES = 16_384;
 
@@ -51,11 +64,14 @@ export class StreamParser {
   #header: { join: boolean; nodes: number; userStateLen: number; signedInts: boolean } | undefined;
   readonly #nodes: PushPullNode[] = [];
   readonly #label: Uint8Array;
+  readonly #options: StreamParserOptions;
   readonly #maxBytes: number;
 
-  constructor(label: Uint8Array, maxBytes: number = MAX_STREAM_BYTES) {
+  /** `label` is what the stream must begin with; empty for none. */
+  constructor(label: Uint8Array, options: StreamParserOptions = {}) {
     this.#label = label;
-    this.#maxBytes = maxBytes;
+    this.#options = options;
+    this.#maxBytes = options.maxBytes ?? MAX_STREAM_BYTES;
   }
 
   /** Bytes held, for a bound over all streams. */
@@ -99,12 +115,29 @@ export class StreamParser {
     if (this.#header !== undefined) return this.#pushPull(bytes);
     const type = bytes[this.#at];
     if (type === undefined) throw new WireError('truncated', 'stream without a message', this.#at + 1);
+    if (type === MESSAGE_TYPE.encrypt) return this.#unseal(bytes);
+    if (this.#options.isSealRequired === true) throw new WireError('clear', 'stream is not encrypted');
     if (type === MESSAGE_TYPE.compress) return this.#inflate(bytes);
-    if (type === MESSAGE_TYPE.encrypt)
-      throw new WireError('encrypted', 'stream is encrypted, no key is configured');
     if (type === MESSAGE_TYPE.pushPull) return this.#pushPull(bytes);
     if (type === MESSAGE_TYPE.user) return this.#user(bytes);
     return this.#single(bytes);
+  }
+
+  /** A frame tells its length: it is opened once, when it is whole. */
+  #unseal(bytes: Uint8Array): StreamMessage {
+    const { open, sealLabel = this.#label } = this.#options;
+    if (open === undefined) throw new WireError('encrypted', 'stream is encrypted, no key is configured');
+    const start = this.#at + FRAME_HEADER_BYTES;
+    if (bytes.length < start) throw new WireError('truncated', 'frame ends early', start);
+    const header = bytes.subarray(this.#at, start);
+    const end = start + new DataView(header.buffer, header.byteOffset).getUint32(1);
+    limitLength('frame', end - start, this.#maxBytes);
+    if (bytes.length < end) throw new WireError('truncated', 'frame is not whole yet', end);
+    const plain = open(bytes.subarray(start, end), frameAad(header, sealLabel));
+    if (plain[0] === MESSAGE_TYPE.encrypt) throw new WireError('too-deep', 'sealed twice');
+    const message = new StreamParser(NO_LABEL, { maxBytes: this.#maxBytes }).push(plain);
+    if (message === undefined) throw new WireError('range', 'sealed message is cut short');
+    return message;
   }
 
   /** A wrapper tells its length, so what is inside is whole: parse it at once, and only once. */
@@ -112,8 +145,10 @@ export class StreamParser {
     const wrapped = bytes.subarray(this.#at);
     try {
       const { inner } = unwrapCompressed(wrapped, MAX_INFLATED_BYTES);
-      if (inner[0] === MESSAGE_TYPE.compress) throw new WireError('too-deep', 'compressed twice');
-      const message = new StreamParser(new Uint8Array(0), MAX_INFLATED_BYTES).push(inner);
+      const type = inner[0];
+      if (type === MESSAGE_TYPE.compress || type === MESSAGE_TYPE.encrypt)
+        throw new WireError('too-deep', 'wrapped twice');
+      const message = new StreamParser(NO_LABEL, { maxBytes: MAX_INFLATED_BYTES }).push(inner);
       if (message === undefined) throw new WireError('range', 'compressed message is cut short');
       return message;
     } catch (error) {

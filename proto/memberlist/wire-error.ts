@@ -12,6 +12,8 @@ export type WireReason =
   | 'lzw'
   | 'label'
   | 'encrypted'
+  | 'undecryptable'
+  | 'clear'
   | 'unknown-type'
   | 'empty';
 

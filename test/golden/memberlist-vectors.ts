@@ -11,12 +11,15 @@ export interface Vector {
   readonly layers: readonly string[];
   readonly hex: string;
   readonly label: string;
+  /** Hex of the cluster's keys, where it had some. */
+  readonly keysHex: readonly string[];
   readonly decoded: unknown;
 }
 
 interface VectorFile {
   readonly label: string;
-  readonly vectors: readonly Omit<Vector, 'file' | 'index' | 'label'>[];
+  readonly keysHex?: readonly string[];
+  readonly vectors: readonly Omit<Vector, 'file' | 'index' | 'label' | 'keysHex'>[];
 }
 
 /** Tests run compiled, from the project's root. */
@@ -28,14 +31,24 @@ export function readGolden(file: string): unknown {
 
 /** All packets and streams that need no key. */
 export function plainVectors(): Vector[] {
+  return allVectors().filter((vector) => !isSealed(vector));
+}
+
+/** All packets and streams that are encrypted, with the keys of their cluster. */
+export function sealedVectors(): Vector[] {
+  return allVectors().filter(isSealed);
+}
+
+const isSealed = ({ layers }: Vector): boolean => layers.some((layer) => layer.includes('gcm'));
+
+function allVectors(): Vector[] {
   const files = readdirSync(GOLDEN_DIR).filter((name) => name.endsWith('.json'));
   return files
     .filter((file) => file !== 'lzw.json' && !file.startsWith('extra-'))
     .flatMap((file) => {
-      const { label, vectors } = readGolden(file) as VectorFile;
-      return vectors.map((vector, index) => ({ ...vector, label, file, index }));
-    })
-    .filter(({ layers }) => !layers.some((layer) => layer.includes('gcm')));
+      const { label, keysHex = [], vectors } = readGolden(file) as VectorFile;
+      return vectors.map((vector, index) => ({ ...vector, label, keysHex, file, index }));
+    });
 }
 
 export function fromHex(hex: string): Uint8Array {

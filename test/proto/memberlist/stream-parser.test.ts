@@ -84,7 +84,7 @@ void t.test('lengths beyond the limits are refused before anything is kept for t
     refuse(Buffer.from(wrapCompressed(wrapCompressed(fromHex('0080')))).toString('hex')),
     'too-deep',
   );
-  const small = new StreamParser(NO_LABEL, 100);
+  const small = new StreamParser(NO_LABEL, { maxBytes: 100 });
   test.equal(
     wireReason(() => small.push(new Uint8Array(101))),
     'too-long',
