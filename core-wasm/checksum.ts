@@ -78,7 +78,7 @@ export function headerSum(at: usize, length: u32): u32 {
   return fold(((total & 0xffff) as u32) + (((total >> 16) & 0xffff) as u32) + ((total >> 32) as u32));
 }
 
-/** Copies `length` bytes forward and returns their sum: one pass over the payload instead of two. */
+/** Copies `length` bytes and returns their sum, in one pass; `to` may overlap `from` from below. */
 export function copySum(to: usize, from: usize, length: u32): u32 {
   let a = i32x4.splat(0);
   let b = i32x4.splat(0);
@@ -111,18 +111,6 @@ export function copySum(to: usize, from: usize, length: u32): u32 {
   const total = lanes(i32x4.add(a, b)) + tail(from, left);
   copyTail(to, from, left);
   return total;
-}
-
-/** Copies `length` bytes forward; `to` may overlap `from` from below. */
-export function copyForward(to: usize, from: usize, length: u32): void {
-  let left = length;
-  while (left >= 16) {
-    v128.store(to, v128.load(from));
-    from += 16;
-    to += 16;
-    left -= 16;
-  }
-  copyTail(to, from, left);
 }
 
 function copyTail(to: usize, from: usize, length: u32): void {

@@ -46,6 +46,8 @@ export const EVENT_TAIL: u32 = STATE_BASE + 448;
 /** Per transmit table: u32 message count @0, u32 arena cursor @4, u32 open message @8 (0: none). */
 export const STATE_TX: u32 = STATE_BASE + 512;
 export const STATE_TX_SIZE: u32 = 64;
+/** Headers of the frame that is being appended to a super-frame: 256 bytes. */
+export const STATE_HEADERS: u32 = STATE_TX + 1024;
 const STATE_END: u32 = STATE_BASE + 4096;
 
 // ── Counters ────────────────────────────────────────────────────────────────────────────────────────────────────────

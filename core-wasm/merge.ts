@@ -89,6 +89,12 @@ export function verifies(frame: usize, length: u32): bool {
   return fold(pseudo + sum(frame + l4, size)) == 0xffff;
 }
 
+/** What the inspected frame's transport checksum covers, without the payload; not folded. */
+export function partialSum(frame: usize): u32 {
+  const pseudo = pseudoSum(frame + l3, etherType == TYPE_IPV4, protocol, headers - l4 + payload);
+  return pseudo + sum(frame + l4, headers - l4);
+}
+
 /** Sum of the pseudo-header that goes with `size` bytes of a transport protocol over the IP header at `ip`. */
 export function pseudoSum(ip: usize, isIpv4: bool, transport: u32, size: u32): u32 {
   const addresses = isIpv4 ? ipv4AddressSum(ip) : ipv6AddressSum(ip);

@@ -234,6 +234,7 @@ for (const build_ of ['release', 'debug'] as const) {
       const alone = outs.filter((o) => o.frames === 1 && !isSound(o.frame));
       sub.equal(alone.length, 1, 'it comes through alone, for the receiver to see that it is broken');
       sub.equal(readVnet(alone[0]?.vnet ?? new Uint8Array()).flags, 0);
+      sub.strictSame(Buffer.from(alone[0]?.frame ?? []), Buffer.from(broken.subarray(8)), 'byte for byte');
       for (const out of outs) {
         if (out.frames > 1) for (const piece of segment(out.vnet, out.frame)) sub.ok(isSound(piece));
       }
