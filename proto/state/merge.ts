@@ -27,7 +27,8 @@ interface Incoming {
 const SNAPSHOT_PATIENCE_MS = 60_000;
 const SNAPSHOT_STALL_MS = 3_000;
 const SNAPSHOTS_MAX = 64;
-const REPAIRS_MAX = 4_096;
+/** In all snapshots that are coming in: one log that is wrong from end to end. */
+const REPAIRS_MAX = 131_072;
 
 export class Merge {
   readonly #self: string;
@@ -80,13 +81,36 @@ export class Merge {
     return { log, isNew };
   }
 
-  delta(now: number, update: Update, flags: number): void {
+  delta(now: number, from: string, update: Update, flags: number): void {
+    if ((flags & DELTA_FLAG.repair) !== 0) return this.#repair(now, from, update);
     const log =
       (flags & DELTA_FLAG.snapshot) !== 0
         ? this.#snapshot(now, update, flags)
         : this.update(now, update)?.log;
-    if (log === undefined || (flags & DELTA_FLAG.complete) === 0) return;
-    if (!log.hasGap) this.#complete(log);
+    if (log !== undefined && (flags & DELTA_FLAG.complete) !== 0 && !log.hasGap) this.#complete(log);
+    return undefined;
+  }
+
+  /**
+   * Single records, sent because ours are wrong (tree-repair.ts): taken although their sequences are covered. From
+   * others than the owner only what we cannot have deleted, and never another content under one version.
+   */
+  #repair(now: number, from: string, update: Update): void {
+    const log = this.admit(now, update, 0);
+    for (const record of log === undefined ? [] : update.records) {
+      const ours = log!.records.get(recordId(record.table, record.keyHex));
+      if (ours !== undefined && isAtLeast(ours, record)) continue;
+      if (!log!.coverage.covers(record.seq)) {
+        this.#take(log!, record, false);
+        continue;
+      }
+      this.#counters.add('divergence');
+      const isSameVersion = ours?.epoch === record.epoch && ours.seq === record.seq;
+      if (from !== update.owner && (isSameVersion || record.seq <= log!.floor)) continue;
+      if (isSameVersion) log!.remove(recordId(record.table, record.keyHex));
+      this.#take(log!, record, true);
+    }
+    if (log !== undefined) this.#store.touch(log.scope);
   }
 
   /** After a record came in: an owner that started again and no longer takes part in a network has nothing there. */
@@ -128,7 +152,7 @@ export class Merge {
       } else incoming?.repairs.push(record);
     }
     if (incoming === undefined) return undefined;
-    if (incoming.repairs.length > REPAIRS_MAX) {
+    if (update.records.length > 0 && this.#repairs() > REPAIRS_MAX) {
       this.#incoming.delete(log);
       return this.#refuse('snapshot-repairs');
     }
@@ -156,6 +180,12 @@ export class Merge {
     const begun = { epoch: update.epoch, mark: ++this.#marks, lastMs: now, upTo: 0, repairs: [] };
     this.#incoming.set(log, begun);
     return begun;
+  }
+
+  #repairs(): number {
+    let count = 0;
+    for (const { repairs } of this.#incoming.values()) count += repairs.length;
+    return count;
   }
 
   #finish(log: OwnerLog, incoming: Incoming): void {

@@ -2,16 +2,19 @@
  * The state layer's messages (gossip.md 7.4): `D7`, u8 version 1, u8 kind, body. All ride in memberlist user messages.
  *
  * `n` before a list is a varint. Bytes after what a kind defines belong to later versions and are ignored.
- * TREE (6) is not spoken yet.
+ * The body of TREE is in tree-wire.ts.
  */
 import { ByteReader, ByteWriter, WireError, encodeText } from './bytes.ts';
 import type { LogRecord } from './record.ts';
 import { readRecord, recordSize, writeRecord } from './record.ts';
+import type { TreeMessage } from './tree-wire.ts';
+import { readTreePart, writeTree } from './tree-wire.ts';
 
 export const STATE_MAGIC = 0xd7;
 export const STATE_VERSION = 1;
 export const KIND = { update: 1, heads: 2, pull: 3, sync: 4, delta: 5, tree: 6, busy: 7 } as const;
-export const DELTA_FLAG = { complete: 1, snapshot: 2, last: 4 } as const;
+/** `repair`: only some of the records in the range, sent again. */
+export const DELTA_FLAG = { complete: 1, snapshot: 2, last: 4, repair: 8 } as const;
 export const SYNC_ANSWER = 1;
 
 export const OWNER_MAX_BYTES = 255;
@@ -60,6 +63,7 @@ export type Message =
   | { readonly kind: 'pull'; readonly log: LogName; readonly from: number }
   | { readonly kind: 'sync'; readonly sync: SyncMessage }
   | { readonly kind: 'delta'; readonly update: Update; readonly flags: number }
+  | { readonly kind: 'tree'; readonly tree: TreeMessage }
   | { readonly kind: 'busy'; readonly id: number; readonly retryAfterMs: number }
   /** A later version, or a kind that we do not know. */
   | { readonly kind: 'unknown' };
@@ -102,6 +106,8 @@ export function encodeSync(sync: SyncMessage): Uint8Array {
   return out.finish();
 }
 
+export const encodeTree = (tree: TreeMessage): Uint8Array => writeTree(begin(KIND.tree), tree).finish();
+
 export const encodeBusy = (id: number, retryAfterMs: number): Uint8Array =>
   begin(KIND.busy, 16).varint(id).varint(retryAfterMs).finish();
 
@@ -123,6 +129,8 @@ export function decodeMessage(bytes: Uint8Array, now: number): Message {
       const update = readUpdate(r, now);
       return { kind: 'delta', update, flags: r.u8() };
     }
+    case KIND.tree:
+      return { kind: 'tree', tree: { id: r.varint(), ...readLogName(r), part: readTreePart(r) } };
     case KIND.busy:
       return { kind: 'busy', id: r.varint(), retryAfterMs: r.varint() };
     default:

@@ -85,6 +85,14 @@ export class OwnLogs {
     if (known !== undefined && !known.tombstone) this.#write(now, own!, table, known.key, EMPTY, true);
   }
 
+  /** Somebody has a key that we do not have, nor a tombstone of it: says that it is gone, under a new version. */
+  bury(now: number, scope: number, table: number, key: Uint8Array): void {
+    const own = this.#logs.get(scope);
+    const isUnknown = own !== undefined && !own.log.records.has(recordId(table, toHex(key)));
+    if (isUnknown && table !== TABLE_MARKER && own.log.hasRoom)
+      this.#write(now, own, table, key, EMPTY, true);
+  }
+
   /** Takes back everything we said in a scope. */
   deleteAll(now: number, scope: number): void {
     const own = this.#logs.get(scope);

@@ -14,6 +14,7 @@ import { add64, Hash64, subtract64 } from './hash.ts';
 import type { LogName, SyncLine } from './messages.ts';
 import type { LogRecord } from './record.ts';
 import { TABLE_MARKER, recordHash, recordId } from './record.ts';
+import type { HashTree } from './tree.ts';
 import { encodeText } from './bytes.ts';
 
 const TOMBSTONE_AGE_MS = 600_000;
@@ -40,6 +41,8 @@ export class OwnerLog implements LogName {
   digest = 0n;
   /** Live records of this epoch. */
   count = 0;
+  /** Over the live records of this epoch, while somebody needs it; kept up to date here. */
+  tree: HashTree | undefined;
   readonly #capacity: number;
   readonly #listener: LogListener;
   #tombstones = 0;
@@ -66,6 +69,10 @@ export class OwnerLog implements LogName {
   /** Something is known to be missing. */
   get hasGap(): boolean {
     return this.knownHead > this.have;
+  }
+
+  get hasRoom(): boolean {
+    return this.records.size < this.#capacity;
   }
 
   get hasStale(): boolean {
@@ -100,6 +107,7 @@ export class OwnerLog implements LogName {
     this.knownHead = 0;
     this.digest = 0n;
     this.count = 0;
+    this.tree = undefined;
     this.#stale = this.records.size;
     this.#lineHash = undefined;
   }
@@ -137,8 +145,13 @@ export class OwnerLog implements LogName {
       this.digest = add64(this.digest, recordHash(record));
     }
     this.#lineHash = undefined;
+    this.tree?.replace(this.#current(before), record);
     if (isVisible(before) || isVisible(record)) this.#listener(this, id, before, record);
     return true;
+  }
+
+  #current(record: LogRecord | undefined): LogRecord | undefined {
+    return record?.epoch === this.epoch ? record : undefined;
   }
 
   #uncount(record: LogRecord): void {
@@ -156,6 +169,7 @@ export class OwnerLog implements LogName {
     this.#uncount(before);
     this.records.delete(id);
     this.#lineHash = undefined;
+    this.tree?.replace(this.#current(before), undefined);
     if (isVisible(before)) this.#listener(this, id, before, undefined);
   }
 

@@ -23,6 +23,7 @@ import { Store } from './store.ts';
 import { SyncClient } from './sync-client.ts';
 import { SyncServer } from './sync-server.ts';
 import { Targets } from './targets.ts';
+import { TreeRepair } from './tree-repair.ts';
 
 export type Parts = ReturnType<typeof makeParts>;
 
@@ -47,7 +48,7 @@ export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
   const heads = new Heads(targets, outbox);
   const gaps = new Gaps(owners, outbox, rng);
   const piggyback = new Piggyback();
-  const divergence = new Divergence(owners, outbox, counters);
+  const divergence = new Divergence();
   const client = new SyncClient(store, targets, outbox, rng, config.syncIntervalMs);
   const peers = new Peers({ self, rng, owners, store, ownLogs, heads, gaps, merge, bulk, client });
   const fastPath = new FastPath({
@@ -83,7 +84,20 @@ export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
     onOwn,
   });
 
+  const treeRepair = new TreeRepair({
+    self,
+    store,
+    owners,
+    outbox,
+    counters,
+    bury: (now, scope, { table, key }) => ownLogs.bury(now, scope, table, key),
+    sendWhole: (log, peer) => server.sendWhole(log, peer),
+    askWhole: (log) => server.askWhole(log),
+    suspect: (log, peer, atMs) => divergence.suspect(log, peer, atMs),
+  });
+
   merge.onOwn = onOwn;
+  divergence.onDue = (now, log, peer) => treeRepair.start(now, log, peer);
   outbox.bulk = () => bulk.next();
   outbox.hasBulk = () => !bulk.isIdle;
   gaps.isComing = (now, log) => merge.isComing(now, log);
@@ -91,5 +105,5 @@ export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
   epidemic.onOverflow = (now, scope) => client.trigger(now, scope, undefined, EARLY_SYNC_MS);
   // Not all parts: those that only other parts need stay inside.
   const wired = { counters, hlc, owners, store, ownLogs, merge, outbox, epidemic, heads, gaps };
-  return { ...wired, piggyback, client, server, peers, fastPath };
+  return { ...wired, piggyback, client, server, divergence, treeRepair, peers, fastPath };
 }

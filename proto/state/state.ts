@@ -134,13 +134,15 @@ export class State implements StateNode {
       case 'pull':
         return this.#parts.server.handlePull(from, message.log, message.from);
       case 'delta': {
-        this.#parts.merge.delta(now, message.update, message.flags);
+        this.#parts.merge.delta(now, from, message.update, message.flags);
         const log = this.#parts.store.log(message.update.scope, message.update.owner);
         if (log !== undefined) this.#parts.gaps.check(now, log, from);
         return this.#parts.client.handleDelta(now, message.update.scope);
       }
       case 'sync':
         return this.#handleSync(now, from, message.sync);
+      case 'tree':
+        return this.#parts.treeRepair.handle(now, from, message.tree);
       case 'busy':
         return this.#parts.client.handleBusy(now, from, message.id, message.retryAfterMs);
       case 'unknown':
@@ -198,6 +200,8 @@ export class State implements StateNode {
     this.#parts.epidemic.handleDeadline(now);
     this.#parts.gaps.handleDeadline(now);
     this.#parts.client.handleDeadline(now);
+    this.#parts.divergence.handleDeadline(now);
+    this.#parts.treeRepair.handleDeadline(now);
     if (now >= this.#purgeMs) this.#purge(now);
     this.#leave(now);
     this.#parts.heads.handleDeadline(now);
@@ -212,6 +216,8 @@ export class State implements StateNode {
       this.#parts.heads.nextDeadline(),
       this.#parts.gaps.nextDeadline(),
       this.#parts.client.nextDeadline(),
+      this.#parts.divergence.nextDeadline(),
+      this.#parts.treeRepair.nextDeadline(),
       this.#parts.outbox.nextDeadline(this.#nowMs),
       this.#purgeMs,
     );

@@ -85,6 +85,24 @@ export class SyncServer {
     else for (const update of updates) outbox.send(URGENCY.relay, from, encodeUpdate(update), false);
   }
 
+  /** Sends a log to somebody who has it wrong. */
+  sendWhole(log: OwnerLog, to: string): void {
+    this.#push(to, [{ log, from: 0, snapshot: true }]);
+  }
+
+  /** Asks the owner of a log that we have wrong for all of it. */
+  askWhole(log: OwnerLog): void {
+    const { owners, outbox } = this.#deps;
+    if (!owners.isPeer(log.owner)) return;
+    const lines = [{ ...log.line(), have: 0 }];
+    outbox.send(
+      URGENCY.control,
+      log.owner,
+      encodeSync({ id: 0, scope: log.scope, flags: SYNC_ANSWER, lines }),
+      true,
+    );
+  }
+
   #push(to: string, jobs: readonly Job[]): void {
     if (jobs.length > 0 && !this.#deps.bulk.add(to, jobs)) this.#deps.counters.add('drop:bulk');
   }
@@ -101,11 +119,7 @@ export class SyncServer {
       const job = jobFor(log, line);
       if (job !== undefined) jobs.push(job);
       else if (line !== undefined && log.owner !== self && isBehind(log, line)) wants.push(log.line());
-      else if (line !== undefined && divergence.isDivergent(now, from, log, line)) {
-        // The owner knows best: it sends itself whole, others ask it to.
-        if (log.owner === self) jobs.push({ log, from: 0, snapshot: true });
-        else divergence.askOwner(log);
-      }
+      else if (line !== undefined) divergence.handleLine(now, from, log, line);
     }
     for (const line of theirs.values()) {
       this.#checkOwn(now, sync.scope, line);

@@ -12,11 +12,13 @@ import {
   encodeHeads,
   encodePull,
   encodeSync,
+  encodeTree,
   encodeUpdate,
 } from '../../../proto/state/messages.ts';
 import type { Message, Update } from '../../../proto/state/messages.ts';
 import type { LogRecord } from '../../../proto/state/record.ts';
 import { State } from '../../../proto/state/state.ts';
+import type { TreeMessage, TreePart } from '../../../proto/state/tree-wire.ts';
 import { decodeEndpoint, encodeEndpoint } from '../../../proto/state/values/endpoint.ts';
 import { decodeNetwork, encodeNetwork } from '../../../proto/state/values/network.ts';
 import { decodeVtep, encodeVtep } from '../../../proto/state/values/vtep.ts';
@@ -59,6 +61,20 @@ void t.test('UPDATE has exactly the bytes of the specification', async (test) =>
   test.same(decodeMessage(fromHex(GOLDEN), 5), { kind: 'update', update: UPDATE });
 });
 
+/** TREE: what differs by level. */
+const TREES: readonly [TreePart, string][] = [
+  [
+    { level: 2, nodes: [{ index: 255, hashes: Array.from({ length: 16 }, (_, i) => BigInt(i)) }] },
+    `0201ff01${Array.from({ length: 16 }, (_, i) => i.toString(16).padStart(16, '0')).join('')}`,
+  ],
+  [{ level: 1, nodes: [] }, '0100'],
+  [
+    { leaves: [{ leaf: 4095, entries: [{ table: 4, key: fromHex('0a0b'), seq: 300, hash: 0xfffffffe }] }] },
+    '0301ff1f0104020a0bac02fffffffe',
+  ],
+  [{ ids: [{ table: 4, key: fromHex('0a') }] }, '040104010a'],
+];
+
 void t.test('the other kinds', async (test) => {
   const log = { scope: 1, owner: 'b', epoch: 2n };
   const line = { owner: 'b', epoch: 2n, have: 3, floor: 1, count: 2, digest: 0xff00_0000_0000_0001n };
@@ -81,12 +97,16 @@ void t.test('the other kinds', async (test) => {
       { kind: 'delta', update: { ...log, from: 0, to: 5, records: [] }, flags: 7 },
     ],
   ];
+  for (const [part, hex] of TREES) {
+    const tree: TreeMessage = { ...log, id: 9, part };
+    cases.push([encodeTree(tree), `d701060901016202${hex}`, { kind: 'tree', tree }]);
+  }
   for (const [bytes, hex, message] of cases) {
     test.equal(toHex(bytes), hex, message.kind);
     test.same(decodeMessage(bytes, 5), message);
     test.same(decodeMessage(new Uint8Array([...bytes, 1, 2, 3]), 5), message, 'later additions are ignored');
   }
-  test.same(decodeMessage(fromHex('d70106'), 0), { kind: 'unknown' }, 'TREE');
+  test.same(decodeMessage(fromHex('d70163'), 0), { kind: 'unknown' }, 'a kind that we do not know');
   test.same(decodeMessage(fromHex('d702ff'), 0), { kind: 'unknown' }, 'a later version');
 });
 
@@ -105,6 +125,11 @@ void t.test('what the format forbids is refused', async (test) => {
     'a range that runs backwards': 'd70101010161020503000000000000000000',
     'a record outside its range': 'd70101010161020304000000000000000001040001010200',
     'a number over 2^53': 'd7010301016102ffffffffffffffff7f',
+    'a tree node beyond its level': `d701060901016202010110${'00'.repeat(128)}`,
+    'more tree nodes than there are': `d7010609010162020002${`00${'00'.repeat(128)}`.repeat(2)}`,
+    'a tree leaf beyond the last': 'd7010609010162020301802000',
+    'a level that there is not': 'd70106090101620205',
+    'more tree entries than bytes': 'd70106090101620203010901ff0a',
     'an epoch that has no successor': 'd70103010161808080808080801007',
     'a key over 64 bytes': 'd7010101016102000500000000000000000104004100'.repeat(70),
   };
@@ -200,6 +225,18 @@ const SEEDS = [
     lines: [{ owner: 'q', epoch: 1n, have: 9, floor: 0, count: 9, digest: 1n }],
   }),
   encodeBusy(1, 5),
+  // About a log that the State under fire comes to hold, and about its own.
+  ...TREES.flatMap(([part]) => [
+    encodeTree({ scope: 4096, owner: 'a', epoch: 300n, id: 1, part }),
+    encodeTree({ scope: 0, owner: 'me', epoch: 300n, id: 1, part }),
+  ]),
+  encodeTree({
+    scope: 0,
+    owner: 'me',
+    epoch: 300n,
+    id: 1,
+    part: { level: 0, nodes: [{ index: 0, hashes: Array.from({ length: 16 }, () => 1n) }] },
+  }),
   encodeRoots(1n, [{ scope: 0, root: 1n }]),
   encodeAck(1n, 2n),
 ];
