@@ -7,7 +7,7 @@ const MAPPED_PREFIX = [0, 0, 0, 0, 0, 0xffff];
 
 /** undefined when the length is neither 4 nor 16. */
 export function bytesToIp(bytes: Uint8Array): string | undefined {
-  if (bytes.length === 4) return bytes.join('.');
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
   if (bytes.length !== 16) return undefined;
   const groups: number[] = [];
   for (let i = 0; i < 16; i += 2) groups.push(((bytes[i] as number) << 8) | (bytes[i + 1] as number));

@@ -1,3 +1,6 @@
+/** Copied byte by byte up to here. */
+const SHORT_BYTES = 24;
+
 /** An output buffer that grows. Big-endian, as everything in memberlist's framing. */
 export class ByteWriter {
   #bytes: Uint8Array;
@@ -23,9 +26,23 @@ export class ByteWriter {
   }
 
   bytes(value: Uint8Array): void {
-    this.#room(value.length);
-    this.#bytes.set(value, this.#length);
-    this.#length += value.length;
+    const { length } = value;
+    this.#room(length);
+    // A call of `set` costs more than a few bytes.
+    const bytes = this.#bytes;
+    const at = this.#length;
+    if (length > SHORT_BYTES) bytes.set(value, at);
+    else for (let i = 0; i < length; i++) bytes[at + i] = value[i] as number;
+    this.#length = at + length;
+  }
+
+  /** Text of ASCII characters only. */
+  ascii(text: string): void {
+    this.#room(text.length);
+    const bytes = this.#bytes;
+    const at = this.#length;
+    for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
+    this.#length = at + text.length;
   }
 
   /** What was written, as a view that stays good until the next write. */

@@ -1,7 +1,7 @@
 import { ByteWriter } from './byte-writer.ts';
 import { MsgpackReader } from './msgpack-reader.ts';
 import { MsgpackWriter } from './msgpack-writer.ts';
-import { limitLength, readStruct, schema, writeStruct } from './struct.ts';
+import { readStruct, schema, writeStruct } from './struct.ts';
 import type { Schema, Shape, Struct } from './struct.ts';
 import { WireError } from './wire-error.ts';
 
@@ -30,40 +30,66 @@ export const MESSAGE_TYPE = {
   label: 244,
 } as const;
 
+/** Longest node name taken; Go has no limit, but a name this long is an attack or a mistake. */
+const MAX_NAME = 512;
+const MAX_ADDR_BYTES = 16;
+/** Meta of others: Go bounds only its own to 512. */
+const MAX_META_BYTES = 2048;
+const MAX_LENGTHS = {
+  node: MAX_NAME,
+  name: MAX_NAME,
+  from: MAX_NAME,
+  sourceNode: MAX_NAME,
+  addr: MAX_ADDR_BYTES,
+  target: MAX_ADDR_BYTES,
+  sourceAddr: MAX_ADDR_BYTES,
+  meta: MAX_META_BYTES,
+  vsn: 64,
+};
+
 const SOURCE = { sourceAddr: 'bytes?', sourceNode: 'text?', sourcePort: 'u16?' } as const;
 
-export const PING = schema({ node: 'text', seqNo: 'u32', ...SOURCE });
-export const INDIRECT_PING = schema({
-  nack: 'bool',
-  node: 'text',
-  port: 'u16',
-  seqNo: 'u32',
-  ...SOURCE,
-  target: 'bytes',
-});
+export const PING = schema({ node: 'text', seqNo: 'u32', ...SOURCE }, MAX_LENGTHS);
+export const INDIRECT_PING = schema(
+  {
+    nack: 'bool',
+    node: 'text',
+    port: 'u16',
+    seqNo: 'u32',
+    ...SOURCE,
+    target: 'bytes',
+  },
+  MAX_LENGTHS,
+);
 export const ACK = schema({ payload: 'bytes', seqNo: 'u32' });
 export const NACK = schema({ seqNo: 'u32' });
 export const ERR = schema({ error: 'text' });
 /** Suspect and dead have the same fields: who says so, of whom, at which incarnation. */
-export const ACCUSATION = schema({ from: 'text', incarnation: 'u32', node: 'text' });
-export const ALIVE = schema({
-  addr: 'bytes',
-  incarnation: 'u32',
-  meta: 'bytes',
-  node: 'text',
-  port: 'u16',
-  vsn: 'bytes',
-});
+export const ACCUSATION = schema({ from: 'text', incarnation: 'u32', node: 'text' }, MAX_LENGTHS);
+export const ALIVE = schema(
+  {
+    addr: 'bytes',
+    incarnation: 'u32',
+    meta: 'bytes',
+    node: 'text',
+    port: 'u16',
+    vsn: 'bytes',
+  },
+  MAX_LENGTHS,
+);
 export const PUSH_PULL_HEADER = schema({ join: 'bool', nodes: 'int', userStateLen: 'int' });
-export const PUSH_PULL_NODE = schema({
-  addr: 'bytes',
-  incarnation: 'u32',
-  meta: 'bytes',
-  name: 'text',
-  port: 'u16',
-  state: 'int',
-  vsn: 'bytes',
-});
+export const PUSH_PULL_NODE = schema(
+  {
+    addr: 'bytes',
+    incarnation: 'u32',
+    meta: 'bytes',
+    name: 'text',
+    port: 'u16',
+    state: 'int',
+    vsn: 'bytes',
+  },
+  MAX_LENGTHS,
+);
 export const USER_HEADER = schema({ userMsgLen: 'int' });
 export const COMPRESS = schema({ algo: 'u8', buf: 'bytes' });
 
@@ -104,13 +130,6 @@ const NAME_OF_TYPE: ReadonlyMap<number, MessageName> = new Map(
   [...Object.keys(SCHEMAS), 'user'].map((name) => [MESSAGE_TYPE[name as MessageName], name as MessageName]),
 );
 
-/** Longest node name taken; Go has no limit, but a name this long is an attack or a mistake. */
-const MAX_NAME_BYTES = 512;
-/** Meta of others: Go bounds only its own to 512. */
-const MAX_META_BYTES = 2048;
-const MAX_ADDR_BYTES = 16;
-const MAX_VSN_BYTES = 64;
-
 /** One whole message, type byte first. What follows the map is ignored, as Go does. Throws WireError. */
 export function decodeMessage(bytes: Uint8Array): Message {
   const first = bytes[0];
@@ -119,7 +138,6 @@ export function decodeMessage(bytes: Uint8Array): Message {
   if (type === undefined) throw new WireError('unknown-type', `message type ${first} is not known here`);
   if (type === 'user') return { type, bytes: bytes.subarray(1) };
   const fields = readStruct(new MsgpackReader(bytes, 1), SCHEMAS[type] as Schema<Shape>);
-  checkLengths(fields);
   return { type, ...fields } as Message;
 }
 
@@ -132,22 +150,4 @@ export function encodeMessage(message: Message): Uint8Array {
     writeStruct(new MsgpackWriter(out), SCHEMAS[message.type] as Schema<Shape>, message as never);
   }
   return out.finish();
-}
-
-/** Bounds on the fields that every record of a node has, here and in push/pull. */
-export function checkLengths(fields: Struct<Shape>): void {
-  for (const name of ['node', 'name', 'from', 'sourceNode']) {
-    const value = fields[name];
-    if (typeof value === 'string') limitLength(name, value.length, MAX_NAME_BYTES);
-  }
-  checkBytes(fields, 'meta', MAX_META_BYTES);
-  checkBytes(fields, 'addr', MAX_ADDR_BYTES);
-  checkBytes(fields, 'target', MAX_ADDR_BYTES);
-  checkBytes(fields, 'sourceAddr', MAX_ADDR_BYTES);
-  checkBytes(fields, 'vsn', MAX_VSN_BYTES);
-}
-
-function checkBytes(fields: Struct<Shape>, name: string, max: number): void {
-  const value = fields[name];
-  if (value instanceof Uint8Array) limitLength(name, value.length, max);
 }

@@ -17,7 +17,6 @@ const NIL = 0xc0;
 
 export class MsgpackReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   #at: number;
   #skipped = 0;
   /** An integer above 127 came in one of the signed forms (go-msgpack 2 writes lengths so). */
@@ -25,7 +24,6 @@ export class MsgpackReader {
 
   constructor(bytes: Uint8Array, at = 0) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#at = at;
   }
 
@@ -177,6 +175,12 @@ export class MsgpackReader {
     }
   }
 
+  /** For the rarer number types: most messages never need one. */
+  get #view(): DataView {
+    const { buffer, byteOffset, byteLength } = this.#bytes;
+    return new DataView(buffer, byteOffset, byteLength);
+  }
+
   #signed(value: number): number {
     if (value > 0x7f) this.sawSignedInt = true;
     return value;
@@ -232,14 +236,15 @@ export class MsgpackReader {
 
   #u16(): number {
     this.#ensure(2);
+    const at = this.#at;
     this.#at += 2;
-    return this.#view.getUint16(this.#at - 2);
+    return ((this.#bytes[at] as number) << 8) | (this.#bytes[at + 1] as number);
   }
 
   #u32(): number {
     this.#ensure(4);
-    this.#at += 4;
-    return this.#view.getUint32(this.#at - 4);
+    const high = this.#u16();
+    return high * 0x1_0000 + this.#u16();
   }
 }
 

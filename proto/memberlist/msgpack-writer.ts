@@ -1,5 +1,5 @@
 import type { ByteWriter } from './byte-writer.ts';
-import { textToBytes } from './text.ts';
+import { isAscii, textToBytes } from './text.ts';
 
 /**
  * Writes msgpack as Go's codec does with its defaults: the old spec, in which text and bytes are one family "raw",
@@ -19,7 +19,12 @@ export class MsgpackWriter {
   }
 
   text(value: string): void {
-    this.raw(textToBytes(value));
+    if (!isAscii(value)) {
+      this.raw(textToBytes(value));
+      return;
+    }
+    this.#rawHeader(value.length);
+    this.out.ascii(value);
   }
 
   bytesOrNil(value: Uint8Array | null): void {
@@ -28,15 +33,7 @@ export class MsgpackWriter {
   }
 
   raw(value: Uint8Array): void {
-    if (value.length < 32) {
-      this.out.u8(0xa0 | value.length);
-    } else if (value.length <= 0xffff) {
-      this.out.u8(0xda);
-      this.out.u16(value.length);
-    } else {
-      this.out.u8(0xdb);
-      this.out.u32(value.length);
-    }
+    this.#rawHeader(value.length);
     this.out.bytes(value);
   }
 
@@ -70,6 +67,18 @@ export class MsgpackWriter {
     } else {
       this.out.u8(0xd2);
       this.out.u32(value);
+    }
+  }
+
+  #rawHeader(length: number): void {
+    if (length < 32) {
+      this.out.u8(0xa0 | length);
+    } else if (length <= 0xffff) {
+      this.out.u8(0xda);
+      this.out.u16(length);
+    } else {
+      this.out.u8(0xdb);
+      this.out.u32(length);
     }
   }
 }

@@ -1,12 +1,5 @@
 import { unwrapCompressed } from './compress.ts';
-import {
-  MESSAGE_TYPE,
-  PUSH_PULL_HEADER,
-  PUSH_PULL_NODE,
-  USER_HEADER,
-  checkLengths,
-  decodeMessage,
-} from './messages.ts';
+import { MESSAGE_TYPE, PUSH_PULL_HEADER, PUSH_PULL_NODE, USER_HEADER, decodeMessage } from './messages.ts';
 import type { Message, PushPullNode } from './messages.ts';
 import { MsgpackReader } from './msgpack-reader.ts';
 import { stripLabel } from './packet.ts';
@@ -30,6 +23,7 @@ export type StreamMessage =
 export interface PushPull {
   readonly type: 'pushPull';
   readonly join: boolean;
+  /** Their byte fields are views of the stream: to be copied by who keeps them. */
   readonly nodes: readonly PushPullNode[];
   readonly userState: Uint8Array;
   /** Lengths came in go-msgpack 2's signed form; for encoding to the same bytes. */
@@ -169,10 +163,9 @@ export class StreamParser {
     while (this.#nodes.length < nodes) {
       const reader = new MsgpackReader(bytes, this.#at);
       const node = bounded(this.#at, () => readStruct(reader, PUSH_PULL_NODE));
-      checkLengths(node);
       // Also bounds what a stream of empty maps could make us allocate.
       if (node.name === '') throw new WireError('range', 'push/pull node without a name');
-      this.#nodes.push(ownBytes(node));
+      this.#nodes.push(node);
       this.#at = reader.position;
     }
     const end = this.#at + userStateLen;
@@ -218,14 +211,4 @@ function bounded<T>(start: number, read: () => T): T {
 function shifted(error: unknown, by: number): unknown {
   if (!(error instanceof WireError) || error.reason !== 'truncated') return error;
   return new WireError('truncated', error.message, error.needBytes + by);
-}
-
-/** The buffer moves when it grows, and a whole stream should not live for one address in it. */
-function ownBytes(node: PushPullNode): PushPullNode {
-  return {
-    ...node,
-    addr: node.addr?.slice() ?? null,
-    meta: node.meta?.slice() ?? null,
-    vsn: node.vsn?.slice() ?? null,
-  };
 }

@@ -29,11 +29,15 @@ interface Field {
   readonly key: Uint8Array;
   readonly kind: Kind;
   readonly omitEmpty: boolean;
+  /** Longest text or bytes taken. */
+  readonly maxLength: number;
 }
 
 export interface Schema<S extends Shape> {
   readonly fields: readonly Field[];
   readonly byWireName: ReadonlyMap<string, Field>;
+  /** All fields at zero: what a struct starts from. */
+  readonly zero: Struct<S>;
   /** Never set: carries the type. */
   readonly shape?: S;
 }
@@ -42,25 +46,31 @@ export interface Schema<S extends Shape> {
 const MAX_PAIRS = 256;
 const MAX_UINT = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff, int: 0x7fff_ffff } as const;
 
-/** Fields must be listed in wire order, which is byte order of the Go names. */
-export function schema<const S extends Shape>(shape: S): Schema<S> {
+/**
+ * Fields must be listed in wire order, which is byte order of the Go names. `maxLengths` bounds text (UTF-16 units) and
+ * bytes whose length the format itself leaves open; longer ones are refused where they are read.
+ */
+export function schema<const S extends Shape>(
+  shape: S,
+  maxLengths: Readonly<Record<string, number>> = {},
+): Schema<S> {
   const fields = Object.entries(shape).map(([name, spelled]): Field => {
     const omitEmpty = spelled.endsWith('?');
     const kind = (omitEmpty ? spelled.slice(0, -1) : spelled) as Kind;
     const wireName = name.charAt(0).toUpperCase() + name.slice(1);
     const key = Uint8Array.of(0xa0 | wireName.length, ...textToBytes(wireName));
-    return { name, wireName, key, kind, omitEmpty };
+    return { name, wireName, key, kind, omitEmpty, maxLength: maxLengths[name] ?? Infinity };
   });
-  return { fields, byWireName: new Map(fields.map((field) => [field.wireName, field])) };
+  const zeros = Object.fromEntries(fields.map(({ name, kind }) => [name, zero(kind)])) as Struct<S>;
+  return { fields, byWireName: new Map(fields.map((field) => [field.wireName, field])), zero: zeros };
 }
 
 /** Reads one struct. The `int` fields' dialect is left in `reader.sawSignedInt`. */
 export function readStruct<S extends Shape>(
   reader: MsgpackReader,
-  { fields, byWireName }: Schema<S>,
+  { fields, byWireName, zero: zeros }: Schema<S>,
 ): Struct<S> {
-  const values: Record<string, unknown> = {};
-  for (const field of fields) values[field.name] = zero(field.kind);
+  const values: Record<string, unknown> = { ...zeros };
   const pairs = reader.mapLength();
   if (pairs > MAX_PAIRS) throw new WireError('too-long', `struct with ${pairs} fields`);
   let next = 0;
@@ -71,7 +81,7 @@ export function readStruct<S extends Shape>(
     const field = at < fields.length ? fields[at] : byWireName.get(reader.text());
     if (at < fields.length) next = at + 1;
     if (field === undefined) reader.skip();
-    else values[field.name] = readValue(reader, field.kind);
+    else values[field.name] = readValue(reader, field);
   }
   return values as Struct<S>;
 }
@@ -82,11 +92,13 @@ export function writeStruct<S extends Shape>(
   values: Struct<S>,
   signedInts = false,
 ): void {
-  const present = fields.filter(({ name, omitEmpty }) => !omitEmpty || !isZero(values[name]));
-  writer.map(present.length);
-  for (const { name, key, kind } of present) {
-    writer.out.bytes(key);
+  let pairs = 0;
+  for (const { name, omitEmpty } of fields) if (!omitEmpty || !isZero(values[name])) pairs += 1;
+  writer.map(pairs);
+  for (const { name, key, kind, omitEmpty } of fields) {
     const value: unknown = values[name];
+    if (omitEmpty && isZero(value)) continue;
+    writer.out.bytes(key);
     if (kind === 'text') writer.text(value as string);
     else if (kind === 'bytes') writer.bytesOrNil(value as Uint8Array | null);
     else if (kind === 'bool') writer.bool(value as boolean);
@@ -95,12 +107,18 @@ export function writeStruct<S extends Shape>(
   }
 }
 
-function readValue(reader: MsgpackReader, kind: Kind): unknown {
+function readValue(reader: MsgpackReader, { name, kind, maxLength }: Field): unknown {
   switch (kind) {
-    case 'text':
-      return reader.text();
-    case 'bytes':
-      return reader.bytesOrNil();
+    case 'text': {
+      const text = reader.text();
+      limitLength(name, text.length, maxLength);
+      return text;
+    }
+    case 'bytes': {
+      const bytes = reader.bytesOrNil();
+      if (bytes !== null) limitLength(name, bytes.length, maxLength);
+      return bytes;
+    }
     case 'bool':
       return reader.bool();
     default:

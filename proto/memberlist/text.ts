@@ -8,7 +8,11 @@
 /** Never fails: every byte string has exactly one text. */
 export function bytesToText(bytes: Uint8Array): string {
   let text = '';
-  for (let at = 0; at < bytes.length;) {
+  let at = 0;
+  for (; at < bytes.length && (bytes[at] as number) < 0x80; at++) {
+    text += String.fromCharCode(bytes[at] as number);
+  }
+  while (at < bytes.length) {
     const lead = bytes[at] as number;
     const length = lead < 0x80 ? 1 : sequenceLength(bytes, at, lead);
     if (length === 0) {
@@ -37,6 +41,12 @@ export function textToBytes(text: string): Uint8Array {
     }
   }
   return Uint8Array.from(bytes);
+}
+
+/** Most names: no character of it needs more than a byte. */
+export function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) >= 0x80) return false;
+  return true;
 }
 
 /** Length of the well-formed multi-byte sequence at `at` (Unicode table 3-7), or 0. */

@@ -13,6 +13,10 @@ const RIDERS_MAX = 64;
 export class Piggyback {
   #riders: Rider[] = [];
 
+  get isEmpty(): boolean {
+    return this.#riders.length === 0;
+  }
+
   add(bytes: Uint8Array): void {
     this.#riders.push({ bytes, transmits: 0 });
     if (this.#riders.length > RIDERS_MAX) this.#riders.shift();
@@ -20,6 +24,7 @@ export class Piggyback {
 
   /** What fits into `budget` bytes at `overhead` more each, the least sent first. */
   take(overhead: number, budget: number, members: number): Uint8Array[] {
+    if (this.#riders.length === 0) return [];
     const limit = RETRANSMIT_MULT * decades(members);
     const taken: Uint8Array[] = [];
     let left = budget;

@@ -53,6 +53,7 @@ export class State implements StateNode {
     this.delegate = {
       localState: (now) => this.#localState(now),
       broadcasts: (_now, overhead, budget) => piggyback.take(overhead, budget, store.interested(0).length),
+      hasBroadcasts: () => !piggyback.isEmpty,
       ackPayload: () => encodeAck(hlc.last, store.root(0)),
     };
   }

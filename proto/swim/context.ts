@@ -1,4 +1,5 @@
 import type { Rng } from '../env.ts';
+import { MESSAGE_TYPE } from '../memberlist/messages.ts';
 import type { SwimDelegate, SwimEvent, StreamAction, Transmit } from './interface.ts';
 import type { SwimSettings } from './options.ts';
 import type { TimerHeap } from './timer-heap.ts';
@@ -35,6 +36,15 @@ export class Fifo<T> {
     this.#taken += 1;
     return item;
   }
+}
+
+/** Counter keys by message type, made once. */
+export const IN_KEY: readonly string[] = keysOf('in');
+export const OUT_KEY: readonly string[] = keysOf('out');
+
+function keysOf(way: 'in' | 'out'): string[] {
+  const names = new Map<number, string>(Object.entries(MESSAGE_TYPE).map(([name, type]) => [type, name]));
+  return Array.from({ length: 256 }, (_, type) => `${names.get(type) ?? 'unknown'}:${way}`);
 }
 
 /** Counters by key. All keys come from fixed sets (message types, reasons), so the map is bounded. */

@@ -2,11 +2,12 @@ import type { Address } from '../env.ts';
 import type { Ping, PushPullNode } from '../memberlist/messages.ts';
 import type { PushPull, StreamMessage } from '../memberlist/stream-parser.ts';
 import type { SwimContext } from './context.ts';
-import type { MemberTable, Peer } from './member-table.ts';
+import type { MemberTable } from './member-table.ts';
 import { NODE_STATE } from './membership.ts';
 import type { Membership } from './membership.ts';
+import type { Peer } from './peer.ts';
 import { StreamSessions } from './stream-sessions.ts';
-import { normalVersions, versionConflict } from './versions.ts';
+import { VersionKinds, versionConflict } from './versions.ts';
 import type { VersionHolder } from './versions.ts';
 
 /**
@@ -68,7 +69,7 @@ export class Exchange {
         onDone(later, said);
         return;
       }
-      const wasRefused = this.#membership.adoptVersions(message.nodes.map(versionsOf));
+      const wasRefused = this.#membership.adoptVersions(versionsOf(message.nodes));
       const error = this.#merge(later, to, message, join);
       // The peer judged what we sent before we knew its versions; only now does it have reason to take us.
       if (wasRefused && mayRetry && error === undefined) this.#pushPull(later, to, join, false, onDone);
@@ -82,7 +83,7 @@ export class Exchange {
     switch (message.type) {
       case 'pushPull':
         // Before we answer: the peer checks the versions that we send.
-        this.#membership.adoptVersions(message.nodes.map(versionsOf));
+        this.#membership.adoptVersions(versionsOf(message.nodes));
         // And before we merge: what it said is no news to itself.
         this.streams.answer(id, this.#localState(now, message.join));
         this.#merge(now, from, message, message.join);
@@ -111,16 +112,22 @@ export class Exchange {
   #localState(now: number, join: boolean): PushPull {
     const { self } = this.#membership;
     const nodes = [nodeOf(self)];
-    for (const peer of this.#table.order) {
+    for (const peer of this.#table.all()) {
       if (peer !== self) nodes.push(nodeOf(peer));
     }
     const userState = this.#context.delegate.localState(now, join);
     return { type: 'pushPull', join, nodes, userState, signedInts: false };
   }
 
+  #ownVersions(): readonly VersionHolder[] {
+    const kinds = new VersionKinds();
+    for (const { name, state, vsn } of this.#table.all()) kinds.add(name, state === 'alive', vsn);
+    return kinds.all;
+  }
+
   /** Gives the reason when nothing was merged. */
   #merge(now: number, from: Address, { nodes, userState }: PushPull, join: boolean): string | undefined {
-    const conflict = versionConflict([...this.#table.order.map(versionsOfPeer), ...nodes.map(versionsOf)]);
+    const conflict = versionConflict([...this.#ownVersions(), ...versionsOf(nodes)]);
     if (conflict !== undefined) {
       this.#context.counts.drop('merge-versions');
       return conflict;
@@ -154,10 +161,8 @@ function nodeOf({ name, addr, addrBytes, incarnation, meta, state, vsn }: Peer):
   };
 }
 
-function versionsOf({ name, state, vsn }: PushPullNode): VersionHolder {
-  return { name, isAlive: state === NODE_STATE.alive, vsn: normalVersions(vsn) };
-}
-
-function versionsOfPeer({ name, state, vsn }: Peer): VersionHolder {
-  return { name, isAlive: state === 'alive', vsn };
+function versionsOf(nodes: readonly PushPullNode[]): readonly VersionHolder[] {
+  const kinds = new VersionKinds();
+  for (const { name, state, vsn } of nodes) kinds.add(name, state === NODE_STATE.alive, vsn);
+  return kinds.all;
 }

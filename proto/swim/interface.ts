@@ -27,6 +27,8 @@ export interface SwimDelegate {
   localState(now: number, join: boolean): Uint8Array;
   /** User messages to ride on a packet, `budget` bytes at most in all, `overhead` bytes counted for each. */
   broadcasts(now: number, overhead: number, budget: number): Uint8Array[];
+  /** False when `broadcasts` would give nothing; saves asking again and again. */
+  hasBroadcasts?(): boolean;
   /** Payload of our acks. */
   ackPayload(now: number): Uint8Array;
 }

@@ -1,65 +1,102 @@
 import type { Address, Rng } from '../env.ts';
-import { below, shuffle } from '../rng.ts';
+import { below } from '../rng.ts';
 import type { Member, MemberState } from './interface.ts';
-import type { Suspicion } from './suspicions.ts';
-import type { Versions } from './versions.ts';
-
-/** What we hold of one node, ourselves included. */
-export interface Peer {
-  readonly name: string;
-  addr: Address;
-  /** The 4 or 16 bytes as they were announced, for passing on. */
-  addrBytes: Uint8Array;
-  /** null and empty mean the same, and are passed on as they came. */
-  meta: Uint8Array | null;
-  vsn: Versions;
-  incarnation: number;
-  state: MemberState;
-  stateChangeMs: number;
-  rttMs: number | undefined;
-  suspicion: Suspicion | undefined;
-  conflictAtMs: number;
-}
+import { EMPTY_IMAGE } from './member-image.ts';
+import type { MemberImage } from './member-image.ts';
+import { addressKey, isUp } from './peer.ts';
+import type { OwnPeer, Peer } from './peer.ts';
+import { ProbeOrder } from './probe-order.ts';
 
 /**
- * The known nodes, by name, by address, and in a random order for probing and picking (gossip.md 2.1: a new node is
- * swapped with a random one). No operation but `reap` looks at every node.
+ * The known nodes, by name, by address, and by place for random picks and rounds of probes (gossip.md 2.1).
+ *
+ * Members of the image keep their place there; what differs from it is in `#changed`. Those met later are in `#added`,
+ * behind the image. No operation but `all` and `reap` looks at every node.
  */
 export class MemberTable {
-  readonly #byName = new Map<string, Peer>();
-  readonly #order: Peer[] = [];
-  readonly #byAddress = new Map<string, Peer>();
-  readonly #byIp = new Map<string, Set<Peer>>();
+  readonly #image: MemberImage;
   readonly #rng: Rng;
+  readonly #order: ProbeOrder;
+  /** By place of the image: our own record, or undefined for one that was reaped. */
+  readonly #changed = new Map<number, OwnPeer | undefined>();
+  readonly #added: OwnPeer[] = [];
+  /** Of the added. */
+  readonly #byName = new Map<string, OwnPeer>();
+  /** Of the added, and of those that moved. */
+  readonly #byAddress = new Map<string, OwnPeer>();
+  readonly #byIp = new Map<string, Set<OwnPeer>>();
+  /** Smoothed round trips, ms, by name. */
+  readonly #rtts = new Map<string, number>();
+  #reaped = 0;
+  #upCount: number;
 
-  constructor(rng: Rng) {
+  constructor(rng: Rng, image: MemberImage = EMPTY_IMAGE) {
     this.#rng = rng;
+    this.#image = image;
+    this.#upCount = image.upCount;
+    this.#order = new ProbeOrder(rng);
   }
 
   get size(): number {
-    return this.#byName.size;
+    return this.#places - this.#reaped;
+  }
+
+  /** Alive or suspect, ourselves included. */
+  get upCount(): number {
+    return this.#upCount;
   }
 
   get(name: string): Peer | undefined {
-    return this.#byName.get(name);
+    const added = this.#byName.get(name);
+    if (added !== undefined) return added;
+    const shared = this.#image.byName.get(name);
+    return shared && this.#atPlace(shared.place);
   }
 
-  /** In an order that changes only by adding and reaping; for rounds and dumps. */
-  get order(): readonly Peer[] {
-    return this.#order;
+  /** In an order that changes only by adding and reaping; for dumps. */
+  *all(): Generator<Peer> {
+    for (let place = 0; place < this.#places; place++) {
+      const peer = this.#atPlace(place);
+      if (peer !== undefined) yield peer;
+    }
   }
 
-  add(peer: Peer): void {
-    this.#byName.set(peer.name, peer);
-    const at = below(this.#rng, this.#order.length + 1);
-    this.#order.push(peer);
-    const other = this.#order[at] as Peer;
-    this.#order[at] = peer;
-    this.#order[this.#order.length - 1] = other;
+  /** A node that is not known, or one of the image by an own record. */
+  add(peer: OwnPeer): void {
+    const shared = this.#image.byName.get(peer.name);
+    if (isUp(peer)) this.#upCount += 1;
+    if (shared === undefined) {
+      peer.place = this.#places;
+      this.#added.push(peer);
+      this.#byName.set(peer.name, peer);
+    } else {
+      const known = this.#atPlace(shared.place);
+      if (known === undefined) this.#reaped -= 1;
+      else if (isUp(known)) this.#upCount -= 1;
+      peer.place = shared.place;
+      this.#changed.set(peer.place, peer);
+    }
     this.#index(peer);
   }
 
-  move(peer: Peer, addr: Address, addrBytes: Uint8Array): void {
+  /** The record to change: the same one, or an own copy of a shared one, which takes its place. */
+  edit(peer: Peer): OwnPeer {
+    if (this.#image.peers[peer.place] !== peer) return peer;
+    const own = { ...peer };
+    this.#changed.set(own.place, own);
+    return own;
+  }
+
+  setState(now: number, peer: OwnPeer, state: MemberState): void {
+    // The time of the change must not move with every alive message.
+    if (peer.state === state) return;
+    const wasUp = isUp(peer);
+    peer.state = state;
+    peer.stateChangeMs = now;
+    if (wasUp !== isUp(peer)) this.#upCount += wasUp ? -1 : 1;
+  }
+
+  move(peer: OwnPeer, addr: Address, addrBytes: Uint8Array): void {
     this.#unindex(peer);
     peer.addr = addr;
     peer.addrBytes = addrBytes;
@@ -68,52 +105,112 @@ export class MemberTable {
 
   /** Who a packet from this address is from: the node there, else the only one with this IP. */
   at(addr: Address): Peer | undefined {
-    const exact = this.#byAddress.get(addressKey(addr));
+    const exact = this.atExactly(addr);
     if (exact !== undefined) return exact;
-    const sharing = this.#byIp.get(addr.ip);
-    if (sharing?.size !== 1) return undefined;
+    const own = [...(this.#byIp.get(addr.ip) ?? [])];
+    const shared = (this.#image.byIp.get(addr.ip) ?? []).flatMap((peer) => this.#stillAt(peer) ?? []);
+    const sharing = new Set([...own, ...shared]);
+    if (sharing.size !== 1) return undefined;
     const [only] = sharing;
     return only;
   }
 
   /** Exactly the node that announced this address. */
   atExactly(addr: Address): Peer | undefined {
-    return this.#byAddress.get(addressKey(addr));
+    const key = addressKey(addr);
+    const own = this.#byAddress.get(key);
+    if (own !== undefined) return own;
+    const shared = this.#image.byAddress.get(key);
+    return shared && this.#stillAt(shared);
   }
 
   /** Up to `count` different nodes that pass; by random picks, so few of many may be missed. */
   pick(count: number, accepts: (peer: Peer) => boolean): Peer[] {
     const picked: Peer[] = [];
-    for (let i = 0; i < 3 * this.#order.length && picked.length < count; i++) {
-      const peer = this.#order[below(this.#rng, this.#order.length)] as Peer;
-      if (!picked.includes(peer) && accepts(peer)) picked.push(peer);
+    const places = this.#places;
+    for (let i = 0; i < 3 * places && picked.length < count; i++) {
+      const peer = this.#atPlace(below(this.#rng, places));
+      if (peer !== undefined && !picked.includes(peer) && accepts(peer)) picked.push(peer);
     }
     return picked;
   }
 
-  /** Forgets those that `isGone`, and makes a new random order. */
-  reap(isGone: (peer: Peer) => boolean): void {
-    let kept = 0;
-    for (const peer of this.#order) {
-      if (isGone(peer)) {
-        this.#byName.delete(peer.name);
-        this.#unindex(peer);
-      } else {
-        this.#order[kept++] = peer;
-      }
+  /** The next in this round of probes, whoever it is; undefined when all had their turn. */
+  nextInRound(): Peer | undefined {
+    for (;;) {
+      const place = this.#order.next(this.#places);
+      if (place === undefined) return undefined;
+      const peer = this.#atPlace(place);
+      if (peer !== undefined) return peer;
     }
-    this.#order.length = kept;
-    shuffle(this.#rng, this.#order);
   }
 
-  #index(peer: Peer): void {
+  /** A new round, in a new order, without those that `isGone`. */
+  startRound(isGone: (peer: Peer) => boolean): void {
+    this.#order.restart();
+    for (const [place, peer] of this.#changed) {
+      if (peer === undefined || !isGone(peer)) continue;
+      this.#forget(peer);
+      this.#changed.set(place, undefined);
+      this.#reaped += 1;
+    }
+    let kept = 0;
+    for (const peer of this.#added) {
+      if (isGone(peer)) {
+        this.#byName.delete(peer.name);
+        this.#forget(peer);
+      } else {
+        peer.place = this.#image.peers.length + kept;
+        this.#added[kept++] = peer;
+      }
+    }
+    this.#added.length = kept;
+  }
+
+  /** `sampleMs` is the round trip of one probe; smoothed as TCP does it. */
+  noteRoundTrip({ name }: Peer, sampleMs: number): void {
+    const before = this.#rtts.get(name);
+    this.#rtts.set(name, before === undefined ? sampleMs : before + (sampleMs - before) * RTT_GAIN);
+  }
+
+  /** What the layer above sees: a copy, which later changes do not reach. */
+  memberOf({ name, addr, meta, state, incarnation, stateChangeMs }: Peer): Member {
+    const rttMs = this.#rtts.get(name);
+    return { name, addr, meta: meta ?? NO_BYTES, state, incarnation, stateChangeMs, rttMs };
+  }
+
+  get #places(): number {
+    return this.#image.peers.length + this.#added.length;
+  }
+
+  #atPlace(place: number): Peer | undefined {
+    const { peers } = this.#image;
+    if (place >= peers.length) return this.#added[place - peers.length];
+    const own = this.#changed.size === 0 ? undefined : this.#changed.get(place);
+    if (own !== undefined) return own;
+    return this.#reaped > 0 && this.#changed.has(place) ? undefined : peers[place];
+  }
+
+  /** The current record of a shared one, as long as it has not moved. */
+  #stillAt(shared: Peer): Peer | undefined {
+    const peer = this.#atPlace(shared.place);
+    return peer?.addr === shared.addr ? peer : undefined;
+  }
+
+  #forget(peer: OwnPeer): void {
+    if (isUp(peer)) this.#upCount -= 1;
+    this.#rtts.delete(peer.name);
+    this.#unindex(peer);
+  }
+
+  #index(peer: OwnPeer): void {
     this.#byAddress.set(addressKey(peer.addr), peer);
     const sharing = this.#byIp.get(peer.addr.ip);
     if (sharing === undefined) this.#byIp.set(peer.addr.ip, new Set([peer]));
     else sharing.add(peer);
   }
 
-  #unindex(peer: Peer): void {
+  #unindex(peer: OwnPeer): void {
     const key = addressKey(peer.addr);
     // A newer name may have taken the address over.
     if (this.#byAddress.get(key) === peer) this.#byAddress.delete(key);
@@ -123,17 +220,6 @@ export class MemberTable {
   }
 }
 
-export function addressKey({ ip, port }: Address): string {
-  return `${ip} ${port}`;
-}
-
-/** What the layer above sees: a copy, which later changes do not reach. */
-export function memberOf(peer: Peer): Member {
-  const { name, addr, state, incarnation, stateChangeMs, rttMs } = peer;
-  return { name, addr, meta: peer.meta ?? new Uint8Array(0), state, incarnation, stateChangeMs, rttMs };
-}
-
-/** Takes part: gets pings and gossip. */
-export function isUp({ state }: Peer): boolean {
-  return state === 'alive' || state === 'suspect';
-}
+/** Weight of a new sample in the smoothed round trip. */
+const RTT_GAIN = 1 / 8;
+const NO_BYTES = new Uint8Array(0);

@@ -5,9 +5,10 @@ import type { Accusation, Alive, PushPullNode } from '../memberlist/messages.ts'
 import type { Awareness } from './awareness.ts';
 import type { BroadcastQueue } from './broadcast-queue.ts';
 import type { SwimContext } from './context.ts';
-import type { Member, MemberState, SwimEvent } from './interface.ts';
-import { memberOf } from './member-table.ts';
-import type { MemberTable, Peer } from './member-table.ts';
+import type { Member, SwimEvent } from './interface.ts';
+import type { MemberTable } from './member-table.ts';
+import { isUp } from './peer.ts';
+import type { OwnPeer, Peer } from './peer.ts';
 import { Suspicions } from './suspicions.ts';
 import { delegateVersionBeside, isSaneVsn, normalVersions } from './versions.ts';
 import type { VersionHolder } from './versions.ts';
@@ -30,13 +31,13 @@ interface MembershipParts {
   readonly table: MemberTable;
   readonly queue: BroadcastQueue;
   readonly awareness: Awareness;
-  readonly self: Peer;
+  readonly self: OwnPeer;
   /** Hears of every change of another member, at once. */
   readonly onChange: (event: MemberEvent) => void;
 }
 
 export class Membership {
-  readonly self: Peer;
+  readonly self: OwnPeer;
   readonly #context: SwimContext;
   readonly #table: MemberTable;
   readonly #queue: BroadcastQueue;
@@ -52,8 +53,12 @@ export class Membership {
     this.#awareness = awareness;
     this.#onChange = onChange;
     this.self = self;
+    const before = table.get(self.name);
+    // The image tells of us too: then this is no new life, and nothing to announce.
+    if (before !== undefined) self.incarnation = before.incarnation;
     table.add(self);
-    this.#suspicions = new Suspicions(context, table, (now, { name, incarnation }) => {
+    this.#suspicions = new Suspicions(context, table, (now, name) => {
+      const incarnation = table.get(name)?.incarnation ?? 0;
       this.dead(now, { node: name, from: self.name, incarnation });
     });
   }
@@ -62,11 +67,17 @@ export class Membership {
     return this.#hasLeft;
   }
 
+  /** What others hear first; they know us already when the member image has us. */
+  start(now: number): void {
+    this.self.stateChangeMs = now;
+    if (this.self.incarnation === 0) this.announce(now);
+  }
+
   /** Our first word: alive at incarnation 1, or a higher one when we come back after leaving. */
   announce(now: number): void {
     this.#hasLeft = false;
     this.self.incarnation += 1;
-    this.#setState(now, this.self, 'alive');
+    this.#table.setState(now, this.self, 'alive');
     this.#broadcastSelf();
   }
 
@@ -107,7 +118,7 @@ export class Membership {
     }
     if (!isSelf && alive.incarnation <= peer.incarnation && !hasMoved) return; // 6
     if (isSelf && alive.incarnation < peer.incarnation) return; // 7
-    this.#suspicions.cancel(peer); // 8
+    this.#suspicions.cancel(peer.suspicion); // 8
     if (isSelf) {
       if (alive.incarnation !== peer.incarnation || !this.#isEchoOfSelf(alive))
         this.#refute(alive.incarnation); // 9, 10
@@ -117,42 +128,44 @@ export class Membership {
   }
 
   suspect(now: number, accusation: Accusation): void {
-    const peer = this.#table.get(accusation.node);
-    if (peer === undefined || accusation.incarnation < peer.incarnation) return;
-    if (peer.suspicion !== undefined) {
+    const known = this.#table.get(accusation.node);
+    if (known === undefined || accusation.incarnation < known.incarnation) return;
+    if (known.suspicion !== undefined) {
       // Known already; a new voice may shorten the wait, and then others should hear it too.
-      if (this.#suspicions.confirm(now, peer, peer.suspicion, accusation.from))
+      if (this.#suspicions.confirm(now, known.suspicion, accusation.from))
         this.#broadcastAccusation('suspect', accusation);
       return;
     }
-    if (peer.state !== 'alive') return;
-    if (peer === this.self) {
+    if (known.state !== 'alive') return;
+    if (known === this.self) {
       this.#refute(accusation.incarnation);
       return;
     }
+    const peer = this.#table.edit(known);
     // Broadcast as it came: the accuser's name is what makes confirmations independent.
     this.#broadcastAccusation('suspect', accusation);
     peer.incarnation = accusation.incarnation;
-    this.#setState(now, peer, 'suspect');
+    this.#table.setState(now, peer, 'suspect');
     this.#suspicions.start(now, peer, accusation.from);
     this.#tell('suspect', peer);
   }
 
   dead(now: number, accusation: Accusation): void {
-    const peer = this.#table.get(accusation.node);
-    if (peer === undefined || accusation.incarnation < peer.incarnation) return;
-    if (peer === this.self) {
+    const known = this.#table.get(accusation.node);
+    if (known === undefined || accusation.incarnation < known.incarnation) return;
+    if (known === this.self) {
       // Our own leave comes here too, by leave(); anything else is untrue.
       if (!this.#hasLeft) this.#refute(accusation.incarnation);
       return;
     }
-    this.#suspicions.cancel(peer);
+    this.#suspicions.cancel(known.suspicion);
     // Only a node itself says that it leaves.
     const isLeave = accusation.node === accusation.from;
-    if (!isUpState(peer.state)) return;
+    if (!isUp(known)) return;
+    const peer = this.#table.edit(known);
     this.#broadcastAccusation('dead', accusation);
     peer.incarnation = accusation.incarnation;
-    this.#setState(now, peer, isLeave ? 'left' : 'dead');
+    this.#table.setState(now, peer, isLeave ? 'left' : 'dead');
     this.#tell(isLeave ? 'left' : 'dead', peer);
   }
 
@@ -160,7 +173,7 @@ export class Membership {
   leave(now: number, onSaid: () => void): void {
     const { name, incarnation } = this.self;
     this.#hasLeft = true;
-    this.#setState(now, this.self, 'left');
+    this.#table.setState(now, this.self, 'left');
     const bytes = encodeMessage({ type: 'dead', node: name, from: name, incarnation });
     this.#queue.add(name, bytes, onSaid);
   }
@@ -179,7 +192,7 @@ export class Membership {
     this.#suspicions.restartAll(now);
   }
 
-  #create(now: number, alive: Alive, addr: Address): Peer | undefined {
+  #create(now: number, alive: Alive, addr: Address): OwnPeer | undefined {
     // Incarnation 0 is what an unknown node has: such a message could never make it alive.
     if (alive.incarnation === 0 || alive.node === '') {
       this.#context.counts.drop('alive-incarnation');
@@ -189,7 +202,7 @@ export class Membership {
       this.#context.counts.drop('members-full');
       return undefined;
     }
-    const peer: Peer = {
+    const peer: OwnPeer = {
       name: alive.node,
       addr,
       addrBytes: NO_BYTES,
@@ -198,9 +211,9 @@ export class Membership {
       incarnation: 0,
       state: 'dead',
       stateChangeMs: now,
-      rttMs: undefined,
       suspicion: undefined,
       conflictAtMs: -Infinity,
+      place: 0,
     };
     this.#table.add(peer);
     return peer;
@@ -220,12 +233,13 @@ export class Membership {
   #conflict(now: number, peer: Peer, other: Address): void {
     this.#context.counts.drop('name-conflict');
     if (now - peer.conflictAtMs < CONFLICT_EVERY_MS) return;
-    peer.conflictAtMs = now;
-    this.#context.events.push({ type: 'conflict', existing: memberOf(peer), other });
+    this.#table.edit(peer).conflictAtMs = now;
+    this.#context.events.push({ type: 'conflict', existing: this.#table.memberOf(peer), other });
   }
 
   /** Takes over all that a node says of itself. */
-  #accept(now: number, peer: Peer, alive: Alive, movedTo: Address | undefined): void {
+  #accept(now: number, known: Peer, alive: Alive, movedTo: Address | undefined): void {
+    const peer = this.#table.edit(known);
     const { state } = peer;
     const isNews = movedTo !== undefined || !sameBytes(peer.meta, alive.meta);
     // The views point into a packet; what stays is copied.
@@ -236,8 +250,8 @@ export class Membership {
     peer.vsn = normalVersions(alive.vsn);
     peer.incarnation = alive.incarnation;
     this.#queue.add(peer.name, encodeMessage({ type: 'alive', ...alive }));
-    this.#setState(now, peer, 'alive');
-    if (!isUpState(state)) this.#tell('join', peer);
+    this.#table.setState(now, peer, 'alive');
+    if (state !== 'alive' && state !== 'suspect') this.#tell('join', peer);
     else if (isNews) this.#tell('update', peer);
     if (state === 'suspect') this.#tell('alive', peer);
     // It may have come by gossip, from a cluster that speaks another delegate version.
@@ -256,13 +270,6 @@ export class Membership {
     this.#broadcastSelf();
   }
 
-  #setState(now: number, peer: Peer, state: MemberState): void {
-    // The time of the change must not move with every alive message.
-    if (peer.state === state) return;
-    peer.state = state;
-    peer.stateChangeMs = now;
-  }
-
   #broadcastSelf(): void {
     const { name, addr, addrBytes, incarnation, meta, vsn } = this.self;
     const alive = { node: name, addr: addrBytes, port: addr.port, incarnation, meta, vsn };
@@ -274,7 +281,7 @@ export class Membership {
   }
 
   #tell(type: MemberEvent['type'], peer: Peer): void {
-    const event: MemberEvent = { type, member: memberOf(peer) };
+    const event: MemberEvent = { type, member: this.#table.memberOf(peer) };
     this.#context.events.push(event);
     this.#onChange(event);
   }
@@ -287,13 +294,11 @@ function isOldNews(known: Peer, { addr, port, incarnation }: Alive): boolean {
   return incarnation <= known.incarnation && port === known.addr.port && sameBytes(addr, known.addrBytes);
 }
 
-function isUpState(state: MemberState): boolean {
-  return state === 'alive' || state === 'suspect';
-}
-
 /** nil and empty are equal, or a node would refute its own echo (gossip.md 1.2). */
 function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
   const left = a ?? NO_BYTES;
   const right = b ?? NO_BYTES;
-  return left.length === right.length && left.every((byte, i) => byte === right[i]);
+  if (left.length !== right.length) return false;
+  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
+  return true;
 }

@@ -1,5 +1,6 @@
 import type { Address } from '../env.ts';
 import { ipToBytes } from '../memberlist/address.ts';
+import type { MemberImage } from './member-image.ts';
 
 /** Settings of a member. Times in ms; the defaults are memberlist's LAN profile (gossip.md 3). */
 export interface SwimTimers {
@@ -43,6 +44,8 @@ export interface SwimOptions extends Partial<SwimTimers>, Partial<SwimLimits> {
   readonly meta?: Uint8Array;
   /** Tried until one answers, and again whenever none of them is alive. */
   readonly seeds?: readonly Address[];
+  /** Members known from the start, as after a join; shared by all who are given it. */
+  readonly image?: MemberImage;
   /** Cluster label of memberlist ≥ 0.3; none by default. */
   readonly label?: string;
   /** Pinned delegate versions. By default any are spoken: see versions.ts. */
@@ -51,7 +54,7 @@ export interface SwimOptions extends Partial<SwimTimers>, Partial<SwimLimits> {
   readonly takesUserData?: (meta: Uint8Array) => boolean;
 }
 
-export type SwimSettings = Required<Omit<SwimOptions, 'label'>> & {
+export type SwimSettings = Required<Omit<SwimOptions, 'label' | 'image'>> & {
   readonly label: Uint8Array;
   readonly isDelegateVersionPinned: boolean;
 };

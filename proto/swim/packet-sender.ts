@@ -1,11 +1,13 @@
 import type { Address } from '../env.ts';
-import { MESSAGE_TYPE, encodeMessage } from '../memberlist/messages.ts';
+import { encodeMessage } from '../memberlist/messages.ts';
 import type { Message } from '../memberlist/messages.ts';
 import { COMPOUND_HEADER_BYTES, COMPOUND_PART_BYTES, sealPacket } from '../memberlist/packet.ts';
 import type { BroadcastQueue } from './broadcast-queue.ts';
+import { OUT_KEY } from './context.ts';
 import type { SwimContext } from './context.ts';
-import { addressKey } from './member-table.ts';
-import type { MemberTable, Peer } from './member-table.ts';
+import type { MemberTable } from './member-table.ts';
+import { isSameAddress } from './peer.ts';
+import type { Peer } from './peer.ts';
 import { retransmitLimit } from './timing.ts';
 import { SPEAKS, maxProtocol } from './versions.ts';
 
@@ -36,12 +38,17 @@ export class PacketSender {
    */
   send(now: number, to: Address, message: Message, peer: Peer | undefined): void {
     const first = encodeMessage(message);
-    if (peer === undefined || addressKey(to) !== addressKey(peer.addr)) {
+    if (peer === undefined || !isSameAddress(to, peer.addr)) {
       this.#transmit(to, [first], false);
       return;
     }
     const left = this.budgetBytes - first.length - COMPOUND_HEADER_BYTES - COMPOUND_PART_BYTES;
     this.#transmit(to, [first, ...this.#broadcasts(now, left, peer)], false);
+  }
+
+  /** Nothing waits to be said. */
+  get isQuiet(): boolean {
+    return this.#queue.size === 0 && this.#context.delegate.hasBroadcasts?.() === false;
   }
 
   /** Exactly these messages. */
@@ -91,12 +98,6 @@ export class PacketSender {
     transmits.push({ to, bytes });
   }
 }
-
-/** Counter keys by message type, made once. */
-const OUT_KEY: readonly string[] = Array.from({ length: 256 }, (_, type) => {
-  const name = Object.entries(MESSAGE_TYPE).find(([, value]) => value === type)?.[0];
-  return `${name ?? 'unknown'}:out`;
-});
 
 function speaksCrc(peer: Peer): boolean {
   return maxProtocol(peer.vsn) >= SPEAKS.crc;

@@ -4,10 +4,11 @@ import type { Ack, IndirectPing, Nack, Ping } from '../memberlist/messages.ts';
 import type { Awareness } from './awareness.ts';
 import type { SwimContext } from './context.ts';
 import type { Exchange } from './exchange.ts';
-import { addressKey, isUp } from './member-table.ts';
-import type { MemberTable, Peer } from './member-table.ts';
+import type { MemberTable } from './member-table.ts';
 import type { Membership } from './membership.ts';
 import type { PacketSender } from './packet-sender.ts';
+import { isSameAddress, isUp } from './peer.ts';
+import type { Peer } from './peer.ts';
 import type { Timer } from './timer-heap.ts';
 import { SPEAKS, maxProtocol } from './versions.ts';
 
@@ -16,6 +17,7 @@ import { SPEAKS, maxProtocol } from './versions.ts';
  * relays and one over TCP; no answer until the (health-scaled) end makes a suspicion. And the other side of all three.
  */
 interface Probe {
+  /** As it was when the probe began. */
   readonly peer: Peer;
   /** Also that of the indirect pings and of the TCP ping for it. */
   readonly seqNo: number;
@@ -40,8 +42,6 @@ interface Relay {
 
 /** Indirect pings done for others at once; each lasts one probe time-out. */
 const MAX_RELAYS = 1024;
-/** Weight of a new sample in the smoothed round trip, as TCP has it. */
-const RTT_GAIN = 1 / 8;
 
 export class Prober {
   readonly #context: SwimContext;
@@ -51,7 +51,6 @@ export class Prober {
   readonly #exchange: Exchange;
   readonly #awareness: Awareness;
   #seqNo: number;
-  #next = 0;
   #probe: Probe | undefined;
   readonly #relays = new Map<number, Relay>();
 
@@ -141,11 +140,9 @@ export class Prober {
       return;
     }
     // Any ack with the number counts, from wherever: relays answer from their own addresses.
-    const isDirect = addressKey(from) === addressKey(probe.peer.addr);
+    const isDirect = isSameAddress(from, probe.peer.addr);
     if (isDirect && !probe.isIndirect) {
-      const rtt = now - probe.sentMs;
-      probe.peer.rttMs =
-        probe.peer.rttMs === undefined ? rtt : probe.peer.rttMs + (rtt - probe.peer.rttMs) * RTT_GAIN;
+      this.#table.noteRoundTrip(probe.peer, now - probe.sentMs);
     }
     if (isDirect && payload !== null && payload.length > 0) {
       this.#context.events.push({ type: 'ack-payload', node: probe.peer.name, bytes: payload.slice() });
@@ -172,16 +169,16 @@ export class Prober {
     // At most one new round: when nobody is left to probe, that is the answer.
     let isSecondRound = false;
     for (;;) {
-      const peer = this.#table.order[this.#next];
+      const peer = this.#table.nextInRound();
       if (peer === undefined) {
         if (isSecondRound) return undefined;
         isSecondRound = true;
-        this.#next = 0;
         const { self } = this.#membership;
-        this.#table.reap((old) => !isUp(old) && old !== self && now - old.stateChangeMs > gossipToTheDeadMs);
-      } else {
-        this.#next += 1;
-        if (isUp(peer) && peer !== this.#membership.self) return peer;
+        this.#table.startRound((old) => {
+          return !isUp(old) && old !== self && now - old.stateChangeMs > gossipToTheDeadMs;
+        });
+      } else if (isUp(peer) && peer !== this.#membership.self) {
+        return peer;
       }
     }
   }
@@ -221,7 +218,7 @@ export class Prober {
     probe.isIndirect = true;
     // All ways at once: the rest of the interval is short.
     const relays = this.#table.pick(indirectChecks, (other) => {
-      return other !== self && other !== peer && other.state === 'alive';
+      return other !== self && other.name !== peer.name && other.state === 'alive';
     });
     for (const relay of relays) {
       const nack = maxProtocol(relay.vsn) >= SPEAKS.nack;
@@ -247,7 +244,7 @@ export class Prober {
     // A relay that nacks shows that our own packets come and go: missing nacks speak against ourselves.
     this.#awareness.apply(probe.expectedNacks > 0 ? Math.max(0, probe.expectedNacks - probe.nacks) : 1);
     this.#context.counts.add('probe-failed');
-    this.#membership.suspect(now, this.#accusation(probe.peer));
+    this.#membership.suspect(now, this.#accusation(this.#table.get(probe.peer.name) ?? probe.peer));
   }
 
   #finish(probe: Probe): void {

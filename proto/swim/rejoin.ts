@@ -3,9 +3,9 @@ import { shuffle } from '../rng.ts';
 import type { SwimContext } from './context.ts';
 import type { Exchange } from './exchange.ts';
 import type { Member } from './interface.ts';
-import { addressKey, isUp } from './member-table.ts';
 import type { MemberTable } from './member-table.ts';
 import type { Membership } from './membership.ts';
+import { addressKey } from './peer.ts';
 import type { Timer } from './timer-heap.ts';
 
 /**
@@ -81,7 +81,7 @@ export class Rejoin {
       this.#failed.delete(name);
     }
     if (this.#failed.size === 0 || this.#membership.hasLeft) return;
-    const alive = Math.max(1, this.#table.order.filter(isUp).length);
+    const alive = Math.max(1, this.#table.upCount);
     if (this.#context.rng.float() > this.#failed.size / alive) return;
     // One at a time and at random: many members doing this must not meet at one failed host.
     const candidates = [...this.#failed.values()];

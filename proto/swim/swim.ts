@@ -6,7 +6,7 @@ import { openPacket } from '../memberlist/packet.ts';
 import { WireError } from '../memberlist/wire-error.ts';
 import { Awareness } from './awareness.ts';
 import { BroadcastQueue } from './broadcast-queue.ts';
-import { Counts, Fifo } from './context.ts';
+import { Counts, Fifo, IN_KEY } from './context.ts';
 import type { SwimContext } from './context.ts';
 import { Exchange } from './exchange.ts';
 import type {
@@ -18,12 +18,12 @@ import type {
   SwimNode,
   Transmit,
 } from './interface.ts';
-import { MemberTable, isUp, memberOf } from './member-table.ts';
-import type { Peer } from './member-table.ts';
+import { MemberTable } from './member-table.ts';
 import { Membership } from './membership.ts';
 import { checkMeta, settingsOf } from './options.ts';
 import type { SwimOptions, SwimSettings } from './options.ts';
 import { PacketSender } from './packet-sender.ts';
+import type { OwnPeer } from './peer.ts';
 import { Prober } from './prober.ts';
 import { Rejoin } from './rejoin.ts';
 import { TimerHeap } from './timer-heap.ts';
@@ -60,8 +60,8 @@ export class Swim implements SwimNode {
   readonly #rejoin: Rejoin;
   readonly #wheels: Wheels;
   #isStarted = false;
-  /** Of the last call, whichever it was. */
-  #lastMs = 0;
+  /** Since the deadlines were last seen to. */
+  #isStallNoted = false;
 
   /** Throws RangeError for options that no cluster would accept. */
   constructor(options: SwimOptions, { rng, delegate }: SwimDeps) {
@@ -78,7 +78,7 @@ export class Swim implements SwimNode {
       counts: this.#counts,
     };
     this.#awareness = new Awareness(settings.awarenessMax);
-    this.#table = new MemberTable(rng);
+    this.#table = new MemberTable(rng, options.image);
     this.#membership = new Membership(this.#context, {
       table: this.#table,
       queue: this.#queue,
@@ -108,16 +108,16 @@ export class Swim implements SwimNode {
   }
 
   get self(): Member {
-    return memberOf(this.#membership.self);
+    return this.#table.memberOf(this.#membership.self);
   }
 
   members(): readonly Member[] {
-    return this.#table.order.map(memberOf);
+    return Array.from(this.#table.all(), (peer) => this.#table.memberOf(peer));
   }
 
   member(name: string): Member | undefined {
     const peer = this.#table.get(name);
-    return peer && memberOf(peer);
+    return peer && this.#table.memberOf(peer);
   }
 
   counters(): SwimCounters {
@@ -160,10 +160,12 @@ export class Swim implements SwimNode {
   handleDeadline(now: number): void {
     this.#enter(now);
     this.#timers.runDue(now);
+    this.#wheels.gossipIfDue(now);
+    this.#isStallNoted = false;
   }
 
   nextDeadline(): number {
-    return this.#isStarted ? this.#timers.nextMs() : 0;
+    return this.#isStarted ? Math.min(this.#timers.nextMs(), this.#wheels.nextGossipMs) : 0;
   }
 
   pollTransmit(): Transmit | undefined {
@@ -201,7 +203,7 @@ export class Swim implements SwimNode {
     this.#membership.leave(now, done);
     // What it would find out is no longer ours to tell.
     this.#prober.abandon();
-    if (!this.#table.order.some((peer) => isUp(peer) && peer !== this.#membership.self)) done();
+    if (this.#table.upCount === 0) done();
     this.#timers.at(now + this.#settings.leaveTimeoutMs, done);
     this.#wheels.hurryLeave(now, () => !isDone && this.#membership.hasLeft);
   }
@@ -238,7 +240,7 @@ export class Swim implements SwimNode {
       this.#counts.drop(`message-${error.reason}`);
       return;
     }
-    this.#counts.add(`${message.type}:in`);
+    this.#counts.add(IN_KEY[part[0] as number] as string);
     this.#handleMessage(now, message, from);
   }
 
@@ -280,23 +282,22 @@ export class Swim implements SwimNode {
   #enter(now: number): void {
     if (!this.#isStarted) {
       this.#isStarted = true;
-      this.#lastMs = now;
-      this.#membership.self.stateChangeMs = now;
-      this.#membership.announce(now);
+      this.#membership.start(now);
       this.#wheels.start(now);
       this.#rejoin.start(now);
       return;
     }
-    const { gossipIntervalMs, probeTimeoutMs } = this.#settings;
-    // A member is never left alone for longer than the gossip interval, if its host is well.
-    const stallMs = now - this.#lastMs - gossipIntervalMs;
-    this.#lastMs = now;
-    if (stallMs > probeTimeoutMs) this.#wheels.recover(now, stallMs);
+    this.#wheels.skipQuietRounds(now);
+    // A host that is well sees to its deadlines in time.
+    const stallMs = now - this.nextDeadline();
+    if (stallMs <= this.#settings.probeTimeoutMs || this.#isStallNoted) return;
+    this.#isStallNoted = true;
+    this.#wheels.recover(now, stallMs);
   }
 }
 
 /** Incarnation 0 until `announce`: the first that others hear of is 1. */
-function selfOf({ name, addr, meta, delegateVersion }: SwimSettings): Peer {
+function selfOf({ name, addr, meta, delegateVersion }: SwimSettings): OwnPeer {
   return {
     name,
     addr,
@@ -306,8 +307,8 @@ function selfOf({ name, addr, meta, delegateVersion }: SwimSettings): Peer {
     incarnation: 0,
     state: 'alive',
     stateChangeMs: 0,
-    rttMs: undefined,
     suspicion: undefined,
     conflictAtMs: -Infinity,
+    place: 0,
   };
 }

@@ -23,6 +23,29 @@ export interface VersionHolder {
   readonly vsn: Versions;
 }
 
+/**
+ * What differs among many nodes: one holder for each kind of versions and liveness. A cluster of thousands has few, so
+ * the rules below need not look at every node.
+ */
+export class VersionKinds {
+  readonly #kinds = new Map<number, VersionHolder>();
+  #lastKey = -1;
+
+  /** `vsn` as it came or as it is kept. */
+  add(name: string, isAlive: boolean, vsn: Uint8Array | null): void {
+    let key = isAlive ? 1 : 0;
+    // 49 bits, which a double holds exactly.
+    for (let i = 0; i < 6; i++) key = key * 256 + (vsn?.[i] ?? 0);
+    if (key === this.#lastKey) return;
+    this.#lastKey = key;
+    if (!this.#kinds.has(key)) this.#kinds.set(key, { name, isAlive, vsn: normalVersions(vsn) });
+  }
+
+  get all(): readonly VersionHolder[] {
+    return [...this.#kinds.values()];
+  }
+}
+
 /** Always six bytes: older Go members read the sixth unchecked. */
 export function ownVersions(delegate: VersionRange): Versions {
   return Uint8Array.of(...PROTOCOL_VERSION, ...delegate);

@@ -1,10 +1,10 @@
 import type { Awareness } from './awareness.ts';
 import type { SwimContext } from './context.ts';
 import type { Exchange } from './exchange.ts';
-import { isUp } from './member-table.ts';
 import type { MemberTable } from './member-table.ts';
 import type { Membership } from './membership.ts';
 import type { PacketSender } from './packet-sender.ts';
+import { isUp } from './peer.ts';
 import type { Prober } from './prober.ts';
 import { pushPullScale, suspicionMinMs } from './timing.ts';
 
@@ -26,6 +26,7 @@ export interface WheelParts {
 export class Wheels {
   readonly #context: SwimContext;
   readonly #parts: WheelParts;
+  #nextGossipMs = 0;
 
   constructor(context: SwimContext, parts: WheelParts) {
     this.#context = context;
@@ -40,17 +41,29 @@ export class Wheels {
       () => probeIntervalMs,
       (later) => prober.tick(later),
     );
-    this.#repeat(
-      now,
-      () => gossipIntervalMs,
-      (later) => this.#gossip(later),
-    );
+    this.#nextGossipMs = now + this.#context.rng.float() * gossipIntervalMs;
     this.#repeat(
       now,
       // The bigger the cluster, the bigger and the rarer its push/pulls.
       () => pushPullIntervalMs * pushPullScale(table.size),
       (later) => this.#pushPull(later),
     );
+  }
+
+  /** When gossip is due; never while nothing waits to be said, so that an idle host sleeps. */
+  get nextGossipMs(): number {
+    return this.#parts.sender.isQuiet ? Infinity : this.#nextGossipMs;
+  }
+
+  /** To be called before anything happens: rounds that nobody needed are past. */
+  skipQuietRounds(now: number): void {
+    if (now >= this.#nextGossipMs && this.#parts.sender.isQuiet) this.#advanceGossip(now);
+  }
+
+  gossipIfDue(now: number): void {
+    if (now < this.#nextGossipMs) return;
+    this.#advanceGossip(now);
+    this.#gossip(now);
   }
 
   /** Says the leave that is queued at a quicker pace than gossip's, as long as `isWanted`. */
@@ -81,6 +94,13 @@ export class Wheels {
       run(later);
     };
     this.#context.timers.at(now + this.#context.rng.float() * intervalMs(), next);
+  }
+
+  /** To the first round after now, in step with all before. */
+  #advanceGossip(now: number): void {
+    const { gossipIntervalMs } = this.#context.settings;
+    const rounds = Math.floor((now - this.#nextGossipMs) / gossipIntervalMs) + 1;
+    this.#nextGossipMs += rounds * gossipIntervalMs;
   }
 
   #gossip(now: number): void {

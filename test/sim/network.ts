@@ -223,7 +223,7 @@ export class SimNetwork {
   }
 
   #isCut(from: string, to: string): boolean {
-    return this.#cuts.has(`${from}>${to}`);
+    return this.#cuts.size > 0 && this.#cuts.has(`${from}>${to}`);
   }
 
   #delayMs(): number {

@@ -46,6 +46,7 @@ export class SimNode implements Receiver {
   #swim: Swim | undefined;
   #layer: SimLayer | undefined;
   #wake: Timer | undefined;
+  #wakeMs = Infinity;
   #life = 0;
   #isPaused = false;
   /** What the kernel keeps for a stopped process. */
@@ -88,7 +89,7 @@ export class SimNode implements Receiver {
 
   /** kill -9. */
   crash(): void {
-    this.#wake?.cancel();
+    this.#unwake();
     this.#swim = undefined;
     this.#layer = undefined;
     this.#held = [];
@@ -99,7 +100,7 @@ export class SimNode implements Receiver {
   /** SIGSTOP: nothing runs, what arrives is kept. */
   pause(): void {
     this.#isPaused = true;
-    this.#wake?.cancel();
+    this.#unwake();
   }
 
   resume(): void {
@@ -172,15 +173,27 @@ export class SimNode implements Receiver {
       this.#sim.network.send(this.addr, out.to, out.bytes);
     }
     this.#pumpStreams(swim);
-    this.#wake?.cancel();
     const next = Math.min(swim.nextDeadline(), this.#layer?.nextDeadline() ?? Infinity);
-    if (next === Infinity) return;
-    this.#wake = this.#sim.timers.at(Math.max(next, now), () => {
-      this.do((current, later) => {
-        if (current.nextDeadline() <= later) current.handleDeadline(later);
-        if ((this.#layer?.nextDeadline() ?? Infinity) <= later) this.#layer?.handleDeadline(later);
-      });
-    });
+    // A wake that comes too early only sets the next one: cheaper than taking it back each time.
+    if (next >= this.#wakeMs) return;
+    this.#wake?.cancel();
+    this.#wakeMs = Math.max(next, now);
+    this.#wake = this.#sim.timers.at(this.#wakeMs, this.#onWake);
+  }
+
+  readonly #onWake = (): void => {
+    this.#wakeMs = Infinity;
+    this.do(this.#runDue);
+  };
+
+  readonly #runDue = (swim: Swim, now: number): void => {
+    if (swim.nextDeadline() <= now) swim.handleDeadline(now);
+    if (this.#layer !== undefined && this.#layer.nextDeadline() <= now) this.#layer.handleDeadline(now);
+  };
+
+  #unwake(): void {
+    this.#wake?.cancel();
+    this.#wakeMs = Infinity;
   }
 
   #pumpStreams(swim: Swim): void {
@@ -207,5 +220,6 @@ const NO_BYTES = new Uint8Array(0);
 const NO_DELEGATE: SwimDelegate = {
   localState: () => NO_BYTES,
   broadcasts: () => [],
+  hasBroadcasts: () => false,
   ackPayload: () => NO_BYTES,
 };
