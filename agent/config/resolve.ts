@@ -16,6 +16,8 @@ const DEFAULT_GOSSIP_PORT = 7946;
 const DEFAULT_DATA_PORT = 4789;
 const DEFAULT_METRICS_ADDR = '127.0.0.1:9472';
 const ETHERNET_MTU = 1500;
+const CARRIER_PATIENCE_MS = 30_000;
+const CARRIER_LOOK_MS = 250;
 
 /** Throws OverlaydError; `locate` names the place a raw value came from. */
 export async function resolveConfig(
@@ -102,14 +104,31 @@ async function defaultAdvertiseAddr(machine: Machine): Promise<string> {
 }
 
 async function underlayMtuOf(ip: string, machine: Machine, given: boolean): Promise<number> {
-  const local = machine.addresses().find((address) => address.ip === ip);
-  if (local !== undefined) return (await machine.mtu(local.interfaceName)) ?? ETHERNET_MTU;
+  const interfaceName = await interfaceOf(ip, machine);
+  if (interfaceName !== undefined) return (await machine.mtu(interfaceName)) ?? ETHERNET_MTU;
   const which = given ? 'data path address' : 'advertise address, used for the data path too,';
+  if (await machine.owns(ip)) {
+    throw new OverlaydError('OVL_NO_CARRIER', `the interface with the ${which} ${ip} has no carrier`, {
+      hint: `Waited ${CARRIER_PATIENCE_MS / 1000} s. See "ip link": is the interface up, is its cable or peer?`,
+      details: { ip },
+    });
+  }
   throw new OverlaydError('OVL_ADDR_NOT_LOCAL', `the ${which} ${ip} is not an address of this machine`, {
     hint: `Give --data-path-addr IP; ${ownAddresses(machine)}.`,
     details: { ip },
     exitCode: 2,
   });
+}
+
+/** At boot an interface may have its address and not yet its carrier: it is waited for. */
+async function interfaceOf(ip: string, machine: Machine): Promise<string | undefined> {
+  for (let waitedMs = 0; ; waitedMs += CARRIER_LOOK_MS) {
+    const local = machine.addresses().find((address) => address.ip === ip);
+    if (local !== undefined) return local.interfaceName;
+    if (waitedMs >= CARRIER_PATIENCE_MS || !(await machine.owns(ip))) return undefined;
+    if (waitedMs === 0) machine.say(`waiting for the carrier of the interface with ${ip}`);
+    await machine.pause(CARRIER_LOOK_MS);
+  }
 }
 
 function ownAddresses(machine: Machine): string {

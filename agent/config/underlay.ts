@@ -6,7 +6,9 @@
  */
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { canonicalIp } from './address.ts';
 
 const UDP_HEADER_BYTES = 8;
@@ -35,8 +37,14 @@ export interface Machine {
   defaultAddress(): Promise<string | undefined>;
   /** Own addresses, by interface; only interfaces that are up. */
   addresses(): readonly { readonly ip: string; readonly interfaceName: string }[];
+  /** Whether it is an own address, also of an interface that is not up (yet). */
+  owns(ip: string): Promise<boolean>;
   /** Undefined where the kernel does not tell. */
   mtu(interfaceName: string): Promise<number | undefined>;
+  /** Until things may have changed. */
+  pause(ms: number): Promise<void>;
+  /** Tells whoever watches the start why it takes long. */
+  say(line: string): void;
 }
 
 export const thisMachine: Machine = {
@@ -49,10 +57,26 @@ export const thisMachine: Machine = {
       addresses.map(({ address }) => ({ ip: canonicalIp(address) ?? address, interfaceName })),
     );
   },
+  owns: isBindable,
   async mtu(interfaceName) {
     return (await mtuFromKernel(interfaceName)) ?? mtuFromSysfs(interfaceName);
   },
+  pause: (ms) => sleep(ms),
+  say: (line) => void process.stderr.write(`${line}\n`),
 };
+
+/** A socket can be bound to every own address, whatever the state of its interface. */
+function isBindable(ip: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createSocket(isIPv6(ip) ? 'udp6' : 'udp4');
+    const finish = (isOwn: boolean): void => {
+      socket.close();
+      resolve(isOwn);
+    };
+    socket.once('error', () => finish(false));
+    socket.bind({ address: ip, port: 0 }, () => finish(true));
+  });
+}
 
 /** The kernel chooses a source address when a UDP socket is connected; nothing goes out. */
 function sourceAddress(type: 'udp4' | 'udp6'): Promise<string | undefined> {

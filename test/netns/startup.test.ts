@@ -45,6 +45,21 @@ netnsTest('a configuration with a mistake', ['ip'], async (t) => {
   nothingLeft(t, host, await refused(t, host, 2, patterns, { args: ['--config', file] }));
 });
 
+netnsTest('an underlay that gets its carrier after the start, as at boot', ['ip'], async (t) => {
+  const host = testbedFor(t).testbed.addHost();
+  host.ip('link', 'add', 'late0', 'type', 'veth', 'peer', 'name', 'late1');
+  host.ip('addr', 'add', '10.88.0.1/24', 'dev', 'late0');
+  host.ip('link', 'set', 'late0', 'up');
+  const daemon = host.startDaemon({ args: ['--advertise-addr', '10.88.0.1'] });
+  await until('it says what it waits for', 20_000, () =>
+    /waiting for the carrier .*10\.88\.0\.1/.test(daemon.log()),
+  );
+  t.notOk(hasTap(host), 'nothing is touched before');
+  host.ip('link', 'set', 'late1', 'up');
+  await daemon.ready();
+  t.ok(hasTap(host));
+});
+
 netnsTest('a port that is taken', ['socat'], async (t) => {
   const host = testbedFor(t).testbed.addHost();
   for (const [port, listen] of [

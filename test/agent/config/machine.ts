@@ -11,6 +11,9 @@ export function machine(changes: Partial<Machine> = {}): Machine {
       { ip: '2001:db8::1', interfaceName: 'eth0' },
       { ip: '198.51.100.1', interfaceName: 'eth1' },
     ],
+    owns: () => Promise.resolve(false),
+    pause: () => Promise.resolve(),
+    say: () => undefined,
     mtu: (name) => Promise.resolve(name === 'eth1' ? 9000 : 1500),
     ...changes,
   };

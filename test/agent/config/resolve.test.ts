@@ -40,6 +40,27 @@ void tap.test('control and data may go apart', async (t) => {
   });
 });
 
+void tap.test('an interface without carrier is waited for', async (t) => {
+  let looks = 0;
+  const booting = machine({
+    addresses: () => (++looks > 3 ? [{ ip: '192.0.2.1', interfaceName: 'eth0' }] : []),
+    owns: () => Promise.resolve(true),
+  });
+  t.equal((await load({}, booting)).dataPathAddr, '192.0.2.1');
+  t.equal(looks, 4);
+  let pausedMs = 0;
+  const unplugged = machine({
+    addresses: () => [],
+    owns: () => Promise.resolve(true),
+    pause: (ms) => {
+      pausedMs += ms;
+      return Promise.resolve();
+    },
+  });
+  await t.rejects(load({}, unplugged), { code: 'OVL_NO_CARRIER', hint: /Waited 30 s.*ip link/ });
+  t.equal(pausedMs, 30_000);
+});
+
 void tap.test('no default route, no usable host name: the cure is said', async (t) => {
   const lonely = machine({ defaultAddress: () => Promise.resolve(undefined) });
   await t.rejects(load({}, lonely), {
