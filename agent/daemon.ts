@@ -1,4 +1,6 @@
-import { encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
+import { Keyring } from '../proto/keyring/keyring.ts';
+import { announcedKeys, encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
+import type { SealingDeps } from '../proto/swim/sealing.ts';
 import { Swim } from '../proto/swim/swim.ts';
 import { State } from '../proto/state/state.ts';
 import { parseMac } from '../proto/state/values/mac.ts';
@@ -6,12 +8,14 @@ import type { StaticPeer } from '../proto/view/rows.ts';
 import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
 import { formatHostPort, ipFamily, parseHostPort } from './config/address.ts';
+import { readKeyringFile } from './config/keyring-file.ts';
 import type { RunConfig, Seed } from './config/run-config.ts';
 import { announceHost } from './control/announce.ts';
 import { ControlPlane } from './control/control-plane.ts';
 import { EndpointFile } from './control/endpoint-file.ts';
 import { nextEpoch } from './control/epoch.ts';
 import { StatusView } from './control/status-view.ts';
+import { aesGcm } from './crypto/aes-gcm.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
 import { openDataplane } from './dataplane/supervisor.ts';
 import { systemRng } from './entropy.ts';
@@ -52,6 +56,8 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
   });
+  // Before anything is touched: a keyring that cannot be read must not leave a host half up.
+  const sealing = sealingOf(config);
   const dataplane = await openDataplane(dataplaneOptions(config), log);
   // TAPs that were not there before must not be left by a failed start; those that containers may hang on must stay.
   undo.push(() => dataplane.stop(dataplane.taps.every((tap) => !tap.existed)));
@@ -65,7 +71,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   announceHost(monotonicMs(), config, dataplane.taps, state);
   const control = await ControlPlane.open({
     config,
-    swim: createSwim(config, state, epoch),
+    swim: createSwim(config, state, epoch, sealing),
     state,
     dataplane,
     endpoints,
@@ -99,17 +105,25 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   };
 }
 
-function createSwim(config: RunConfig, state: State, epoch: bigint): Swim {
+/** undefined: gossip goes in clear. Throws OverlaydError. */
+function sealingOf({ keyringFile, gossipEncryption: mode }: RunConfig): SealingDeps | undefined {
+  if (keyringFile === undefined || mode === 'off') return undefined;
+  return { aead: aesGcm, keyring: new Keyring(readKeyringFile(keyringFile)), mode, announcedKeys };
+}
+
+function createSwim(config: RunConfig, state: State, epoch: bigint, sealing: SealingDeps | undefined): Swim {
   const vtep = { ip: config.dataPathAddr, port: config.dataPort };
+  const versions = { stateProtocolMin: STATE_PROTOCOL, stateProtocolMax: STATE_PROTOCOL };
+  const keys = sealing && { keys: sealing.keyring.fingerprints };
   return new Swim(
     {
       name: config.nodeName,
       addr: { ip: config.advertiseAddr, port: config.gossipPort },
-      meta: encodeMeta({ stateProtocolMin: STATE_PROTOCOL, stateProtocolMax: STATE_PROTOCOL, epoch, vtep }),
+      meta: encodeMeta({ ...versions, epoch, vtep, ...keys }),
       // Serf would log each state message that it cannot read.
       takesUserData: isOverlaydMeta,
     },
-    { rng: systemRng(), delegate: state.delegate },
+    { rng: systemRng(), delegate: state.delegate, sealing },
   );
 }
 

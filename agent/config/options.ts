@@ -82,7 +82,24 @@ export const OPTIONS: readonly OptionRow[] = [
     flag: 'keyring',
     kind: 'text',
     value: 'FILE',
-    description: 'keys that seal gossip, one base64 key a line (not in this version: refused)',
+    description:
+      'file (0600) of keys that seal gossip, one base64 key (16, 24 or 32 bytes) a line, first = primary',
+  },
+  {
+    key: 'gossip-encryption',
+    flag: 'gossip-encryption',
+    kind: 'text',
+    value: 'required|transition',
+    description: 'transition takes and sends clear gossip too, while the keyring is brought to all hosts',
+    default: 'required with a keyring',
+  },
+  {
+    key: 'gossip-rekey-interval',
+    flag: 'gossip-rekey-interval',
+    kind: 'text',
+    value: 'TIME',
+    description: 'how often the cluster takes a new gossip key by itself, such as 12h; "off" is never',
+    default: '12h',
   },
   {
     key: 'static-peers',

@@ -1,11 +1,12 @@
 /**
  * From merged raw values to the configuration the daemon runs with: defaults, what depends on other values, what
- * depends on the machine. Whatever this version cannot keep (sealing) is refused, never weakened.
+ * depends on the machine. Whatever this version cannot keep (sealing of networks) is refused, never weakened.
  */
 import { OverlaydError } from '../errors.ts';
 import { ipFamily, parseHostPort } from './address.ts';
 import { DEFAULT_SOCKET } from './defaults.ts';
 import { configError } from './layer.ts';
+import { parseInterval } from './interval.ts';
 import { resolveNetworks, resolveStaticPeers } from './networks.ts';
 import type { RunConfig, Seed } from './run-config.ts';
 import type { RawConfig } from './schema.ts';
@@ -15,6 +16,7 @@ const DEFAULT_STATE_DIR = '/var/lib/overlayd';
 const DEFAULT_GOSSIP_PORT = 7946;
 const DEFAULT_DATA_PORT = 4789;
 const DEFAULT_METRICS_ADDR = '127.0.0.1:9472';
+const DEFAULT_REKEY_INTERVAL = '12h';
 const ETHERNET_MTU = 1500;
 const CARRIER_PATIENCE_MS = 30_000;
 const CARRIER_LOOK_MS = 250;
@@ -50,6 +52,7 @@ export async function resolveConfig(
       dataPathAddr,
       locate('static-peers'),
     ),
+    ...gossipSealing(raw, locate),
     workers: raw.workers ?? 1,
     io: raw.io,
     socket: raw.socket ?? DEFAULT_SOCKET,
@@ -62,26 +65,35 @@ export async function resolveConfig(
   };
 }
 
-/** A network that was meant to be sealed must not run in clear, nor gossip that was meant to have a key. */
+/** A network that was meant to be sealed must not run in clear. */
 function refuseSealing(raw: RawConfig, locate: (key: keyof RawConfig) => string): void {
   const encrypted = raw.networks?.find((network) => network.encrypted === true);
-  if (encrypted !== undefined) {
-    throw new OverlaydError(
-      'OVL_ENCRYPTION_UNAVAILABLE',
-      `${locate('networks')}: network "${encrypted.name}" is marked encrypted, and this version cannot seal traffic`,
-      {
-        hint: 'Nothing was started. Take "encrypted" away to run the network in clear, or use a version that seals.',
-        details: { network: encrypted.name },
-      },
-    );
+  if (encrypted === undefined) return;
+  throw new OverlaydError(
+    'OVL_ENCRYPTION_UNAVAILABLE',
+    `${locate('networks')}: network "${encrypted.name}" is marked encrypted, and this version cannot seal traffic`,
+    {
+      hint: 'Nothing was started. Take "encrypted" away to run the network in clear, or use a version that seals.',
+      details: { network: encrypted.name },
+    },
+  );
+}
+
+function gossipSealing(
+  raw: RawConfig,
+  locate: (key: keyof RawConfig) => string,
+): Pick<RunConfig, 'keyringFile' | 'gossipEncryption' | 'gossipRekeyMs'> {
+  const { keyring: keyringFile, 'gossip-encryption': mode } = raw;
+  const interval = raw['gossip-rekey-interval'] ?? DEFAULT_REKEY_INTERVAL;
+  if (keyringFile === undefined && mode !== undefined) {
+    const message = `gossip encryption is ${mode}, and there is no keyring`;
+    throw configError([{ where: locate('gossip-encryption'), message }], 'Give --keyring FILE.');
   }
-  if (raw.keyring !== undefined) {
-    throw new OverlaydError(
-      'OVL_ENCRYPTION_UNAVAILABLE',
-      `${locate('keyring')}: a keyring is given, and this version cannot seal gossip`,
-      { hint: 'Nothing was started. Take the keyring away to gossip in clear, or use a version that seals.' },
-    );
-  }
+  return {
+    keyringFile,
+    gossipEncryption: keyringFile === undefined ? 'off' : (mode ?? 'required'),
+    gossipRekeyMs: parseInterval(interval) ?? Infinity,
+  };
 }
 
 function defaultNodeName(machine: Machine): string {

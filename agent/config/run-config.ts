@@ -43,6 +43,11 @@ export interface RunConfig {
   readonly join: readonly Seed[];
   readonly networks: readonly NetworkConfig[];
   readonly staticPeers: readonly StaticPeerConfig[];
+  /** File of the gossip keys; undefined: gossip in clear. */
+  readonly keyringFile: string | undefined;
+  readonly gossipEncryption: 'off' | 'required' | 'transition';
+  /** Infinity: never. */
+  readonly gossipRekeyMs: number;
   readonly workers: number;
   /** Undefined: batch where it loads, else dgram. */
   readonly io: 'batch' | 'dgram' | undefined;

@@ -7,6 +7,7 @@
  */
 import { z } from 'zod';
 import { canonicalIp, canonicalMac, ipKind, parseCidr, parseHostPort } from './address.ts';
+import { parseInterval } from './interval.ts';
 import { LOG_FORMATS, LOG_LEVELS } from './run-config.ts';
 
 /** IFNAMSIZ is 16 with the terminating zero. */
@@ -64,6 +65,17 @@ const metricsAddr = textOf('IP:PORT or "none"', (text) => {
   return good ? text : undefined;
 });
 
+/** A key that lives shorter is busy with its successor; as a number of milliseconds it must fit a timer. */
+const REKEY_MIN_MS = 10_000;
+const REKEY_MAX_MS = 365 * 24 * 3_600_000;
+const rekeyInterval = textOf('a time from 10s to 8760h, or "off"', (text) => {
+  if (text === 'off' || text === '0') return 'off';
+  const intervalMs = parseInterval(text);
+  return intervalMs !== undefined && intervalMs >= REKEY_MIN_MS && intervalMs <= REKEY_MAX_MS
+    ? text
+    : undefined;
+});
+
 const cidr = z.string('expected a subnet such as 10.42.0.0/16').transform((text, context) => {
   const read = parseCidr(text);
   if (read !== undefined && !read.hostBitsSet) return read.cidr.text;
@@ -105,6 +117,8 @@ export const configSchema = z.strictObject({
   join: z.array(hostPort, 'expected a list of HOST[:PORT]').optional(),
   networks: z.array(networkSchema, 'expected a list of networks').optional(),
   keyring: absolutePath.optional(),
+  'gossip-encryption': z.enum(['required', 'transition'], 'expected required or transition').optional(),
+  'gossip-rekey-interval': rekeyInterval.optional(),
   'static-peers': z.array(staticPeerSchema, 'expected a list of static peers').optional(),
   workers: integer(1, 64).optional(),
   io: z.enum(['batch', 'dgram'], 'expected batch or dgram').optional(),

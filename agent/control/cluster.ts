@@ -154,6 +154,12 @@ export class Cluster {
           'two hosts use one node name; give one of them another --node-name',
         );
         break;
+      case 'undecryptable':
+        this.#log.warn(
+          { addr: event.addr.ip, count: event.count },
+          'gossip comes in that no key of ours opens; compare "overlayd keyring ls" on both hosts',
+        );
+        break;
       case 'join-result':
         this.#joined(event.addr, event.error);
         break;

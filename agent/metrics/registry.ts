@@ -62,6 +62,10 @@ function createOurs(registry: Registry) {
     sealedSessions: gauge('sealed_sessions', 'Sessions with other hosts that seal traffic'),
     rekeys: counter('rekeys_total', 'Sessions replaced by a new one'),
     gossip: counter('gossip_messages_total', 'Gossip messages, by type', ['type', 'direction']),
+    gossipSealed: counter('gossip_sealed_total', 'Packets and streams of gossip, sealed and in clear', [
+      'direction',
+      'sealed',
+    ]),
     gossipDrops: counter('gossip_drops_total', 'Gossip messages not understood or refused', ['reason']),
     tableRepairs: counter('table_repairs_total', 'Forwarding rows that differed from the cluster state'),
     loopStall: gauge('loop_stall_seconds', 'Longest pause of the packet loop since the last scrape'),
@@ -86,11 +90,14 @@ function copy(ours: Ours, now: DaemonMetrics): void {
   ours.loopStall.set(now.loopStallSeconds);
 }
 
-/** Keys are `type:in`, `type:out` and `drop:reason`. */
+/** Keys are `type:in`, `type:out`, `drop:reason` and `seal:[clear-]in|out`. */
 function copyGossip(ours: Ours, key: string, count: number): void {
   const [first = '', second = ''] = key.split(':');
   if (first === 'drop') setCounter(ours.gossipDrops, { reason: second }, count);
-  else setCounter(ours.gossip, { type: first, direction: second }, count);
+  else if (first === 'seal') {
+    const direction = second.replace('clear-', '');
+    setCounter(ours.gossipSealed, { direction, sealed: second === direction ? 'yes' : 'no' }, count);
+  } else setCounter(ours.gossip, { type: first, direction: second }, count);
 }
 
 function setCounter<L extends string>(

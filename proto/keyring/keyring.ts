@@ -18,6 +18,8 @@ interface Entry {
 
 export class Keyring {
   #entries: readonly Entry[] = [];
+  /** Of the entries, made once for each change: they are walked for every packet. */
+  #keys: readonly SecretKey[] = [];
   #base = '';
   #version = 0;
 
@@ -35,7 +37,7 @@ export class Keyring {
 
   /** In the order in which they are tried and preferred. */
   get keys(): readonly SecretKey[] {
-    return this.#entries.map(({ key }) => key);
+    return this.#keys;
   }
 
   get fingerprints(): readonly string[] {
@@ -87,6 +89,7 @@ export class Keyring {
 
   #set(entries: readonly Entry[]): void {
     this.#entries = entries;
+    this.#keys = entries.map(({ key }) => key);
     this.#version += 1;
   }
 }

@@ -33,7 +33,7 @@ const MAX_COMPOUND_PARTS = 255;
 /** Type and count of a compound; each part costs its length field besides. */
 export const COMPOUND_HEADER_BYTES = 2;
 export const COMPOUND_PART_BYTES = 2;
-const CRC_HEADER_BYTES = 5;
+export const CRC_HEADER_BYTES = 5;
 
 /**
  * Throws WireError for what cannot be read; a compound cut short gives its whole parts. A sealed packet has no mark: with

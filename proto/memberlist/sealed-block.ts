@@ -28,7 +28,7 @@ export interface Sealer {
 /** Opens a block under this AAD or throws WireError; it may also let through what is in clear. */
 export type Opener = (block: Uint8Array, aad: Uint8Array) => Uint8Array;
 
-export const NONCE_BYTES = 12;
+const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const PAD_BYTES = 16;
 /** Of version 1, the one that we send. */

@@ -14,6 +14,7 @@ export type WireReason =
   | 'encrypted'
   | 'undecryptable'
   | 'clear'
+  | 'muted'
   | 'unknown-type'
   | 'empty';
 

@@ -2,6 +2,7 @@ import type { Rng } from '../env.ts';
 import { MESSAGE_TYPE } from '../memberlist/messages.ts';
 import type { SwimDelegate, SwimEvent, StreamAction, Transmit } from './interface.ts';
 import type { SwimSettings } from './options.ts';
+import type { Sealing } from './sealing.ts';
 import type { TimerHeap } from './timer-heap.ts';
 
 /** What the parts of a member share: settings, timers, randomness, counters and the queues that callers poll. */
@@ -14,6 +15,8 @@ export interface SwimContext {
   readonly streamActions: Fifo<StreamAction>;
   readonly events: Fifo<SwimEvent>;
   readonly counts: Counts;
+  /** undefined: everything goes in clear. */
+  readonly sealing: Sealing | undefined;
 }
 
 /** A queue whose takes do not move the rest. */

@@ -7,6 +7,7 @@ import { NODE_STATE } from './membership.ts';
 import type { Membership } from './membership.ts';
 import type { Peer } from './peer.ts';
 import { StreamSessions } from './stream-sessions.ts';
+import type { SealAs } from './stream-sessions.ts';
 import { VersionKinds, versionConflict } from './versions.ts';
 import type { VersionHolder } from './versions.ts';
 
@@ -38,7 +39,15 @@ export class Exchange {
 
   /** `onDone` hears undefined when both sides' states have been merged, else what went wrong. */
   pushPull(now: number, to: Address, join: boolean, onDone: Done): void {
-    this.#pushPull(now, to, join, true, onDone);
+    const { sealing } = this.#context;
+    if (!join) return this.#pushPull(now, to, join, 'known', true, onDone);
+    if (sealing === undefined || sealing.isRequired)
+      return this.#pushPull(now, to, join, 'base', true, onDone);
+    // While sealing is being turned on, whoever is there may still have no key.
+    this.#pushPull(now, to, join, 'base', true, (later, error) => {
+      if (error === undefined) onDone(later, undefined);
+      else this.#pushPull(later, to, join, 'clear', true, onDone);
+    });
   }
 
   /** A ping that does not depend on UDP. Silence until `endMs` is the failure. */
@@ -61,7 +70,7 @@ export class Exchange {
     });
   }
 
-  #pushPull(now: number, to: Address, join: boolean, mayRetry: boolean, onDone: Done): void {
+  #pushPull(now: number, to: Address, join: boolean, sealAs: SealAs, mayRetry: boolean, onDone: Done): void {
     const onAnswer = (later: number, message: StreamMessage): void => {
       if (message.type !== 'pushPull') {
         const said =
@@ -72,11 +81,13 @@ export class Exchange {
       const wasRefused = this.#membership.adoptVersions(versionsOf(message.nodes));
       const error = this.#merge(later, to, message, join);
       // The peer judged what we sent before we knew its versions; only now does it have reason to take us.
-      if (wasRefused && mayRetry && error === undefined) this.#pushPull(later, to, join, false, onDone);
+      if (wasRefused && mayRetry && error === undefined)
+        this.#pushPull(later, to, join, sealAs, false, onDone);
       else onDone(later, error);
     };
     const { tcpTimeoutMs } = this.#context.settings;
-    this.streams.dial(now, to, this.#localState(now, join), tcpTimeoutMs, { onAnswer, onFailure: onDone });
+    const handlers = { onAnswer, onFailure: onDone };
+    this.streams.dial(now, to, this.#localState(now, join), tcpTimeoutMs, handlers, sealAs);
   }
 
   #serve(now: number, id: number, from: Address, message: StreamMessage): void {

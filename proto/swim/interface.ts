@@ -59,6 +59,8 @@ export type SwimEvent =
   | { readonly type: 'conflict'; readonly existing: Member; readonly other: Address }
   /** Of `join`, and of every attempt at a seed. */
   | { readonly type: 'join-result'; readonly addr: Address; readonly error: string | undefined }
+  /** Packets or streams that no key of ours opens, `count` since the last of these events; the last came from `addr`. */
+  | { readonly type: 'undecryptable'; readonly addr: Address; readonly count: number }
   /** Our leave message has been sent as often as it is going to be. */
   | { readonly type: 'leave-done' };
 

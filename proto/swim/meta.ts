@@ -13,13 +13,15 @@ export interface OverlaydMeta {
   readonly vtep?: Address;
   readonly zone?: string;
   readonly capabilities?: number;
+  /** Fingerprints of the gossip keys that it holds, the primary first; absent: it gossips in clear. */
+  readonly keys?: readonly string[];
 }
 
 const MAGIC_O = 0x4f;
 const MAGIC_V = 0x56;
 const META_VERSION = 1;
 const HEADER_BYTES = 13;
-const ITEM = { vtepIp: 1, vtepPort: 2, zone: 3, capabilities: 4 } as const;
+const ITEM = { vtepIp: 1, vtepPort: 2, zone: 3, capabilities: 4, keys: 5 } as const;
 const DEFAULT_VTEP_PORT = 4789;
 
 /** Throws RangeError for an address that is none, a zone over 255 bytes or not ASCII. */
@@ -46,6 +48,7 @@ export function encodeMeta(meta: OverlaydMeta): Uint8Array {
     const bits = meta.capabilities;
     item(ITEM.capabilities, [bits >>> 24, (bits >>> 16) & 0xff, (bits >>> 8) & 0xff, bits & 0xff]);
   }
+  if (meta.keys !== undefined) item(ITEM.keys, meta.keys.flatMap(fingerprintBytes));
   return Uint8Array.from(bytes);
 }
 
@@ -59,6 +62,7 @@ export function decodeMeta(meta: Uint8Array): OverlaydMeta | undefined {
   const port = items.get(ITEM.vtepPort);
   const zone = items.get(ITEM.zone);
   const bits = items.get(ITEM.capabilities);
+  const keys = items.get(ITEM.keys);
   return {
     stateProtocolMin: view.getUint8(3),
     stateProtocolMax: view.getUint8(4),
@@ -66,6 +70,7 @@ export function decodeMeta(meta: Uint8Array): OverlaydMeta | undefined {
     ...(ip !== undefined && { vtep: { ip, port: port?.length === 2 ? bigEndian(port) : DEFAULT_VTEP_PORT } }),
     ...(zone !== undefined && { zone: String.fromCharCode(...zone) }),
     ...(bits?.length === 4 && { capabilities: bigEndian(bits) }),
+    ...(keys !== undefined && { keys: fingerprintsOf(keys) }),
   };
 }
 
@@ -74,6 +79,12 @@ export function isOverlaydMeta(meta: Uint8Array): boolean {
   return (
     meta.length >= HEADER_BYTES && meta[0] === MAGIC_O && meta[1] === MAGIC_V && meta[2] === META_VERSION
   );
+}
+
+/** What a member announces to hold: none in clear, undefined when it is no overlayd and announces nothing. */
+export function announcedKeys(meta: Uint8Array): readonly string[] | undefined {
+  const decoded = decodeMeta(meta);
+  return decoded && (decoded.keys ?? []);
 }
 
 function readItems(meta: Uint8Array): Map<number, Uint8Array> | undefined {
@@ -90,6 +101,18 @@ function readItems(meta: Uint8Array): Map<number, Uint8Array> | undefined {
 
 function bigEndian(bytes: Uint8Array): number {
   return bytes.reduce((value, byte) => value * 256 + byte, 0);
+}
+
+function fingerprintBytes(fingerprint: string): number[] {
+  const pairs = /^[0-9a-f]{16}$/.test(fingerprint) ? fingerprint.match(/../g) : null;
+  if (pairs === null) throw new RangeError('a key fingerprint is 16 hex digits');
+  return pairs.map((pair) => Number.parseInt(pair, 16));
+}
+
+/** What is left over at the end is no fingerprint. */
+function fingerprintsOf(bytes: Uint8Array): string[] {
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex.match(/.{16}/g) ?? [];
 }
 
 function asciiCode(character: string): number {

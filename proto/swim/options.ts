@@ -48,6 +48,8 @@ export interface SwimOptions extends Partial<SwimTimers>, Partial<SwimLimits> {
   readonly image?: MemberImage;
   /** Cluster label of memberlist ≥ 0.3; none by default. */
   readonly label?: string;
+  /** LZW on what we send, where that is shorter; what comes compressed is always read. Off by default. */
+  readonly compress?: boolean;
   /** Pinned delegate versions. By default any are spoken: see versions.ts. */
   readonly delegateVersion?: VersionRange;
   /** Whether a member with this meta understands the delegate's messages; all do by default. */
@@ -93,6 +95,7 @@ export function settingsOf(options: SwimOptions): SwimSettings {
   return {
     ...LAN,
     seeds: [],
+    compress: false,
     delegateVersion: [0, 255, 0],
     isDelegateVersionPinned: options.delegateVersion !== undefined,
     takesUserData: () => true,

@@ -1,7 +1,12 @@
 import type { Address } from '../env.ts';
 import { encodeMessage } from '../memberlist/messages.ts';
 import type { Message } from '../memberlist/messages.ts';
-import { COMPOUND_HEADER_BYTES, COMPOUND_PART_BYTES, sealPacket } from '../memberlist/packet.ts';
+import {
+  COMPOUND_HEADER_BYTES,
+  COMPOUND_PART_BYTES,
+  CRC_HEADER_BYTES,
+  sealPacket,
+} from '../memberlist/packet.ts';
 import type { BroadcastQueue } from './broadcast-queue.ts';
 import { OUT_KEY } from './context.ts';
 import type { SwimContext } from './context.ts';
@@ -26,10 +31,11 @@ export class PacketSender {
     this.#table = table;
   }
 
-  /** Bytes for messages in one packet. Sealing will take its share here. */
+  /** Bytes for messages in one packet; with room for a CRC, though not every packet has one (Go forgets it). */
   get budgetBytes(): number {
     const { packetBytes, label } = this.#context.settings;
-    return packetBytes - (label.length === 0 ? 0 : 2 + label.length);
+    const sealBytes = this.#context.sealing?.overheadBytes ?? 0;
+    return packetBytes - CRC_HEADER_BYTES - sealBytes - (label.length === 0 ? 0 : 2 + label.length);
   }
 
   /**
@@ -92,9 +98,10 @@ export class PacketSender {
   }
 
   #transmit(to: Address, messages: readonly Uint8Array[], crc: boolean): void {
-    const { counts, settings, transmits } = this.#context;
+    const { counts, settings, transmits, sealing } = this.#context;
     for (const message of messages) counts.add(OUT_KEY[message[0] as number] as string);
-    const bytes = sealPacket(messages, crc, { label: settings.label, compress: false });
+    const { label, compress } = settings;
+    const bytes = sealPacket(messages, crc, { label, compress, sealer: sealing?.sealerFor(to) });
     transmits.push({ to, bytes });
   }
 }

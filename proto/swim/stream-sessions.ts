@@ -1,4 +1,6 @@
 import type { Address } from '../env.ts';
+import type { SecretKey } from '../keyring/secret-key.ts';
+import type { Sealer } from '../memberlist/sealed-block.ts';
 import { encodeStream } from '../memberlist/stream-message.ts';
 import { StreamParser } from '../memberlist/stream-parser.ts';
 import type { StreamMessage } from '../memberlist/stream-parser.ts';
@@ -16,15 +18,26 @@ import type { Timer } from './timer-heap.ts';
 interface Session {
   readonly id: number;
   readonly isDialled: boolean;
+  /** Of the other side: as dialled, or as it came. */
+  readonly addr: Address;
   readonly parser: StreamParser;
   /** What a dialler says once connected. */
   readonly request: StreamMessage | undefined;
+  readonly sealAs: SealAs;
   readonly onAnswer: (now: number, message: StreamMessage) => void;
   readonly onFailure: (now: number, error: string) => void;
+  /** What the peer sealed with, and so surely opens. */
+  peerKey: SecretKey | undefined;
   timer: Timer;
   /** Everything was said and heard: only the peer's end is still missing. */
   isDone: boolean;
 }
+
+/**
+ * How a request is sealed, where there are keys: `known` as the member at this address is known to open it, `base` as a
+ * newcomer would, `clear` not at all.
+ */
+export type SealAs = 'known' | 'base' | 'clear';
 
 export type DialHandlers = Pick<Session, 'onAnswer' | 'onFailure'>;
 
@@ -49,18 +62,27 @@ export class StreamSessions {
     this.#serve = serve;
   }
 
-  dial(now: number, to: Address, request: StreamMessage, timeoutMs: number, handlers: DialHandlers): void {
+  dial(
+    now: number,
+    to: Address,
+    request: StreamMessage,
+    timeoutMs: number,
+    handlers: DialHandlers,
+    sealAs: SealAs = 'known',
+  ): void {
     const id = this.#nextDialId;
     this.#nextDialId += 2;
     this.#context.streamActions.push({ type: 'dial', id, to, timeoutMs });
     // Only the dialler's side of a stream carries the label: what comes back has none.
-    this.#open(now, { id, isDialled: true, request, ...handlers }, NO_LABEL, timeoutMs);
+    const session = { id, isDialled: true, addr: to, request, sealAs, ...handlers };
+    this.#open(now, session, NO_LABEL, timeoutMs);
   }
 
   handleOpen(now: number, id: number, from: Address): void {
-    const { counts, streamActions, settings } = this.#context;
-    if (this.#accepted >= settings.maxStreams || this.#sessions.has(id)) {
-      counts.drop('stream-busy');
+    const { counts, streamActions, settings, sealing } = this.#context;
+    const isMuted = sealing?.isMuted(now, from) === true;
+    if (isMuted || this.#accepted >= settings.maxStreams || this.#sessions.has(id)) {
+      counts.drop(isMuted ? 'stream-muted' : 'stream-busy');
       streamActions.push({ type: 'close', id });
       return;
     }
@@ -68,7 +90,9 @@ export class StreamSessions {
     const session = {
       id,
       isDialled: false,
+      addr: from,
       request: undefined,
+      sealAs: 'known' as const,
       onAnswer: (later: number, message: StreamMessage) => this.#serve(later, id, from, message),
       // Whoever dialled us learns of it by the end of the stream.
       onFailure: () => undefined,
@@ -80,7 +104,7 @@ export class StreamSessions {
     const session = this.#sessions.get(id);
     if (session?.request === undefined) return;
     const { request } = session;
-    this.#write(id, request, this.#context.settings.label);
+    this.#write(id, request, this.#context.settings.label, this.#requestSealer(session));
     if (request.type !== 'user') return;
     // Nothing comes back: wait only for the peer's end, so that the bytes are surely taken.
     session.isDone = true;
@@ -101,6 +125,8 @@ export class StreamSessions {
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#context.counts.drop(`stream-${error.reason}`);
+      if (error.reason === 'undecryptable' || error.reason === 'clear')
+        this.#context.sealing?.failed(now, session.addr);
       this.#refuse(session, error);
       this.#fail(now, session, error.message);
     }
@@ -115,7 +141,10 @@ export class StreamSessions {
 
   /** The one answer on an accepted stream. It stays until the peer has taken it, or the deadline. */
   answer(id: number, message: StreamMessage): void {
-    this.#write(id, message, NO_LABEL);
+    const peerKey = this.#sessions.get(id)?.peerKey;
+    // In clear only to who asked in clear: a stream in clear does not come so far where sealing is required.
+    const sealer = peerKey && this.#context.sealing?.sealerWith(peerKey);
+    this.#write(id, message, NO_LABEL, sealer);
     this.#context.streamActions.push({ type: 'end', id });
   }
 
@@ -128,16 +157,33 @@ export class StreamSessions {
 
   #open(
     now: number,
-    session: Omit<Session, 'parser' | 'timer' | 'isDone'>,
+    opened: Omit<Session, 'parser' | 'timer' | 'isDone' | 'peerKey'>,
     label: Uint8Array,
     timeoutMs: number,
   ): void {
-    const { id } = session;
+    const { id } = opened;
     const timer = this.#context.timers.at(now + timeoutMs, (later) => {
       const late = this.#sessions.get(id);
       if (late !== undefined) this.#fail(later, late, 'no answer in time');
     });
-    this.#sessions.set(id, { ...session, parser: new StreamParser(label), timer, isDone: false });
+    const { sealing } = this.#context;
+    const options = sealing?.streamOptions(this.#announcedAddr(opened), (key) => {
+      session.peerKey = key;
+    });
+    const parser = new StreamParser(label, options);
+    const session: Session = { ...opened, parser, timer, isDone: false, peerKey: undefined };
+    this.#sessions.set(id, session);
+  }
+
+  /** Of an accepted stream only the IP tells, where one member alone has it. */
+  #announcedAddr({ isDialled, addr }: Pick<Session, 'isDialled' | 'addr'>): Address | undefined {
+    return isDialled ? addr : this.#context.sealing?.memberAddr(addr);
+  }
+
+  #requestSealer({ sealAs, addr }: Session): Sealer | undefined {
+    const { sealing } = this.#context;
+    if (sealAs === 'clear') return undefined;
+    return sealAs === 'base' ? sealing?.baseSealer() : sealing?.sealerFor(addr);
   }
 
   #received(now: number, session: Session, message: StreamMessage): void {
@@ -158,9 +204,11 @@ export class StreamSessions {
     });
   }
 
-  #write(id: number, message: StreamMessage, label: Uint8Array): void {
-    this.#context.counts.add(`${message.type}:out`);
-    this.#context.streamActions.push({ type: 'write', id, bytes: encodeStream(message, label) });
+  #write(id: number, message: StreamMessage, label: Uint8Array, sealer?: Sealer): void {
+    const { counts, settings, streamActions } = this.#context;
+    counts.add(`${message.type}:out`);
+    const wrapping = { compress: settings.compress, sealer, sealLabel: settings.label };
+    streamActions.push({ type: 'write', id, bytes: encodeStream(message, label, wrapping) });
   }
 
   #fail(now: number, session: Session, error: string): void {

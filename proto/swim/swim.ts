@@ -26,6 +26,8 @@ import { PacketSender } from './packet-sender.ts';
 import type { OwnPeer } from './peer.ts';
 import { Prober } from './prober.ts';
 import { Rejoin } from './rejoin.ts';
+import { Sealing } from './sealing.ts';
+import type { SealingDeps } from './sealing.ts';
 import { TimerHeap } from './timer-heap.ts';
 import { ownVersions } from './versions.ts';
 import { Wheels } from './wheels.ts';
@@ -35,11 +37,12 @@ import { Wheels } from './wheels.ts';
  * the parts together and hands out what comes; the rules are in membership.ts, prober.ts, exchange.ts, rejoin.ts.
  *
  * Deterministic: the same options, seed and calls give the same packets. Starts with the first handle or command.
- * Not here yet: sealing of packets and streams.
+ * With `sealing` among the deps packets and streams are sealed (sealing.ts).
  */
 export interface SwimDeps {
   readonly rng: Rng;
   readonly delegate: SwimDelegate;
+  readonly sealing?: SealingDeps | undefined;
 }
 
 export class Swim implements SwimNode {
@@ -64,9 +67,10 @@ export class Swim implements SwimNode {
   #isStallNoted = false;
 
   /** Throws RangeError for options that no cluster would accept. */
-  constructor(options: SwimOptions, { rng, delegate }: SwimDeps) {
+  constructor(options: SwimOptions, { rng, delegate, sealing }: SwimDeps) {
     const settings = settingsOf(options);
     this.#settings = settings;
+    this.#table = new MemberTable(rng, options.image);
     this.#context = {
       settings,
       rng,
@@ -76,9 +80,9 @@ export class Swim implements SwimNode {
       streamActions: this.#streamActions,
       events: this.#events,
       counts: this.#counts,
+      sealing: sealing && this.#sealing(sealing, rng),
     };
     this.#awareness = new Awareness(settings.awarenessMax);
-    this.#table = new MemberTable(rng, options.image);
     this.#membership = new Membership(this.#context, {
       table: this.#table,
       queue: this.#queue,
@@ -128,7 +132,8 @@ export class Swim implements SwimNode {
   handleDatagram(now: number, bytes: Uint8Array, from: Address): void {
     this.#enter(now);
     try {
-      const { parts, missingParts } = openPacket(bytes, this.#settings.label);
+      const open = this.#context.sealing?.packetOpener(now, from);
+      const { parts, missingParts } = openPacket(bytes, this.#settings.label, open);
       if (missingParts > 0) this.#counts.add('drop:compound-truncated', missingParts);
       for (const part of parts) this.#handlePart(now, part, from);
     } catch (error) {
@@ -228,6 +233,12 @@ export class Swim implements SwimNode {
   sendUserReliable(now: number, to: Address, bytes: Uint8Array): void {
     this.#enter(now);
     this.#exchange.sendUser(now, to, bytes);
+  }
+
+  #sealing(deps: SealingDeps, rng: Rng): Sealing {
+    const { label, maxMembers } = this.#settings;
+    const shared = { counts: this.#counts, events: this.#events, table: this.#table };
+    return new Sealing(deps, { rng, label, maxMembers, ...shared });
   }
 
   #handlePart(now: number, part: Uint8Array, from: Address): void {

@@ -1,6 +1,7 @@
 import type { Address } from '../../proto/env.ts';
 import type { SeededRng } from '../../proto/rng.ts';
 import type { SwimDelegate, SwimEvent } from '../../proto/swim/interface.ts';
+import type { SealingDeps } from '../../proto/swim/sealing.ts';
 import type { SwimOptions } from '../../proto/swim/options.ts';
 import { Swim } from '../../proto/swim/swim.ts';
 import type { Timer } from '../../proto/swim/timer-heap.ts';
@@ -34,6 +35,8 @@ export interface SimNodeOptions extends Partial<Omit<SwimOptions, 'name' | 'addr
   readonly ip: string;
   readonly port?: number;
   readonly layer?: (of: { name: string; rng: SeededRng; now: number; life: number }) => SimLayer;
+  /** Keys of this node, made anew at every start after the layer; in clear without. */
+  readonly sealing?: (of: { life: number }) => SealingDeps | undefined;
 }
 
 export class SimNode implements Receiver {
@@ -76,12 +79,13 @@ export class SimNode implements Receiver {
 
   /** First start and every restart: all memory is new, name and address are the same. */
   start(): void {
-    const { name: _name, ip: _ip, port: _port, layer, ...options } = this.#options;
+    const { name: _name, ip: _ip, port: _port, layer, sealing, ...options } = this.#options;
     this.#life += 1;
     const rng = this.#sim.rng.fork(`${this.name}/${this.#life}`);
     this.#layer = layer?.({ name: this.name, rng: rng.fork('layer'), now: this.#sim.now, life: this.#life });
     const delegate = this.#layer?.delegate ?? NO_DELEGATE;
-    this.#swim = new Swim({ name: this.name, addr: this.addr, ...options }, { rng, delegate });
+    const deps = { rng, delegate, sealing: sealing?.({ life: this.#life }) };
+    this.#swim = new Swim({ name: this.name, addr: this.addr, ...options }, deps);
     this.events = [];
     this.#sim.network.listen(this.addr, this);
     this.do((swim, now) => swim.handleDeadline(now));

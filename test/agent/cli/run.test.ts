@@ -31,7 +31,7 @@ void tap.test('what cannot be kept is refused before anything is touched', async
       1,
       /OVL_ENCRYPTION_UNAVAILABLE/,
     ],
-    [['--keyring', '/etc/overlayd/keyring'], 1, /OVL_ENCRYPTION_UNAVAILABLE/],
+    [['--gossip-encryption', 'required'], 2, /there is no keyring\n {2}Give --keyring FILE/],
     [['--gossip-port', '99999'], 2, /--gossip-port: expected a whole number, 1 to 65535, got 99999/],
     [['--network', 'name=a,vmi=1'], 2, /unknown key "vmi".*did you mean "vni"/],
     [

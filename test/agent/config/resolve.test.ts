@@ -129,7 +129,25 @@ void tap.test('what was meant to be sealed is refused, never run in clear', asyn
     hint: /Nothing was started/,
     exitCode: 1,
   });
-  await t.rejects(load({ keyring: '/etc/overlayd/keyring' }), { code: 'OVL_ENCRYPTION_UNAVAILABLE' });
+});
+
+void tap.test('sealing of gossip', async (t) => {
+  t.match(await load({}), { gossipEncryption: 'off', keyringFile: undefined, gossipRekeyMs: 12 * 3_600_000 });
+  const keyring = '/etc/overlayd/keyring';
+  t.match(await load({ keyring }), { gossipEncryption: 'required', keyringFile: keyring });
+  const given = { keyring, 'gossip-encryption': 'transition', 'gossip-rekey-interval': '30m' };
+  t.match(await load(given), { gossipEncryption: 'transition', gossipRekeyMs: 1_800_000 });
+  for (const never of ['off', '0'])
+    t.equal((await load({ keyring, 'gossip-rekey-interval': never })).gossipRekeyMs, Infinity);
+  await t.rejects(load({ 'gossip-encryption': 'required' }), {
+    message: /--gossip-encryption: gossip encryption is required, and there is no keyring/,
+    hint: /--keyring FILE/,
+  });
+  await t.rejects(
+    load({ keyring, 'gossip-rekey-interval': '1s' }),
+    /expected a time from 10s to 8760h, or "off"/,
+  );
+  await t.rejects(load({ keyring, 'gossip-encryption': 'on' }), /expected required or transition/);
 });
 
 void tap.test('this machine', async (t) => {

@@ -192,7 +192,7 @@ void t.test(
     bench.alive('a', 2);
     bench.forget();
     bench.swim.sendUser(bench.now, { ip: '10.0.0.2', port: 7946 }, Uint8Array.of(1, 2));
-    bench.swim.sendUser(bench.now, { ip: '10.0.0.99', port: 7946 }, new Uint8Array(1399));
+    bench.swim.sendUser(bench.now, { ip: '10.0.0.99', port: 7946 }, new Uint8Array(1394));
     bench.poll();
     test.same(
       bench.sent.map(({ bytes }) => bytes[0]),
