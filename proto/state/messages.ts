@@ -15,10 +15,12 @@ export const STATE_VERSION = 1;
 export const KIND = { update: 1, heads: 2, pull: 3, sync: 4, delta: 5, tree: 6, busy: 7 } as const;
 /** `repair`: only some of the records in the range, sent again. */
 export const DELTA_FLAG = { complete: 1, snapshot: 2, last: 4, repair: 8 } as const;
-export const SYNC_ANSWER = 1;
+/** `sums`: instead of lines, sums over groups of owners; `some`: the lines of some of these groups, or a wish for them. */
+export const SYNC_FLAG = { answer: 1, sums: 2, some: 4 } as const;
 
 export const OWNER_MAX_BYTES = 255;
 const SCOPE_MAX = 0xffff_ffff;
+const SYNC_BUCKETS_MAX = 1_024;
 /** Fixed part of UPDATE and DELTA at most, beside the owner's name. */
 const UPDATE_HEADER_ROOM = 60;
 /** Epochs stay safe integers, so that "seen + 1" always exists. */
@@ -55,6 +57,10 @@ export interface SyncMessage {
   readonly scope: number;
   readonly flags: number;
   readonly lines: readonly SyncLine[];
+  /** With `sums`: one for each group. */
+  readonly sums?: readonly bigint[];
+  /** With `some`: which groups, of how many. */
+  readonly some?: { readonly of: number; readonly buckets: readonly number[] };
 }
 
 export type Message =
@@ -102,6 +108,14 @@ export function encodeSync(sync: SyncMessage): Uint8Array {
   out.varint(sync.id).varint(sync.scope).u8(sync.flags).varint(sync.lines.length);
   for (const l of sync.lines) {
     out.text(l.owner).varint64(l.epoch).varint(l.have).varint(l.floor).varint(l.count).u64(l.digest);
+  }
+  if (sync.sums !== undefined) {
+    out.varint(sync.sums.length);
+    for (const sum of sync.sums) out.u64(sum);
+  }
+  if (sync.some !== undefined) {
+    out.varint(sync.some.of).varint(sync.some.buckets.length);
+    for (const bucket of sync.some.buckets) out.varint(bucket);
   }
   return out.finish();
 }
@@ -152,7 +166,18 @@ function readSync(r: ByteReader): SyncMessage {
   const id = r.varint();
   const scope = r.varint(SCOPE_MAX);
   const flags = r.u8();
-  return { id, scope, flags, lines: readList(r, readSyncLine) };
+  const lines = readList(r, readSyncLine);
+  const sums = (flags & SYNC_FLAG.sums) !== 0 && { sums: readList(r, (x) => x.u64()) };
+  if (sums && (sums.sums.length === 0 || sums.sums.length > SYNC_BUCKETS_MAX))
+    throw new WireError('sums of nothing');
+  const some = (flags & SYNC_FLAG.some) !== 0 && { some: readBuckets(r) };
+  return { id, scope, flags, lines, ...sums, ...some };
+}
+
+function readBuckets(r: ByteReader): { of: number; buckets: number[] } {
+  const of = r.varint(SYNC_BUCKETS_MAX);
+  if (of === 0) throw new WireError('no groups');
+  return { of, buckets: readList(r, (x) => x.varint(of - 1)) };
 }
 
 function readSyncLine(r: ByteReader): SyncLine {

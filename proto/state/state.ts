@@ -13,7 +13,7 @@ import { ROOTS_MAX, decodeAck, decodeRoots, encodeAck, encodeRoots } from './dig
 import type { Claim, StateChange, StateNode, StateRecord, StateTransmit, Table } from './interface.ts';
 import { TABLE } from './interface.ts';
 import type { Message, SyncMessage } from './messages.ts';
-import { SYNC_ANSWER, decodeMessage } from './messages.ts';
+import { SYNC_FLAG, decodeMessage } from './messages.ts';
 import type { StateDeps, StateOptions } from './options.ts';
 import { withDefaults } from './options.ts';
 import { Pace } from './pace.ts';
@@ -152,9 +152,9 @@ export class State implements StateNode {
   }
 
   #handleSync(now: number, from: string, sync: SyncMessage): void {
-    if ((sync.flags & SYNC_ANSWER) === 0) this.#parts.server.handleRequest(now, from, sync);
+    if ((sync.flags & SYNC_FLAG.answer) === 0) this.#parts.server.handleRequest(now, from, sync);
     else {
-      this.#parts.client.handleAnswer(now, from, sync.scope, sync.id);
+      this.#parts.client.handleAnswer(now, from, sync);
       this.#parts.server.handleWants(now, from, sync);
     }
   }

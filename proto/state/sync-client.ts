@@ -6,10 +6,12 @@
  * One exchange per scope at a time; a busy or silent peer is replaced by another.
  */
 import type { Rng } from '../env.ts';
-import { encodeSync } from './messages.ts';
+import type { SyncMessage } from './messages.ts';
+import { SYNC_FLAG, encodeSync } from './messages.ts';
 import type { Outbox } from './outbox.ts';
 import { URGENCY } from './outbox.ts';
 import type { Store } from './store.ts';
+import { SYNC_BUCKETS, SYNC_LINES_DIRECT, bucketSums, linesOf } from './sync-buckets.ts';
 import type { Targets } from './targets.ts';
 
 interface ScopeClock {
@@ -22,7 +24,7 @@ interface ScopeClock {
   /** Whom a digest has shown to differ. */
   hint: string | undefined;
   lastPeer: string | undefined;
-  running: { id: number; peer: string; untilMs: number } | undefined;
+  running: { id: number; peer: string; untilMs: number; hasSums: boolean } | undefined;
   readonly avoid: Map<string, number>;
 }
 
@@ -98,9 +100,16 @@ export class SyncClient {
     if (clock !== undefined && clock.toJoin > 0) clock.dueMs = Math.max(clock.dueMs, now + QUIET_MS);
   }
 
-  handleAnswer(now: number, from: string, scope: number, id: number): void {
+  handleAnswer(now: number, from: string, { id, scope, some }: SyncMessage): void {
     const clock = this.#clocks.get(scope);
     if (clock?.running?.id !== id || clock.running.peer !== from) return;
+    if (some !== undefined && clock.running.hasSums) {
+      // Here we differ: what do we have there?
+      clock.running = { ...clock.running, hasSums: false, untilMs: now + ANSWER_MS };
+      const lines = linesOf(this.#store.logs(scope), some.of, some.buckets);
+      this.#send(from, { id, scope, flags: SYNC_FLAG.some, lines, some });
+      return;
+    }
     clock.running = undefined;
     clock.lastPeer = from;
     if (clock.toJoin > 0) clock.toJoin--;
@@ -144,12 +153,20 @@ export class SyncClient {
       return;
     }
     const id = ++this.#ids;
-    clock.running = { id, peer, untilMs: now + ANSWER_MS };
+    const logs = [...this.#store.logs(scope)];
+    const hasSums = logs.length > SYNC_LINES_DIRECT;
+    clock.running = { id, peer, untilMs: now + ANSWER_MS, hasSums };
     clock.sentMs = now;
     clock.hint = undefined;
     clock.isWanted = false;
-    const lines = [...this.#store.logs(scope)].filter((log) => log.have > 0).map((log) => log.line());
-    this.#outbox.send(URGENCY.control, peer, encodeSync({ id, scope, flags: 0, lines }), true);
+    if (hasSums) {
+      const sums = bucketSums(logs, SYNC_BUCKETS);
+      this.#send(peer, { id, scope, flags: SYNC_FLAG.sums, lines: [], sums });
+    } else this.#send(peer, { id, scope, flags: 0, lines: linesOf(logs) });
+  }
+
+  #send(peer: string, sync: SyncMessage): void {
+    this.#outbox.send(URGENCY.control, peer, encodeSync(sync), true);
   }
 
   #joining(): number {

@@ -8,12 +8,13 @@ import type { Bulk, Job } from './bulk.ts';
 import type { Counters } from './counters.ts';
 import type { Divergence } from './divergence.ts';
 import type { LogName, SyncLine, SyncMessage } from './messages.ts';
-import { SYNC_ANSWER, cutUpdates, encodeBusy, encodeSync, encodeUpdate } from './messages.ts';
+import { SYNC_FLAG, cutUpdates, encodeBusy, encodeSync, encodeUpdate } from './messages.ts';
 import type { Outbox } from './outbox.ts';
 import { URGENCY } from './outbox.ts';
 import type { OwnerLog } from './owner-log.ts';
 import type { Owners } from './owners.ts';
 import type { Store } from './store.ts';
+import { bucketOf, bucketSums } from './sync-buckets.ts';
 
 const BUSY_MS = 2_000;
 const NOT_OURS_MS = 30_000;
@@ -49,13 +50,32 @@ export class SyncServer {
       outbox.send(URGENCY.control, from, encodeBusy(id, NOT_OURS_MS), true);
       return;
     }
+    if (sync.sums !== undefined) {
+      this.#answerSums(from, sync, sync.sums);
+      return;
+    }
     const { jobs, wants } = this.#compare(now, from, sync);
     if (jobs.length > 0 && bulk.isBusy) {
       outbox.send(URGENCY.control, from, encodeBusy(id, BUSY_MS), true);
       return;
     }
-    outbox.send(URGENCY.control, from, encodeSync({ id, scope, flags: SYNC_ANSWER, lines: wants }), true);
+    outbox.send(
+      URGENCY.control,
+      from,
+      encodeSync({ id, scope, flags: SYNC_FLAG.answer, lines: wants }),
+      true,
+    );
     this.#push(from, jobs);
+  }
+
+  /** Names the groups in which we differ; none: an answer without wants. */
+  #answerSums(from: string, { id, scope }: SyncMessage, theirs: readonly bigint[]): void {
+    const { store, outbox } = this.#deps;
+    const ours = bucketSums(store.logs(scope), theirs.length);
+    const buckets = ours.flatMap((sum, i) => (sum === theirs[i] ? [] : [i]));
+    const some = buckets.length > 0 && { some: { of: theirs.length, buckets } };
+    const flags = SYNC_FLAG.answer | (some ? SYNC_FLAG.some : 0);
+    outbox.send(URGENCY.control, from, encodeSync({ id, scope, flags, lines: [], ...some }), true);
   }
 
   /** An answer: the lines are what its sender wants from us. */
@@ -98,7 +118,7 @@ export class SyncServer {
     outbox.send(
       URGENCY.control,
       log.owner,
-      encodeSync({ id: 0, scope: log.scope, flags: SYNC_ANSWER, lines }),
+      encodeSync({ id: 0, scope: log.scope, flags: SYNC_FLAG.answer, lines }),
       true,
     );
   }
@@ -112,7 +132,10 @@ export class SyncServer {
     const theirs = new Map(sync.lines.map((line) => [line.owner, line]));
     const jobs: Job[] = [];
     const wants: SyncLine[] = [];
+    const { of, buckets } = sync.some ?? { of: 1, buckets: [0] };
+    const compared = new Set(buckets);
     for (const log of store.logs(sync.scope)) {
+      if (!compared.has(bucketOf(log.owner, of))) continue;
       const line = theirs.get(log.owner);
       theirs.delete(log.owner);
       if (line !== undefined) this.#checkOwn(now, sync.scope, line);

@@ -90,6 +90,16 @@ void t.test('the other kinds', async (test) => {
       'd7010409010101016202030102ff00000000000001',
       { kind: 'sync', sync: { id: 9, scope: 1, flags: 1, lines: [line] } },
     ],
+    [
+      encodeSync({ id: 9, scope: 1, flags: 2, lines: [], sums: [5n] }),
+      'd7010409010200010000000000000005',
+      { kind: 'sync', sync: { id: 9, scope: 1, flags: 2, lines: [], sums: [5n] } },
+    ],
+    [
+      encodeSync({ id: 9, scope: 1, flags: 5, lines: [], some: { of: 64, buckets: [0, 63] } }),
+      'd70104090105004002003f',
+      { kind: 'sync', sync: { id: 9, scope: 1, flags: 5, lines: [], some: { of: 64, buckets: [0, 63] } } },
+    ],
     [encodeBusy(9, 2_000), 'd7010709d00f', { kind: 'busy', id: 9, retryAfterMs: 2_000 }],
     [
       encodeDelta({ ...log, from: 0, to: 5, records: [] }, 7),
@@ -125,6 +135,9 @@ void t.test('what the format forbids is refused', async (test) => {
     'a range that runs backwards': 'd70101010161020503000000000000000000',
     'a record outside its range': 'd70101010161020304000000000000000001040001010200',
     'a number over 2^53': 'd7010301016102ffffffffffffffff7f',
+    'no sums': 'd701040901020000',
+    'no groups': 'd70104090104000000',
+    'a group that there is not': 'd7010409010400400140',
     'a tree node beyond its level': `d701060901016202010110${'00'.repeat(128)}`,
     'more tree nodes than there are': `d7010609010162020002${`00${'00'.repeat(128)}`.repeat(2)}`,
     'a tree leaf beyond the last': 'd7010609010162020301802000',
@@ -224,6 +237,8 @@ const SEEDS = [
     flags: 0,
     lines: [{ owner: 'q', epoch: 1n, have: 9, floor: 0, count: 9, digest: 1n }],
   }),
+  encodeSync({ id: 1, scope: 0, flags: 2, lines: [], sums: [1n, 2n, 3n] }),
+  encodeSync({ id: 1, scope: 0, flags: 5, lines: [], some: { of: 8, buckets: [0, 7] } }),
   encodeBusy(1, 5),
   // About a log that the State under fire comes to hold, and about its own.
   ...TREES.flatMap(([part]) => [

@@ -4,7 +4,7 @@
  */
 import { SeededRng } from '../../../proto/rng.ts';
 import { toHex } from '../../../proto/state/bytes.ts';
-import { decodeMessage, encodeSync } from '../../../proto/state/messages.ts';
+import { SYNC_FLAG, decodeMessage } from '../../../proto/state/messages.ts';
 import type { Message } from '../../../proto/state/messages.ts';
 import { withDefaults } from '../../../proto/state/options.ts';
 import type { OwnerLog } from '../../../proto/state/owner-log.ts';
@@ -96,10 +96,12 @@ export class Replicas {
 
   /** `from` asks `to` to compare what they have, as the timer of anti-entropy would. */
   sync(from: string, to: string): void {
-    const { store, outbox } = this.parts(from);
-    const lines = [...store.logs(VNI)].filter((log) => log.have > 0).map((log) => log.line());
-    outbox.send(0, to, encodeSync({ id: 1, scope: VNI, flags: 0, lines }), true);
+    const { client } = this.parts(from);
+    client.open(this.now, VNI);
+    client.trigger(this.now, VNI, to);
+    client.handleDeadline(this.now);
     this.run(60_000);
+    client.close(VNI);
     for (const owner of this.hosts.keys()) this.spread(owner);
   }
 
@@ -124,13 +126,16 @@ export class Replicas {
     return moved;
   }
 
-  #handle({ merge, server, treeRepair }: Parts, from: string, message: Message): void {
+  #handle({ merge, server, client, treeRepair }: Parts, from: string, message: Message): void {
     if (message.kind === 'update') merge.update(this.now, message.update);
     else if (message.kind === 'delta') merge.delta(this.now, from, message.update, message.flags);
     else if (message.kind === 'tree') treeRepair.handle(this.now, from, message.tree);
-    else if (message.kind === 'sync' && message.sync.flags === 0)
+    else if (message.kind === 'sync' && (message.sync.flags & SYNC_FLAG.answer) === 0)
       server.handleRequest(this.now, from, message.sync);
-    else if (message.kind === 'sync') server.handleWants(this.now, from, message.sync);
+    else if (message.kind === 'sync') {
+      client.handleAnswer(this.now, from, message.sync);
+      server.handleWants(this.now, from, message.sync);
+    }
   }
 }
 
