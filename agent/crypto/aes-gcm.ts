@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, createSecretKey } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createSecretKey, hkdfSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import type { SecretKey } from '../../proto/keyring/secret-key.ts';
 import type { Aead } from '../../proto/memberlist/sealed-block.ts';
@@ -48,6 +48,11 @@ export const aesGcm: Aead = {
 
 export function sha256(bytes: Uint8Array): Uint8Array {
   return createHash('sha256').update(bytes).digest();
+}
+
+/** HKDF-SHA256 (RFC 5869) without salt. */
+export function hkdf(secret: Uint8Array, info: string, lengthBytes: number): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', secret, new Uint8Array(0), info, lengthBytes));
 }
 
 function prepare(key: SecretKey): Prepared {

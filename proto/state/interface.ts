@@ -4,7 +4,15 @@ import type { SwimDelegate } from '../swim/interface.ts';
  * The replicated state as a pure object: per-owner logs over memberlist's user messages (one owner writes, all read).
  * Same contract as the membership object: handle, command, then poll until undefined, then sleep until nextDeadline.
  */
-export const TABLE = { vtep: 1, interest: 2, network: 3, endpoint: 4, service: 5, ipClaim: 6 } as const;
+export const TABLE = {
+  vtep: 1,
+  interest: 2,
+  network: 3,
+  endpoint: 4,
+  service: 5,
+  ipClaim: 6,
+  keyring: 7,
+} as const;
 export type Table = (typeof TABLE)[keyof typeof TABLE];
 
 export interface StateRecord {
