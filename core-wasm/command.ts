@@ -21,6 +21,18 @@ import {
 import { PORT_IPS, PORT_MACS, portAt, portExists, portForget, portNetwork, portPut } from './port';
 import { PEER_FDB_ROWS, peerAt, peerExists, peerForget, peerPut } from './peer';
 import { floodClear, floodDelete, floodPut } from './flood';
+import { REASON_NONE } from './reason';
+import { SEAL_SIZE, sealHasRoom, sealRun } from './sealed';
+import {
+  sessionExists,
+  sessionForget,
+  sessionPeer,
+  sessionPut,
+  sessionUse,
+  sessionsDropPeer,
+  takeCounters,
+} from './session';
+import { arenaCursor, arenaKeep, post, txHasRoom } from './transmit';
 import {
   FDB_LOCAL,
   FDB_STATIC,
@@ -57,6 +69,10 @@ export const OP_FDB_DEL: u32 = 10;
 export const OP_NEIGHBOUR_PUT: u32 = 11;
 export const OP_NEIGHBOUR_DEL: u32 = 12;
 export const OP_CONFIG: u32 = 13;
+export const OP_SESSION_PUT: u32 = 14;
+export const OP_SESSION_USE: u32 = 15;
+export const OP_SESSION_DEL: u32 = 16;
+export const OP_SESSION_GREET: u32 = 17;
 
 /** Offsets in a record. */
 const FLAGS: usize = 2;
@@ -65,6 +81,7 @@ const B: usize = 8;
 const C: usize = 12;
 const MAC: usize = 16;
 const IP: usize = 24;
+const D: usize = 40;
 const SEQUENCE: usize = 44;
 
 /** Applies up to `max` waiting commands; returns how many. */
@@ -133,9 +150,27 @@ function apply(at: usize): bool {
       if (a == 0 || a >= CONFIG_KEYS) return false;
       setConfig(a, b);
       return true;
+    case OP_SESSION_PUT:
+      return sessionPut(a, b, c, load<u32>(at, D), at + IP);
+    case OP_SESSION_USE:
+      return sessionUse(a);
+    case OP_SESSION_DEL:
+      sessionForget(a);
+      return true;
+    case OP_SESSION_GREET:
+      return greet(a);
     default:
       return false;
   }
+}
+
+/** Sends an empty sealed datagram: the other side learns that we have the session. */
+function greet(session: u32): bool {
+  if (!sessionExists(session) || !sealHasRoom() || !txHasRoom(0) || !takeCounters(session, 1)) return false;
+  const start = arenaCursor(0);
+  sealRun(session, start, SEAL_SIZE, 1, SEAL_SIZE);
+  arenaKeep(0, SEAL_SIZE);
+  return post(0, sessionPeer(session), start, SEAL_SIZE, 1, SEAL_SIZE, 0) == REASON_NONE;
 }
 
 function dropNetwork(network: u32): bool {
@@ -166,6 +201,7 @@ function dropPeer(peer: u32): bool {
   if (peerExists(peer)) {
     fdbDropDestination(0, peer, load<u32>(peerAt(peer), PEER_FDB_ROWS));
     for (let network: u32 = 0; network < NETWORK_MAX; network++) floodDelete(network, peer);
+    sessionsDropPeer(peer);
     peerForget(peer);
   }
   return true;

@@ -9,7 +9,9 @@ export const CONFIG_UNKNOWN_PPS: u32 = 2;
 export const CONFIG_LEARN_PPS: u32 = 3;
 /** Non-zero: a reflecting port also gets its own unknown unicast back. */
 export const CONFIG_REFLECT_UNKNOWN: u32 = 4;
-export const CONFIG_KEYS: u32 = 5;
+/** Handshake messages that are handed to control in a second. */
+export const CONFIG_PUNT_PPS: u32 = 5;
+export const CONFIG_KEYS: u32 = 6;
 
 export function config(key: u32): u32 {
   return load<u32>((STATE_CONFIG + (key << 2)) as usize);
@@ -24,6 +26,7 @@ export function setDefaults(): void {
   setConfig(CONFIG_UNKNOWN_PPS, 1000);
   setConfig(CONFIG_LEARN_PPS, 1000);
   setConfig(CONFIG_REFLECT_UNKNOWN, 1);
+  setConfig(CONFIG_PUNT_PPS, 4000);
 }
 
 /** Milliseconds of the last tick, modulo 2^32: compare by difference only. */

@@ -22,7 +22,7 @@ export const COUNTER_TO_TUNNEL_BYTES: u32 = 7;
 export const COUNTER_SENT: u32 = 8;
 export const COUNTER_DELIVERED: u32 = 9;
 export const COUNTER_ANSWERED: u32 = 10;
-/** Handed to control; nothing punts yet, the identity already knows it. */
+/** Handed to control: handshake messages, and sealed datagrams without a frame. */
 export const COUNTER_PUNTED: u32 = 11;
 
 // What the stages did.
@@ -38,3 +38,6 @@ export const COUNTER_MACS_EXPIRED: u32 = 18;
 export const COUNTER_IPS_LEARNED: u32 = 19;
 export const COUNTER_COMMANDS: u32 = 20;
 export const COUNTER_COMMANDS_FAILED: u32 = 21;
+/** Datagrams queued for the cipher, and opened by it. */
+export const COUNTER_SEALED: u32 = 22;
+export const COUNTER_OPENED: u32 = 23;

@@ -30,10 +30,15 @@ export let cutBytes: u32 = 0;
 let ipSum: u32 = 0;
 let transportSum: u32 = 0;
 
-/** Writes the classified and checked frame's datagrams to `to`, which has TX_RESERVE bytes. */
-export function cut(to: usize, frame: usize, length: u32, vni: u32): void {
+/**
+ * Writes the classified and checked frame's datagrams to `to`, which has TX_RESERVE bytes; with `lead` bytes left free
+ * before the VXLAN header of each, and `trail` behind it.
+ */
+export function cut(to: usize, frame: usize, length: u32, vni: u32, lead: u32, trail: u32): void {
   if (gsoType == GSO_NONE) {
-    copyWhole(to, frame, length, vni);
+    copyWhole(to + lead, frame, length, vni);
+    cutSize += lead + trail;
+    cutBytes = cutSize;
     return;
   }
   prepareIp(frame);
@@ -42,11 +47,12 @@ export function cut(to: usize, frame: usize, length: u32, vni: u32): void {
 
   const header = vxlanHeader(vni);
   cutCount = gsoSegments(length);
-  cutSize = VXLAN_SIZE + gsoHeaders + gsoSize;
-  cutBytes = cutCount * (VXLAN_SIZE + gsoHeaders) + (length - gsoHeaders);
+  const around = lead + VXLAN_SIZE + gsoHeaders + trail;
+  cutSize = around + gsoSize;
+  cutBytes = cutCount * around + (length - gsoHeaders);
   let payload = frame + gsoHeaders;
   let left = length - gsoHeaders;
-  let at = to;
+  let at = to + lead;
   for (let i: u32 = 0; i < cutCount; i++) {
     assert(left > 0);
     const size = left < gsoSize ? left : gsoSize;
@@ -59,9 +65,9 @@ export function cut(to: usize, frame: usize, length: u32, vni: u32): void {
     else patchTcp(copy, i, size, payloadSum);
     payload += size;
     left -= size;
-    at = copy + gsoHeaders + size;
+    at = copy + gsoHeaders + size + trail + lead;
   }
-  assert(left == 0 && ((at - to) as u32) == cutBytes);
+  assert(left == 0 && ((at - lead - to) as u32) == cutBytes);
 }
 
 function copyWhole(to: usize, frame: usize, length: u32, vni: u32): void {
@@ -78,7 +84,6 @@ function copyWhole(to: usize, frame: usize, length: u32, vni: u32): void {
   }
   cutCount = 1;
   cutSize = VXLAN_SIZE + length;
-  cutBytes = cutSize;
 }
 
 /** Everything of the IPv4 header that no segment changes. */

@@ -1,8 +1,10 @@
 /**
  * Tunnel → TAP. The stages, in the order of the functions below:
  *
+ *   0. queueSealed  sealed datagrams are handed to the cipher first, all of a batch at once
  *   1. receive      a message of recvmmsg; its sender is a member; UDP_GRO's run is split into datagrams
- *   2. decapsulate  the VXLAN header is whole and names a network of ours
+ *   2. unwrap       by the first byte: sealed (opened by now, and no replay), a handshake (to control), or clear
+ *      decapsulate  the VXLAN header is whole and names a network of ours, and came as the network wants it
  *   3. guard        the inner source is a unicast address; learn it, where the peer speaks no gossip
  *   4. forward      to local ports only: what came through a tunnel never leaves through one (split horizon)
  *   5. coalesce     runs of one flow into super-frames (coalesce.ts)
@@ -13,7 +15,12 @@ import { classify } from './classify';
 import { coalesce, flushGroup } from './coalesce';
 import { emitSingle, isUnfinished } from './single';
 import { nowSeconds } from './config';
-import { COUNTER_COPIES_LOST, COUNTER_FROM_TUNNEL, COUNTER_FROM_TUNNEL_BYTES } from './counters';
+import {
+  COUNTER_COPIES_LOST,
+  COUNTER_FROM_TUNNEL,
+  COUNTER_FROM_TUNNEL_BYTES,
+  COUNTER_PUNTED,
+} from './counters';
 import { ETHERNET_SIZE, ETHERNET_SOURCE, isLinkLocal, isZeroMac } from './ethernet';
 import {
   FDB_LEARNED,
@@ -28,19 +35,23 @@ import {
   fdbKey,
   fdbMove,
 } from './fdb';
-import { EVENT_MAC_EXPIRED, emit } from './event';
-import { NO_NETWORK, findVni } from './network';
+import { EVENT_MAC_EXPIRED, EVENT_SESSION_HEARD, emit } from './event';
+import { NO_NETWORK, findVni, networkIsSealed } from './network';
 import { outHasRoom } from './out';
 import { NO_PEER, PEER_LEARNT_ROWS, PEER_RX_FRAMES, findSender, peerAt, peerCount, peerLearns } from './peer';
 import { firstPort, nextPort } from './port';
+import { punt } from './punt';
 import {
   REASON_BAD_SOURCE,
   REASON_BAD_VXLAN,
+  REASON_CLEAR_REFUSED,
   REASON_LINK_LOCAL,
   REASON_NONE,
   REASON_NOT_A_MEMBER,
   REASON_NO_DESTINATION,
+  REASON_NO_SESSION,
   REASON_OUT_FULL,
+  REASON_SEALED_REFUSED,
   REASON_SPLIT_HORIZON,
   REASON_TRUNCATED,
   REASON_UNKNOWN_VNI,
@@ -56,6 +67,18 @@ import {
 } from './receive';
 import { noteRouter } from './router';
 import { RX_VLEN } from './layout';
+import {
+  SEAL_LEAD,
+  SEAL_SIZE,
+  TYPE_INITIATION,
+  TYPE_SEALED,
+  judge,
+  openJobs,
+  openReset,
+  openedSession,
+  queueOpen,
+} from './sealed';
+import { isFirstHeard, sessionCount } from './session';
 import { VXLAN_SIZE, vxlanHasVni, vxlanVni } from './vxlan';
 
 /** MACs that one peer without gossip may bring in. */
@@ -72,13 +95,47 @@ let lastNetwork: u32 = NO_NETWORK;
 let lastKey: u64 = 0;
 let lastEntry: usize = 0;
 
+/** Sealed datagrams judged so far, of those that were queued for this batch. */
+let judged: u32 = 0;
+
+/**
+ * Before fromTunnel: queues the sealed datagrams of messages 0 to `messages` - 1 for the cipher. Returns how many; they are
+ * to be opened, and their statuses written, before fromTunnel is called with the same messages.
+ */
+export function queueSealed(messages: u32): u32 {
+  if (sessionCount() == 0) return 0;
+  const present = messages < RX_VLEN ? messages : RX_VLEN;
+  for (let message: u32 = 0; message < present; message++) {
+    if (messageTruncated(message)) continue;
+    const peer = findSender(messageName(message), messageNameLength(message));
+    if (peer != NO_PEER) queueMessage(peer, message);
+  }
+  return openJobs();
+}
+
+function queueMessage(peer: u32, message: u32): void {
+  const length = messageLength(message);
+  const segment = messageSegment(message);
+  const size: u32 = segment == 0 || segment > length ? length : segment;
+  let at = messageData(message);
+  const end = at + length;
+  while (at < end) {
+    const left = (end - at) as u32;
+    const bytes = left < size ? left : size;
+    if (load<u8>(at) == TYPE_SEALED && !queueOpen(peer, at, bytes)) return;
+    at += bytes;
+  }
+}
+
 /** Takes messages 0 to `messages` - 1 of the receive table, and arms them again. */
 export function fromTunnel(messages: u32): u32 {
   const present = messages < RX_VLEN ? messages : RX_VLEN;
+  judged = 0;
   for (let message: u32 = 0; message < present; message++) {
     receive(message);
     arm(message);
   }
+  openReset();
   // Open across messages: their buffers follow one another, and a super-frame cut into two sends becomes one again.
   flushGroup();
   return outHasRoom() ? 0 : 1;
@@ -108,14 +165,37 @@ function receive(message: u32): void {
   let left = length;
   for (let i: u32 = 0; i < datagrams; i++) {
     const bytes = left < size ? left : size;
-    const reason = decapsulate(peer, at, bytes);
+    const reason = unwrap(peer, message, at, bytes);
     if (reason) drop(reason);
     at += bytes;
     left -= bytes;
   }
 }
 
-function decapsulate(peer: u32, at: usize, length: u32): u32 {
+/** The first byte of a VXLAN header is its flags, of which the lowest are never set. */
+function unwrap(peer: u32, message: u32, at: usize, length: u32): u32 {
+  const type: u32 = length == 0 ? 0 : load<u8>(at);
+  if (type == TYPE_SEALED) return unseal(peer, at, length);
+  if (type >= TYPE_INITIATION && type < TYPE_SEALED) {
+    const reason = punt(at, length, messageName(message), messageNameLength(message));
+    if (!reason) count(COUNTER_PUNTED, 1);
+    return reason;
+  }
+  return decapsulate(peer, at, length, false);
+}
+
+function unseal(peer: u32, at: usize, length: u32): u32 {
+  const reason = sessionCount() == 0 ? REASON_NO_SESSION : judge(judged++, at);
+  if (reason) return reason;
+  if (isFirstHeard(openedSession)) emit(EVENT_SESSION_HEARD, 0, 0, openedSession, 0, 0, 0);
+  if (length == SEAL_SIZE) {
+    count(COUNTER_PUNTED, 1);
+    return REASON_NONE;
+  }
+  return decapsulate(peer, at + SEAL_LEAD, length - SEAL_SIZE, true);
+}
+
+function decapsulate(peer: u32, at: usize, length: u32, isSealed: bool): u32 {
   if (length < VXLAN_SIZE + ETHERNET_SIZE) return REASON_TRUNCATED;
   if (!vxlanHasVni(at)) return REASON_BAD_VXLAN;
   const vni = vxlanVni(at);
@@ -124,6 +204,8 @@ function decapsulate(peer: u32, at: usize, length: u32): u32 {
     lastNetwork = findVni(vni);
     if (lastNetwork == NO_NETWORK) return REASON_UNKNOWN_VNI;
   }
+  if (networkIsSealed(lastNetwork) != isSealed)
+    return isSealed ? REASON_SEALED_REFUSED : REASON_CLEAR_REFUSED;
   return forward(peer, lastNetwork, at + VXLAN_SIZE, length - VXLAN_SIZE);
 }
 

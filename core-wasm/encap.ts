@@ -6,7 +6,7 @@
  *   3. learn     its source MAC, within the port's quota, and the IP it states for it
  *   4. answer    ARP and neighbour solicitations that the tables can answer
  *   5. forward   to a port, a peer, or everyone on the flood list
- *   6. cut       into VXLAN datagrams, and post them
+ *   6. cut       into VXLAN datagrams, queue them for the cipher where the network is sealed, and post them
  *
  * One frame, one verdict: a function here returns REASON_NONE once a message or out record carries the frame's
  * verdict, or the reason for which it is dropped.
@@ -31,10 +31,10 @@ import { FDB_LOCAL, entryDestination, entryHas, fdbFind, fdbKey } from './fdb';
 import { NO_MORE, floodNext, floodPeers } from './flood';
 import { guard } from './guard';
 import { learnIp, learnMac } from './learn';
-import { networkExists, networkSuppresses, networkVni } from './network';
+import { networkExists, networkIsSealed, networkSuppresses, networkVni } from './network';
 import { checkOffload, largestSegment } from './offload';
 import { outHasRoom } from './out';
-import { peerExists, peerMaxPayload } from './peer';
+import { PEER_SESSION, peerAt, peerExists, peerMaxPayload } from './peer';
 import {
   PORT_REFLECT,
   PORT_UNKNOWN_BUCKET,
@@ -51,6 +51,7 @@ import {
   REASON_NO_DESTINATION,
   REASON_NO_PEER,
   REASON_NO_PORT,
+  REASON_NO_SESSION,
   REASON_OVERSIZE,
   REASON_SAME_PORT,
   REASON_TOO_BIG,
@@ -59,6 +60,8 @@ import {
   REASON_UNKNOWN_RATE,
 } from './reason';
 import { noteRouter } from './router';
+import { SEAL_LEAD, SEAL_SIZE, sealHasRoom, sealRun } from './sealed';
+import { takeCounters } from './session';
 import { arenaCursor, arenaKeep, post, txHasRoom } from './transmit';
 import { VNET_SIZE } from './vnet';
 import { VXLAN_SIZE } from './vxlan';
@@ -74,7 +77,7 @@ export function fromTap(port: u32, slot: usize, length: u32): u32 {
   table = 0;
   const reason = admit(port, slot, length);
   if (reason) drop(reason);
-  return txHasRoom(table) && txHasRoom(0) && outHasRoom() ? 0 : 1;
+  return txHasRoom(table) && txHasRoom(0) && outHasRoom() && sealHasRoom() ? 0 : 1;
 }
 
 /** The transmit table of the frame in hand. */
@@ -114,18 +117,35 @@ function forward(network: u32, port: u32, frame: usize, length: u32): u32 {
 
 function toPeer(network: u32, peer: u32, frame: usize, length: u32): u32 {
   if (!peerExists(peer)) return REASON_NO_PEER;
+  if (networkIsSealed(network)) return toPeerSealed(network, peer, frame, length, 1);
   if (VXLAN_SIZE + largestSegment(length) > peerMaxPayload(peer)) return REASON_TOO_BIG;
-  if (!cutIntoArena(network, frame, length)) return REASON_TX_FULL;
+  if (!cutIntoArena(network, frame, length, 0, 0)) return REASON_TX_FULL;
   const reason = post(table, peer, arenaCursor(table), cutSize, cutCount, cutBytes, 1);
   if (!reason) arenaKeep(table, cutBytes);
   return reason;
 }
 
+/** Never in clear: without a session the frame stays here. `verdict` is 1 when no other copy carries it. */
+function toPeerSealed(network: u32, peer: u32, frame: usize, length: u32, verdict: u32): u32 {
+  const session = load<u32>(peerAt(peer), PEER_SESSION);
+  if (!session) return REASON_NO_SESSION;
+  if (SEAL_SIZE + VXLAN_SIZE + largestSegment(length) > peerMaxPayload(peer)) return REASON_TOO_BIG;
+  if (!sealHasRoom() || !cutIntoArena(network, frame, length, SEAL_LEAD, SEAL_SIZE - SEAL_LEAD)) {
+    return REASON_TX_FULL;
+  }
+  if (!takeCounters(session - 1, cutCount)) return REASON_NO_SESSION;
+  const start = arenaCursor(table);
+  // Headed before it is posted: what is posted can be sent.
+  sealRun(session - 1, start, cutSize, cutCount, cutBytes);
+  arenaKeep(table, cutBytes);
+  return post(table, peer, start, cutSize, cutCount, cutBytes, verdict);
+}
+
 /** Chooses the table by flow, and writes the frame's datagrams at its cursor, not yet kept. */
-function cutIntoArena(network: u32, frame: usize, length: u32): bool {
+function cutIntoArena(network: u32, frame: usize, length: u32, lead: u32, trail: u32): bool {
   table = (flowHash(frame, length) >> TABLE_SHIFT) as u32;
   if (!txHasRoom(table)) return false;
-  cut(arenaCursor(table), frame, length, networkVni(network));
+  cut(arenaCursor(table), frame, length, networkVni(network), lead, trail);
   if (cutCount > 1) count(COUNTER_CUT, 1);
   return true;
 }
@@ -142,8 +162,19 @@ function flood(network: u32, port: u32, frame: usize, length: u32, reflect: bool
   let reason = REASON_NO_DESTINATION;
   let copies: u32 = 0;
   let lost: u32 = 0;
-  if (floodPeers(network)) {
-    if (!cutIntoArena(network, frame, length)) return REASON_TX_FULL;
+  if (floodPeers(network) && networkIsSealed(network)) {
+    // Every peer has its own key, so every peer gets its own copy.
+    for (let peer = floodNext(network, 0); peer != NO_MORE; peer = floodNext(network, peer + 1)) {
+      const failed = toPeerSealed(network, peer, frame, length, copies ? 0 : 1);
+      if (failed) {
+        reason = failed;
+        lost++;
+      } else {
+        copies++;
+      }
+    }
+  } else if (floodPeers(network)) {
+    if (!cutIntoArena(network, frame, length, 0, 0)) return REASON_TX_FULL;
     // One payload, many messages.
     const start = arenaCursor(table);
     for (let peer = floodNext(network, 0); peer != NO_MORE; peer = floodNext(network, peer + 1)) {

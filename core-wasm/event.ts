@@ -11,6 +11,8 @@ export const EVENT_MAC_LEARNED: u32 = 1;
 export const EVENT_MAC_EXPIRED: u32 = 2;
 export const EVENT_IP_LEARNED: u32 = 3;
 export const EVENT_COMMAND_FAILED: u32 = 4;
+export const EVENT_SESSION_HEARD: u32 = 5;
+export const EVENT_PUNTED: u32 = 6;
 
 /** Puts a record into the ring; `ip` is the address of 16 bytes, or 0 for none. */
 export function emit(type: u32, network: u32, port: u32, c: u32, d: u32, mac: u64, ip: usize): void {

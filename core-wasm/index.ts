@@ -9,7 +9,8 @@ export { init } from './init';
 export { tick } from './ageing';
 export { runCommands } from './command';
 export { fromTap } from './encap';
-export { fromTunnel } from './decap';
+export { fromTunnel, queueSealed } from './decap';
+export { sealJobs, sealReset } from './sealed';
 export { txCount, txFailed, txPending, txReset, txTable } from './transmit';
 export { outCount, outFailed, outReset } from './out';
 
@@ -39,11 +40,13 @@ export {
   FDB_BASE,
   FDB_ENTRY_SIZE,
   FDB_SLOTS,
+  JOB_SIZE,
   LAYOUT_END,
   NEIGHBOUR_BASE,
   NEIGHBOUR_SIZE,
   NEIGHBOUR_SLOTS,
   NETWORK_MAX,
+  OPEN_TABLE,
   OUT_MAX,
   OUT_RECORD_SIZE,
   OUT_TABLE,
@@ -51,6 +54,11 @@ export {
   PEER_MAX,
   PEER_SIZE,
   PORT_MAX,
+  PUNT_HEAD,
+  PUNT_RING,
+  PUNT_SIZE,
+  PUNT_SLOTS,
+  PUNT_TAIL,
   RX_CONTROL_BASE,
   RX_CONTROL_SIZE,
   RX_DATA_BASE,
@@ -59,6 +67,10 @@ export {
   RX_NAME_SIZE,
   RX_TABLE,
   RX_VLEN,
+  SEAL_TABLE,
+  SESSION_BASE,
+  SESSION_MAX,
+  SESSION_SIZE,
   TAP_SLOTS,
   TAP_SLOT_BASE,
   TAP_SLOT_SIZE,
@@ -69,12 +81,15 @@ export {
   TX_SOCKETS,
 } from './layout';
 export { PEER_LEARN, PEER_RX_BYTES, PEER_RX_FRAMES, PEER_TX_BYTES, PEER_TX_FRAMES } from './peer';
-export { NETWORK_SUPPRESS } from './network';
+export { NETWORK_SEALED, NETWORK_SUPPRESS } from './network';
+export { OPEN_OK, OPEN_STATUS } from './sealed';
+export { SESSION_SEALED } from './session';
 export { PORT_OFFLOAD, PORT_REFLECT, PORT_USO } from './port';
 export { FDB_LEARNED, FDB_LIMIT, FDB_LOCAL, FDB_STATIC } from './fdb';
 export {
   CONFIG_AGEING_SECONDS,
   CONFIG_LEARN_PPS,
+  CONFIG_PUNT_PPS,
   CONFIG_REFLECT_UNKNOWN,
   CONFIG_UNKNOWN_PPS,
 } from './config';
@@ -94,5 +109,16 @@ export {
   OP_PEER_PUT,
   OP_PORT_DEL,
   OP_PORT_PUT,
+  OP_SESSION_DEL,
+  OP_SESSION_GREET,
+  OP_SESSION_PUT,
+  OP_SESSION_USE,
 } from './command';
-export { EVENT_COMMAND_FAILED, EVENT_IP_LEARNED, EVENT_MAC_EXPIRED, EVENT_MAC_LEARNED } from './event';
+export {
+  EVENT_COMMAND_FAILED,
+  EVENT_IP_LEARNED,
+  EVENT_MAC_EXPIRED,
+  EVENT_MAC_LEARNED,
+  EVENT_PUNTED,
+  EVENT_SESSION_HEARD,
+} from './event';

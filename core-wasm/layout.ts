@@ -11,8 +11,11 @@
  *   ├────────┴─────────┴────────┴──┬───────┴───────────┴──┬───────┴───────┴───────┴─┬──────┴──────────┤
  *   │ FDB, 2^21 × 16 = 32 MiB      │ neighbours, 8 MiB    │ TAP slots, 64 × 66,048   │ rx buffers      │
  *   ├──────────────────────────────┴──┬───────────────────┴─────────────┬──────────┬─┴─────────────────┤
- *   │ tx messages, 8 × 8,192 × 128    │ tx arenas, 8 × (2 MiB + slack)  │ out      │ FDB scratch │free │
- *   └─────────────────────────────────┴─────────────────────────────────┴──────────┴───────────────────┘
+ *   │ tx messages, 8 × 8,192 × 128    │ tx arenas, 8 × (2 MiB + slack)  │ out      │ FDB scratch      │
+ *   ├─────────────────────────────────┼─────────────────────────────────┼──────────┴┬──────────────────┘
+ *   │ sessions, indexes, 16 MiB of    │ jobs of the cipher              │ punts     │
+ *   │ replay windows                  │                                 │           │
+ *   └─────────────────────────────────┴─────────────────────────────────┴───────────┘
  *
  * The host reads these numbers as exported globals and repeats none of them.
  */
@@ -48,6 +51,14 @@ export const STATE_TX: u32 = STATE_BASE + 512;
 export const STATE_TX_SIZE: u32 = 64;
 /** Headers of the frame that is being appended to a super-frame: 256 bytes. */
 export const STATE_HEADERS: u32 = STATE_TX + 1024;
+export const STATE_SEAL_COUNT: u32 = STATE_HEADERS + 256;
+export const STATE_OPEN_COUNT: u32 = STATE_SEAL_COUNT + 4;
+/** Sessions in the table: without any, nothing looks for sealed datagrams. */
+export const STATE_SESSIONS: u32 = STATE_SEAL_COUNT + 8;
+/** Token bucket of punts. */
+export const STATE_PUNT_BUCKET: u32 = STATE_SEAL_COUNT + 16;
+export const PUNT_HEAD: u32 = STATE_SEAL_COUNT + 64;
+export const PUNT_TAIL: u32 = STATE_SEAL_COUNT + 128;
 const STATE_END: u32 = STATE_BASE + 4096;
 
 // ── Counters ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,5 +142,28 @@ export const OUT_MAX: u32 = 8192;
 /** Where the FDB's rows stand while it doubles. */
 export const FDB_SCRATCH: u32 = OUT_TABLE + OUT_MAX * OUT_RECORD_SIZE;
 
+// ── Sealing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+export const SESSION_BASE: u32 = FDB_SCRATCH + (FDB_SLOTS / 2) * FDB_ENTRY_SIZE;
+/** Two for each peer: the one in use, and the one before or after it. */
+export const SESSION_MAX: u32 = 2 * PEER_MAX;
+export const SESSION_SIZE: u32 = 64;
+/** Receiver index → session: u32[] of slot + 1, 0 = free, at most half full. */
+export const SESSION_HASH_BASE: u32 = SESSION_BASE + SESSION_MAX * SESSION_SIZE;
+export const SESSION_HASH_SLOTS: u32 = 16384;
+/** Per session a ring of bits, one per counter: power of two, 64 of them are being replaced (RFC 6479). */
+export const WINDOW_BASE: u32 = SESSION_HASH_BASE + SESSION_HASH_SLOTS * 4;
+export const WINDOW_BITS: u32 = 16384;
+/** What the host's cipher is to do: runs to seal, datagrams to open. */
+export const JOB_SIZE: u32 = 64;
+export const SEAL_TABLE: u32 = WINDOW_BASE + SESSION_MAX * (WINDOW_BITS / 8);
+export const SEAL_JOBS: u32 = 16384;
+export const OPEN_TABLE: u32 = SEAL_TABLE + SEAL_JOBS * JOB_SIZE;
+/** RX_VLEN messages of at most 128 datagrams. */
+export const OPEN_JOBS: u32 = RX_VLEN * 128;
+/** Handshake messages on their way to control. */
+export const PUNT_RING: u32 = OPEN_TABLE + OPEN_JOBS * JOB_SIZE;
+export const PUNT_SLOTS: u32 = 256;
+export const PUNT_SIZE: u32 = 320;
+
 /** First byte after the last region; the host checks that the memory holds it. */
-export const LAYOUT_END: u32 = FDB_SCRATCH + (FDB_SLOTS / 2) * FDB_ENTRY_SIZE;
+export const LAYOUT_END: u32 = PUNT_RING + PUNT_SLOTS * PUNT_SIZE;

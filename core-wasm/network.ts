@@ -10,6 +10,8 @@ import { hash } from './bytes';
 
 /** Answer ARP and neighbour solicitations from the table. */
 export const NETWORK_SUPPRESS: u32 = 1;
+/** Its frames go, and are taken, sealed only. */
+export const NETWORK_SEALED: u32 = 2;
 const NETWORK_USED: u32 = 0x8000;
 
 export const NETWORK_FIRST_PORT: usize = 8;
@@ -36,6 +38,10 @@ export function networkVni(network: u32): u32 {
 
 export function networkSuppresses(network: u32): bool {
   return (load<u32>(networkAt(network), NETWORK_FLAGS) & NETWORK_SUPPRESS) != 0;
+}
+
+export function networkIsSealed(network: u32): bool {
+  return (load<u32>(networkAt(network), NETWORK_FLAGS) & NETWORK_SEALED) != 0;
 }
 
 function vniSlot(slot: u32): usize {
@@ -78,7 +84,7 @@ export function networkPut(network: u32, vni: u32, flags: u32): bool {
   const at = networkAt(network);
   const existed = networkExists(network);
   store<u32>(at, vni);
-  store<u32>(at, (flags & NETWORK_SUPPRESS) | NETWORK_USED, NETWORK_FLAGS);
+  store<u32>(at, (flags & (NETWORK_SUPPRESS | NETWORK_SEALED)) | NETWORK_USED, NETWORK_FLAGS);
   if (!existed) enter(network);
   else if (owner != network) rehash();
   return true;

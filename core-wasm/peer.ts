@@ -3,7 +3,7 @@
  *
  *   sockaddr_in or sockaddr_in6 @0 (28 used) · u8[16] address, IPv4 mapped @32 · u32 flags @48 · u32 sockaddr length @52
  *   u32 largest payload @56 · u32 FDB rows @60 · u64 rx frames @64, rx bytes @72, tx frames @80, tx bytes @88
- *   u32 learnt rows @96
+ *   u32 learnt rows @96 · u32 session it is sent by + 1 @100
  *
  * A datagram belongs to the peer whose address it comes from, whatever the source port: RFC 7348 senders vary the port
  * with the inner flow.
@@ -25,6 +25,7 @@ export const PEER_RX_BYTES: u32 = 72;
 export const PEER_TX_FRAMES: u32 = 80;
 export const PEER_TX_BYTES: u32 = 88;
 export const PEER_LEARNT_ROWS: usize = 96;
+export const PEER_SESSION: usize = 100;
 
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;

@@ -52,5 +52,19 @@ export const REASON_SEND_BUSY: u32 = 24;
 export const REASON_WRITE_FAILED: u32 = 25;
 export const REASON_WRITE_BUSY: u32 = 26;
 
+// Sealing.
+/** To a host with which no session stands (yet), or sealed for one that we do not have. */
+export const REASON_NO_SESSION: u32 = 27;
+/** The tag is wrong: changed on the way, or not sealed by whom it claims. */
+export const REASON_BAD_SEAL: u32 = 28;
+/** Received before, or too old to tell. */
+export const REASON_REPLAY: u32 = 29;
+/** A clear frame of a network that is sealed. */
+export const REASON_CLEAR_REFUSED: u32 = 30;
+/** A sealed frame of a network that is clear here: two hosts define it differently. */
+export const REASON_SEALED_REFUSED: u32 = 31;
+/** More handshake messages than control may be given. */
+export const REASON_PUNT_RATE: u32 = 32;
+
 /** Number of reasons; one above the last. */
-export const REASONS: u32 = 27;
+export const REASONS: u32 = 33;

@@ -84,7 +84,12 @@ export class ControlPlane {
     const reconciler = new Reconciler(
       {
         self: config.nodeName,
-        networks: config.networks.map(({ vni }, network) => ({ network, vni, suppress: true })),
+        networks: config.networks.map(({ vni, encrypted }, network) => ({
+          network,
+          vni,
+          suppress: true,
+          sealed: encrypted,
+        })),
         staticPeers: options.staticPeers,
         maxPayload: options.maxPayload,
         log,

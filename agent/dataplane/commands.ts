@@ -22,6 +22,8 @@ export interface Command {
   readonly mac?: number;
   /** Textual. */
   readonly ip?: string;
+  /** 16 bytes in place of an IP. */
+  readonly raw?: Uint8Array;
 }
 
 /** Spells table changes in the op-codes and flags of a loaded core. */
@@ -36,7 +38,8 @@ export class CommandEncoder {
     const code = (name: string): number => constant(this.#constants, name);
     switch (change.op) {
       case 'network-put': {
-        const flags = change.suppress ? code('NETWORK_SUPPRESS') : 0;
+        const flags =
+          (change.suppress ? code('NETWORK_SUPPRESS') : 0) | (change.sealed ? code('NETWORK_SEALED') : 0);
         return { op: code('OP_NETWORK_PUT'), flags, a: change.network, b: change.vni };
       }
       case 'network-del':
@@ -170,8 +173,8 @@ export class CommandRing {
     view.setUint32(at + RECORD.b, command.b ?? 0, true);
     view.setUint32(at + RECORD.c, command.c ?? 0, true);
     if (command.mac !== undefined) writeMac(view, at + RECORD.mac, command.mac);
-    if (command.ip !== undefined) {
-      const bytes = ipBytes(command.ip);
+    if (command.ip !== undefined || command.raw !== undefined) {
+      const bytes = command.raw ?? ipBytes(command.ip ?? '');
       for (let i = 0; i < bytes.length; i++) view.setUint8(at + RECORD.ip + i, bytes[i] as number);
     }
     view.setUint32(at + RECORD.d, command.d ?? 0, true);

@@ -5,8 +5,9 @@
  * (table bases, record sizes, op-codes, reasons, counters) is an exported immutable global, so that this side never
  * repeats a number: names starting with `REASON_`, `COUNTER_`, `OP_`, `EVENT_` are enumerated at load.
  *
- * One breath of a worker: `tick` → (read TAP → `fromTap`)* → send every table of `txPending` → `txReset` →
- * write every out record → `outReset` → recvmmsg → `fromTunnel` → write out records → `outReset` → `runCommands`.
+ * One breath of a worker: `tick` → (read TAP → `fromTap`)* → seal `sealJobs` → send every table of `txPending` →
+ * `txReset` → write every out record → `outReset` → recvmmsg → `queueSealed` → open → `fromTunnel` → write out records →
+ * `outReset` → `runCommands`.
  */
 export interface CoreExports {
   /** Lays out constants and prepared msghdrs. `base` is the process address of the linear memory (< 2^53);
@@ -25,6 +26,13 @@ export interface CoreExports {
    *  Returns 0, or 1 when the out table must be flushed before the next call. The data stays in the receive buffers
    *  until the out table is flushed: no recvmmsg before that. */
   fromTunnel(count: number): number;
+
+  /** Before fromTunnel, with the same messages: how many sealed datagrams wait in the open table. They are to be opened
+   *  in place, and OPEN_OK written as the status of those whose tag was right. */
+  queueSealed(count: number): number;
+  /** Runs that wait in the seal table, to be sealed in place before anything of the transmit tables is sent. */
+  sealJobs(): number;
+  sealReset(): void;
 
   /** Bit i set: transmit table i has messages. */
   txPending(): number;
@@ -76,7 +84,7 @@ export interface CoreExports {
  *   ::ffff:a.b.c.d) · u32 d @40 · u32 sequence @44 · zeros
  * Head and tail are free-running u32 counters; slot = counter & (SLOTS - 1).
  *
- *   OP_NETWORK_PUT  a=network b=VNI flags: NETWORK_SUPPRESS (answer ARP/ND from the table)
+ *   OP_NETWORK_PUT  a=network b=VNI flags: NETWORK_SUPPRESS (answer ARP/ND from the table), NETWORK_SEALED
  *   OP_NETWORK_DEL  a=network                         also drops its FDB, neighbours and flood list
  *   OP_PORT_PUT     a=port b=network c=MAC quota flags: PORT_REFLECT, PORT_OFFLOAD (GSO TCP may be written),
  *                   PORT_USO (GSO UDP may be written)
@@ -90,6 +98,9 @@ export interface CoreExports {
  *   OP_FDB_DEL      a=network mac; only a remote row, or with flag FDB_LOCAL only a local one
  *   OP_NEIGHBOUR_PUT / OP_NEIGHBOUR_DEL   a=network ip mac; a put replaces what was snooped here, a deletion spares it
  *                   and spares another owner's row (mac zero: any owner's)
+ *   OP_SESSION_PUT  a=session b=local index c=remote index d=peer ip=two f64: handles to open and to seal
+ *   OP_SESSION_USE  a=session: its peer is sent by it from now   OP_SESSION_DEL  a=session
+ *   OP_SESSION_GREET  a=session: sends an empty sealed datagram
  *   OP_CONFIG       a=key (CONFIG_AGEING_SECONDS, CONFIG_UNKNOWN_PPS, CONFIG_LEARN_PPS, CONFIG_REFLECT_UNKNOWN…) b=value
  *
  * Event record (64 bytes): u16 type @0 · u16 flags @2 · u32 network @4 · u32 port @8 · u32 c @12 · mac @16 · ip @24 · u32 d @40
@@ -97,5 +108,10 @@ export interface CoreExports {
  *   EVENT_MAC_EXPIRED   a local MAC was silent for the ageing time, or has turned up at a peer with PEER_LEARN
  *   EVENT_IP_LEARNED    ip is used by the local mac (from ARP or neighbour discovery)
  *   EVENT_COMMAND_FAILED  c = op, d = sequence (table full, index out of range)
+ *   EVENT_SESSION_HEARD   c = session: the first datagram came on it
+ *   EVENT_PUNTED          the punt ring was empty and is no more
+ *
+ * PUNT_RING, PUNT_SLOTS, PUNT_SIZE, PUNT_HEAD (producer), PUNT_TAIL (consumer): handshake messages (core-wasm/punt.ts).
+ * SEAL_TABLE, OPEN_TABLE, JOB_SIZE, OPEN_STATUS, OPEN_OK: what the cipher is to do (core-wasm/sealed.ts).
  */
 export type CoreConstants = Readonly<Record<string, number>>;

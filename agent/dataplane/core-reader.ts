@@ -28,6 +28,12 @@ export function readPeer({ constants, view }: Core, peer: number): PeerCounters 
   };
 }
 
+/** Datagrams sealed on a session. */
+export function readSealed({ constants, view }: Core, place: number): number {
+  const base = constant(constants, 'SESSION_BASE') + place * constant(constants, 'SESSION_SIZE');
+  return readU64(view, base + constant(constants, 'SESSION_SEALED'));
+}
+
 /** Every row of the forwarding table. Stops as soon as it has seen as many as the core counts. */
 export function readFdb({ constants, exports, memory }: Core): FdbRow[] {
   const rows: FdbRow[] = [];

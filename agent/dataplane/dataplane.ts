@@ -5,6 +5,7 @@
  * called per packet. Local learning comes back as events.
  */
 import type { RowChange } from '../../proto/view/rows.ts';
+import type { NewSession } from './sessions.ts';
 
 /** A network's TAP as it stands after opening. */
 export interface OpenedTap {
@@ -27,6 +28,8 @@ export interface TapSpec {
   readonly macQuota: number;
   /** Keep the TAP (and so the containers' interfaces) when the process ends. */
   readonly persist: boolean;
+  /** Bytes that sealing puts around a datagram of its network; none by default. */
+  readonly sealBytes?: number;
 }
 
 export interface DataplaneOptions {
@@ -53,6 +56,12 @@ export type DataplaneEvent =
   | { readonly type: 'mac-expired'; readonly network: number; readonly port: number; readonly mac: number }
   | { readonly type: 'ip-learned'; readonly network: number; readonly mac: number; readonly ip: string }
   | { readonly type: 'command-failed'; readonly op: string }
+  /** A handshake message came on the data port, from the address of a member. */
+  | { readonly type: 'handshake'; readonly ip: string; readonly port: number; readonly bytes: Uint8Array }
+  /** The first datagram came on a session. */
+  | { readonly type: 'session-heard'; readonly localIndex: number }
+  /** Sessions that died with a worker: they are to be made anew. */
+  | { readonly type: 'sessions-lost'; readonly localIndexes: readonly number[] }
   /** A worker ended against its will; the data path is down. */
   | { readonly type: 'failed'; readonly error: Error };
 
@@ -79,9 +88,20 @@ export interface Dataplane {
   readonly taps: readonly OpenedTap[];
   /** The I/O path in use, in a few words for the start-up report: "batch (FFI, TSO, USO, GRO)". */
   readonly ioDescription: string;
+  /** How sealed networks are sealed here, in a few words. */
+  readonly cipherDescription: string;
   /** Queues rows for every worker, in order. */
   apply(changes: readonly TableChange[]): void;
   onEvent(listener: (event: DataplaneEvent) => void): void;
+  /** Installs a session: it is received on from now. False: no room, or the index is in use. */
+  addSession(session: NewSession): boolean;
+  /** Its peer is sent by it from now. */
+  useSession(localIndex: number): void;
+  /** Sends an empty datagram on it, for the other side to hear. */
+  greetSession(localIndex: number): void;
+  removeSession(localIndex: number): void;
+  /** Datagrams sealed on a session so far. */
+  sealedOn(localIndex: number): number;
   counters(): DataplaneCounters;
   /** Walks the core's table; for `fdb`, audits and resynchronisation after lost events. */
   fdb(): FdbRow[];

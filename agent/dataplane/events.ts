@@ -10,6 +10,12 @@ import { constant } from './core.ts';
 import type { Core } from './core.ts';
 import type { DataplaneEvent } from './dataplane.ts';
 
+/** As the core says it; the supervisor puts the last two into words that outlive a worker. */
+export type CoreEvent =
+  | Extract<DataplaneEvent, { type: 'mac-learned' | 'mac-expired' | 'ip-learned' | 'command-failed' }>
+  | { readonly type: 'session-heard'; readonly place: number }
+  | { readonly type: 'punted' };
+
 const RECORD = { type: 0, network: 4, port: 8, c: 12, mac: 16, ip: 24 } as const;
 const IP_SIZE = 16;
 
@@ -40,10 +46,10 @@ export class EventRing {
   }
 
   /** Takes everything that waits, oldest first. */
-  drain(): DataplaneEvent[] {
+  drain(): CoreEvent[] {
     const head = Atomics.load(this.#words, this.#head) >>> 0;
     let tail = Atomics.load(this.#words, this.#tail) >>> 0;
-    const events: DataplaneEvent[] = [];
+    const events: CoreEvent[] = [];
     for (; tail !== head; tail = (tail + 1) >>> 0) {
       const event = this.#decode(this.#base + (tail & (this.#slots - 1)) * this.#size);
       if (event !== undefined) events.push(event);
@@ -60,7 +66,7 @@ export class EventRing {
     return news;
   }
 
-  #decode(at: number): DataplaneEvent | undefined {
+  #decode(at: number): CoreEvent | undefined {
     const view = this.#view;
     const network = view.getUint32(at + RECORD.network, true);
     const port = view.getUint32(at + RECORD.port, true);
@@ -75,6 +81,10 @@ export class EventRing {
         const ip = Uint8Array.from({ length: IP_SIZE }, (_, i) => view.getUint8(at + RECORD.ip + i));
         return { type: 'ip-learned', network, mac, ip: ipText(ip) };
       }
+      case 'session-heard':
+        return { type: 'session-heard', place: c };
+      case 'punted':
+        return { type: 'punted' };
       case 'command-failed':
         return { type: 'command-failed', op: this.#ops[c] ?? `op ${c}` };
       default:

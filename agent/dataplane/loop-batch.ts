@@ -3,8 +3,8 @@
  *
  *   1 tick      time to the core; heartbeat
  *   2 pull      read each TAP until it is empty or the batch is full → core.fromTap
- *   3 push      sendmmsg every transmit table, writev every out record
- *   4 receive   recvmmsg → core.fromTunnel → writev every out record
+ *   3 push      seal what is to be sealed, sendmmsg every transmit table, writev every out record
+ *   4 receive   recvmmsg → open what is sealed → core.fromTunnel → writev every out record
  *   5 obey      commands of the control plane; ring the doorbell when events wait
  *   6 sleep     poll, when 2 and 4 found little; the breath after it looks only at what poll named
  *
@@ -31,6 +31,7 @@ import {
   sendmmsgAt,
   writevAt,
 } from '../io/libc.ts';
+import type { Cipher } from './cipher.ts';
 import type { ControlBlock } from './control-block.ts';
 import { constant } from './core.ts';
 import type { Core } from './core.ts';
@@ -59,6 +60,7 @@ const MSG_LENGTH_WORD = 14; // msg_len in struct mmsghdr
 
 export class BatchLoop {
   readonly #core: CoreExports;
+  readonly #cipher: Cipher;
   readonly #control: ControlBlock;
   readonly #post: (message: WorkerMessage) => void;
   readonly #base: number;
@@ -98,12 +100,14 @@ export class BatchLoop {
   constructor(
     options: WorkerOptions,
     core: Core,
+    cipher: Cipher,
     control: ControlBlock,
     addresses: { readonly base: number; readonly pollfds: number },
     post: (message: WorkerMessage) => void,
   ) {
     const number = (name: string): number => constant(core.constants, name);
     this.#core = core.exports;
+    this.#cipher = cipher;
     this.#control = control;
     this.#post = post;
     this.#base = addresses.base;
@@ -223,6 +227,11 @@ export class BatchLoop {
 
   #transmit(): void {
     const core = this.#core;
+    const jobs = core.sealJobs();
+    if (jobs > 0) {
+      this.#cipher.seal(jobs);
+      core.sealReset();
+    }
     let pending = core.txPending();
     if (pending === 0) return;
     this.#sendWaited = false;
@@ -284,6 +293,8 @@ export class BatchLoop {
     const count = recvmmsgAt(this.#receiveFd, this.#receiveTable, RECEIVE_MESSAGES, MSG_DONTWAIT);
     if (count <= 0) return 0;
     const bytes = count > 1 ? LIGHT_BYTES + 1 : (this.#words[this.#firstLength] as number) + 1;
+    const sealed = this.#core.queueSealed(count);
+    if (sealed > 0) this.#cipher.open(sealed);
     this.#core.fromTunnel(count);
     this.#deliver();
     return bytes;
@@ -293,6 +304,7 @@ export class BatchLoop {
     const words = this.#words;
     if (Atomics.load(words, this.#commandHead) !== Atomics.load(words, this.#commandTail)) {
       this.#core.runCommands(COMMANDS_PER_BREATH);
+      this.#transmit(); // greetings
     }
     if (this.#eventsWait() && now - this.#lastDoorbell >= DOORBELL_PAUSE_MS && this.#control.ringDoorbell()) {
       this.#lastDoorbell = now;

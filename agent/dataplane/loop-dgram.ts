@@ -10,6 +10,7 @@ import type { RemoteInfo, Socket } from 'node:dgram';
 import { monotonicMs } from '../clock.ts';
 import { EAGAIN, EBADFD, dup, errno, read, readAt, watchReadable, writevAt } from '../io/libc.ts';
 import { ipText, sockaddr } from '../io/sockaddr.ts';
+import type { Cipher } from './cipher.ts';
 import type { ControlBlock } from './control-block.ts';
 import { constant } from './core.ts';
 import type { Core } from './core.ts';
@@ -26,6 +27,7 @@ const MSGHDR = { nameLength: 8, controlLength: 40, flags: 48, length: 56 } as co
 export class DgramLoop {
   readonly #options: WorkerOptions;
   readonly #core: CoreExports;
+  readonly #cipher: Cipher;
   readonly #control: ControlBlock;
   readonly #base: number;
   readonly #post: (message: WorkerMessage) => void;
@@ -45,6 +47,7 @@ export class DgramLoop {
   constructor(
     options: WorkerOptions,
     core: Core,
+    cipher: Cipher,
     control: ControlBlock,
     base: number,
     post: (message: WorkerMessage) => void,
@@ -52,6 +55,7 @@ export class DgramLoop {
   ) {
     this.#options = options;
     this.#core = core.exports;
+    this.#cipher = cipher;
     this.#control = control;
     this.#base = base;
     this.#post = post;
@@ -124,6 +128,8 @@ export class DgramLoop {
     this.#view.setUint32(table + MSGHDR.controlLength, 0, true);
     this.#view.setUint32(table + MSGHDR.flags, 0, true);
     this.#view.setUint32(table + MSGHDR.length, datagram.length, true);
+    const sealed = this.#core.queueSealed(1);
+    if (sealed > 0) this.#cipher.open(sealed);
     this.#core.fromTunnel(1);
     this.#push();
   }
@@ -131,6 +137,11 @@ export class DgramLoop {
   #push(): void {
     this.#deliver();
     const core = this.#core;
+    const jobs = core.sealJobs();
+    if (jobs > 0) {
+      this.#cipher.seal(jobs);
+      core.sealReset();
+    }
     const pending = core.txPending();
     for (let socket = 0; pending >>> socket !== 0; socket++) {
       const count = core.txCount(socket);
@@ -194,6 +205,7 @@ export class DgramLoop {
       return;
     }
     while (this.#core.runCommands(COMMANDS_PER_TURN) === COMMANDS_PER_TURN);
+    this.#push(); // greetings
     this.#ring();
   }
 

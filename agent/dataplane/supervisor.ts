@@ -18,7 +18,7 @@ import { CommandEncoder } from './commands.ts';
 import type { Command } from './commands.ts';
 import { constant, loadCore, readCounters, readDrops } from './core.ts';
 import type { CoreConstants } from './core-exports.ts';
-import { readFdb, readPeer } from './core-reader.ts';
+import { readFdb, readPeer, readSealed } from './core-reader.ts';
 import type { PeerCounters } from './core-reader.ts';
 import type {
   Dataplane,
@@ -30,7 +30,12 @@ import type {
   TableChange,
 } from './dataplane.ts';
 import { LocalMacs } from './local-macs.ts';
+import type { CoreEvent } from './events.ts';
 import type { Log } from './log.ts';
+import { SessionKeys, bestCipher } from './session-keys.ts';
+import type { CipherName } from './session-keys.ts';
+import { Sessions } from './sessions.ts';
+import type { NewSession } from './sessions.ts';
 import { TableMirror } from './tables.ts';
 import { DEFAULT_TUNING } from './worker-options.ts';
 import type { LoopTuning } from './worker-options.ts';
@@ -50,6 +55,7 @@ const CALM_MS = 10_000; // after so long without a trap the pause starts small a
 export interface Internals {
   readonly tuning?: Partial<LoopTuning>;
   readonly startWorker?: typeof WorkerThread.start;
+  readonly cipher?: CipherName;
 }
 
 /** Opens TAPs and sockets and starts the workers. All or nothing; throws OverlaydError. */
@@ -86,6 +92,7 @@ export async function openDataplane(
 class Supervisor implements Dataplane, WorkerListener {
   readonly taps: readonly OpenedTap[];
   readonly ioDescription: string;
+  readonly cipherDescription: string;
   readonly #options: DataplaneOptions;
   readonly #tuning: LoopTuning;
   readonly #newWorker: typeof WorkerThread.start;
@@ -95,6 +102,8 @@ class Supervisor implements Dataplane, WorkerListener {
   readonly #sockets: UdpSockets;
   readonly #mirror = new TableMirror();
   readonly #localMacs = new LocalMacs();
+  readonly #keys: SessionKeys;
+  readonly #sessions: Sessions;
   readonly #listeners: ((event: DataplaneEvent) => void)[] = [];
   readonly #workers: (WorkerThread | undefined)[] = [];
   /** What dead workers had counted. */
@@ -123,6 +132,8 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#newWorker = internals.startWorker ?? ((birth, listener) => WorkerThread.start(birth, listener));
     this.#log = log;
     this.#encoder = new CommandEncoder(constants);
+    this.#keys = new SessionKeys(internals.cipher ?? bestCipher(), constant(constants, 'SESSION_MAX'));
+    this.#sessions = new Sessions(constants, this.#keys);
     this.#openTaps = taps;
     this.#sockets = sockets;
     this.taps = taps.map(({ name, mtu, offload, udpOffload, existed }) => ({
@@ -133,6 +144,8 @@ class Supervisor implements Dataplane, WorkerListener {
       existed,
     }));
     this.ioDescription = describeIo(options.io, taps, sockets);
+    this.cipherDescription =
+      this.#keys.name === 'openssl' ? 'AES-256-GCM by OpenSSL' : 'AES-256-GCM by node:crypto, slower';
   }
 
   async start(): Promise<void> {
@@ -144,7 +157,9 @@ class Supervisor implements Dataplane, WorkerListener {
     }
     this.#timer = setInterval(() => this.#check(), CHECK_MS);
     if (this.#options.io === 'batch') {
-      const limits = this.#openTaps.map((tap) => [tap.index, gsoMaxSegments(tap.mtu)] as const);
+      const limits = this.#openTaps.map(
+        (tap, i) => [tap.index, gsoMaxSegments(tap.mtu, this.#options.taps[i]?.sealBytes)] as const,
+      );
       this.#unwatchChildren = limitTapChildren(new Map(limits));
     }
   }
@@ -162,6 +177,34 @@ class Supervisor implements Dataplane, WorkerListener {
 
   onEvent(listener: (event: DataplaneEvent) => void): void {
     this.#listeners.push(listener);
+  }
+
+  addSession(session: NewSession): boolean {
+    return this.#command(this.#sessions.add(session));
+  }
+
+  useSession(localIndex: number): void {
+    this.#command(this.#sessions.use(localIndex));
+  }
+
+  greetSession(localIndex: number): void {
+    this.#command(this.#sessions.greet(localIndex));
+  }
+
+  removeSession(localIndex: number): void {
+    this.#command(this.#sessions.remove(localIndex));
+  }
+
+  sealedOn(localIndex: number): number {
+    const place = this.#sessions.place(localIndex);
+    if (place === undefined) return 0;
+    return this.#live().reduce((sum, { core }) => sum + readSealed(core, place), 0);
+  }
+
+  #command(command: Command | undefined): boolean {
+    if (command === undefined) return false;
+    for (const worker of this.#live()) worker.commands.push([command]);
+    return true;
   }
 
   counters(): DataplaneCounters {
@@ -209,12 +252,14 @@ class Supervisor implements Dataplane, WorkerListener {
     await Promise.all(this.#live().map((worker) => worker.stop()));
     closeUdp(this.#sockets);
     for (const tap of this.#openTaps) closeTap(tap, removeTaps);
+    this.#sessions.drop();
   }
 
   // ── WorkerListener ──
 
   onEvents(worker: WorkerThread): void {
     for (const event of worker.events.drain()) this.#take(event, worker);
+    for (const punt of worker.punts.drain()) this.#emit({ type: 'handshake', ...punt });
     if (worker.events.takeLost()) {
       this.#log.warn({}, 'data plane events were lost; comparing tables');
       this.#resync();
@@ -234,6 +279,9 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#workers[index] = undefined;
     this.#bury(worker);
     this.#restarts++;
+    // It alone knew which counters had been received: nothing may be opened by their keys again.
+    const localIndexes = this.#sessions.drop();
+    if (localIndexes.length > 0) this.#emit({ type: 'sessions-lost', localIndexes });
     this.#log.error({ err: error, worker: index }, 'data plane worker died; starting another');
     const now = monotonicMs();
     this.#restartMs =
@@ -269,6 +317,8 @@ class Supervisor implements Dataplane, WorkerListener {
         transmitFds: this.#sockets.transmit[index] ?? [],
         addressFamily: addressFamily(dataPathAddr) === AF_INET ? 'udp4' : 'udp6',
         tuning: this.#tuning,
+        cipher: this.#keys.name,
+        sessionKeys: this.#keys.shared,
       },
       this,
     );
@@ -312,7 +362,13 @@ class Supervisor implements Dataplane, WorkerListener {
 
   // ── Events ──
 
-  #take(event: DataplaneEvent, from: WorkerThread): void {
+  #take(event: CoreEvent, from: WorkerThread): void {
+    if (event.type === 'session-heard') {
+      const localIndex = this.#sessions.localIndex(event.place);
+      if (localIndex !== undefined) this.#emit({ type: 'session-heard', localIndex });
+      return;
+    }
+    if (event.type === 'punted') return; // its ring is drained with this one
     if (event.type === 'mac-learned') {
       // Known: another worker saw it in the same moment, or it is learnt again after a restart.
       if (this.#localMacs.port(event.network, event.mac) === event.port) return;

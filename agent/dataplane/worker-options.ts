@@ -1,5 +1,7 @@
 /** What a worker is given at birth, and what it may say afterwards. Plain data: it crosses threads. */
 
+import type { CipherName } from './session-keys.ts';
+
 export interface WorkerTap {
   readonly port: number;
   readonly name: string;
@@ -29,6 +31,9 @@ export interface WorkerOptions {
   /** Seeds the core's hashes. */
   readonly seed: number;
   readonly tuning: LoopTuning;
+  readonly cipher: CipherName;
+  /** Of SessionKeys. */
+  readonly sessionKeys: SharedArrayBuffer;
 }
 
 export type WorkerMessage =

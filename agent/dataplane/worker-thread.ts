@@ -13,6 +13,7 @@ import { ControlBlock } from './control-block.ts';
 import { createCoreMemory, loadCore } from './core.ts';
 import type { Core } from './core.ts';
 import { EventRing } from './events.ts';
+import { PuntRing } from './punts.ts';
 import type { WorkerMessage, WorkerOptions } from './worker-options.ts';
 
 /** Beyond this a worker that was told to stop is ended by force. */
@@ -36,6 +37,7 @@ export class WorkerThread {
   readonly control: ControlBlock;
   readonly commands: CommandRing;
   readonly events: EventRing;
+  readonly punts: PuntRing;
   readonly #worker: Worker;
   readonly #eventFd: number;
   readonly #exited: Promise<void>;
@@ -51,6 +53,7 @@ export class WorkerThread {
     if (this.#eventFd < 0) throw systemError('OVL_SOCKET', 'cannot make an eventfd');
     this.commands = new CommandRing(this.core, () => this.#wake());
     this.events = new EventRing(this.core);
+    this.punts = new PuntRing(this.core);
     const workerData: WorkerOptions = {
       ...birth,
       memory,

@@ -6,6 +6,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { addressOf } from '../io/libc.ts';
+import { openCipher } from './cipher.ts';
 import { ControlBlock } from './control-block.ts';
 import { loadCore } from './core.ts';
 import { BatchLoop } from './loop-batch.ts';
@@ -29,14 +30,15 @@ function start(): void {
     const { memory, seed } = options;
     const base = addressOf(new Uint8Array(memory.buffer));
     const core = loadCore({ memory, seed, addressOf: () => base });
+    const cipher = openCipher(options.cipher, core, base, options.sessionKeys);
     if (options.io === 'batch') {
       const pollfds = addressOf(new Uint8Array(control.buffer, control.pollfds.byteOffset));
-      const loop = new BatchLoop(options, core, control, { base, pollfds }, post);
+      const loop = new BatchLoop(options, core, cipher, control, { base, pollfds }, post);
       post({ type: 'ready' });
       loop.run();
       parentPort?.close();
     } else {
-      const loop = new DgramLoop(options, core, control, base, post, failed);
+      const loop = new DgramLoop(options, core, cipher, control, base, post, failed);
       loop.start();
     }
   } catch (error) {

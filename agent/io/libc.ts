@@ -1,5 +1,5 @@
 /**
- * The only FFI file: system calls that Node does not offer, through koffi over libc.
+ * System calls that Node does not offer, through koffi over libc. With openssl.ts the only FFI there is.
  *
  * Synchronous calls only (koffi's asynchronous calls are unsafe in workers, and a packet loop wants none). Two spellings
  * of a pointer exist: `At` functions take an address as a number (inside WASM memory, prepared once; no allocation, no

@@ -22,6 +22,17 @@ export function sockaddr(ip: string, port: number): Uint8Array {
   return bytes;
 }
 
+/** What a sockaddr says; undefined when it is of neither family. */
+export function readSockaddr(bytes: Uint8Array): { readonly ip: string; readonly port: number } | undefined {
+  if (bytes.length < SOCKADDR_IN_SIZE) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const family = view.getUint16(0, true);
+  const port = view.getUint16(2);
+  if (family === AF_INET) return { ip: ipText(bytes.subarray(4, 8)), port };
+  if (family !== AF_INET6 || bytes.length < SOCKADDR_IN6_SIZE) return undefined;
+  return { ip: ipText(bytes.subarray(8, 24)), port };
+}
+
 /** 16 bytes; IPv4 as ::ffff:a.b.c.d. */
 export function ipBytes(ip: string): Uint8Array {
   const address = parse(ip);

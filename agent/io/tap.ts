@@ -91,9 +91,9 @@ export function closeTap(tap: Tap, remove: boolean): void {
   closeQueues(tap.fds, remove);
 }
 
-/** Segments of a super-frame that still fit one UDP_SEGMENT send when every segment becomes a VXLAN datagram. */
-export function gsoMaxSegments(mtu: number): number {
-  return Math.max(1, Math.floor(UDP_PAYLOAD_MAX / (mtu + ETHERNET_HEADER_SIZE + VXLAN_HEADER_SIZE)));
+/** Segments of a super-frame that still fit one UDP_SEGMENT send when every segment becomes a datagram; `seal`: bytes around it. */
+export function gsoMaxSegments(mtu: number, seal = 0): number {
+  return Math.max(1, Math.floor(UDP_PAYLOAD_MAX / (mtu + ETHERNET_HEADER_SIZE + VXLAN_HEADER_SIZE + seal)));
 }
 
 function closeQueues(fds: readonly number[], remove: boolean): void {

@@ -16,7 +16,7 @@ export interface PeerRow {
 
 /** A row that ought to be there. */
 export type WantedRow =
-  | { readonly op: 'network-put'; readonly network: number; readonly vni: number; readonly suppress: boolean }
+  | ({ readonly op: 'network-put' } & OwnNetwork)
   | ({ readonly op: 'peer-put' } & PeerRow)
   | { readonly op: 'flood-put'; readonly network: number; readonly peer: number }
   | FdbPut
@@ -46,6 +46,8 @@ export interface OwnNetwork {
   readonly vni: number;
   /** Answer ARP and neighbour discovery from the table. */
   readonly suppress: boolean;
+  /** Nothing of it goes, or is taken, in clear. */
+  readonly sealed: boolean;
 }
 
 /** A VXLAN endpoint that speaks no gossip. */

@@ -45,6 +45,7 @@ interface Command {
   readonly c?: number;
   readonly mac?: Uint8Array;
   readonly ip?: Uint8Array;
+  readonly d?: number;
   readonly sequence?: number;
 }
 
@@ -89,6 +90,7 @@ export class Harness {
     view.setUint32(at + 12, command.c ?? 0, true);
     if (command.mac) bytes.set(command.mac, at + 16);
     if (command.ip) bytes.set(command.ip, at + 24);
+    view.setUint32(at + 40, command.d ?? 0, true);
     view.setUint32(at + 44, command.sequence ?? 0, true);
     view.setUint32(this.constant('COMMAND_HEAD'), head + 1, true);
   }
@@ -116,6 +118,17 @@ export class Harness {
 
   flags(...names: readonly string[]): number {
     return names.reduce((all, name) => all | this.constant(name), 0);
+  }
+
+  /** A network whose frames go, and are taken, sealed only. */
+  sealedNetwork(network: number, vni: number): boolean {
+    return this.command('NETWORK_PUT', { a: network, b: vni, flags: this.constant('NETWORK_SEALED') });
+  }
+
+  /** A session with a peer; `handle` is what the cipher knows its keys by. */
+  session(session: number, localIndex: number, remoteIndex: number, peer: number, handle: number): boolean {
+    const handles = new Uint8Array(new Float64Array([handle, handle]).buffer);
+    return this.command('SESSION_PUT', { a: session, b: localIndex, c: remoteIndex, d: peer, ip: handles });
   }
 
   peer(peer: number, address: string, maxPayload = 1472, flags = 0): boolean {
@@ -172,9 +185,10 @@ export class Harness {
     view.setUint32(control + 16, segment, true);
   }
 
-  /** One datagram, or a run of them that UDP_GRO merged. */
-  tunnel(from: string, data: Uint8Array, segment?: number): number {
+  /** One datagram, or a run of them that UDP_GRO merged; `open` is the cipher. */
+  tunnel(from: string, data: Uint8Array, segment?: number, open: (jobs: number) => void = () => {}): number {
     this.receive(0, from, data, segment);
+    open(this.core.exports.queueSealed(1));
     return this.core.exports.fromTunnel(1);
   }
 

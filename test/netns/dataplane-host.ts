@@ -98,7 +98,7 @@ export class DataplaneHost {
   ): Promise<void> {
     const { learn = true, maxPayload = 1472 } = options;
     await this.apply([
-      { op: 'network-put', network: NETWORK, vni: VNI, suppress: false },
+      { op: 'network-put', network: NETWORK, vni: VNI, suppress: false, sealed: false },
       ...peers.flatMap((addr, peer): TableChange[] => [
         { op: 'peer-put', peer, addr, port: DATA_PORT, maxPayload, learn },
         { op: 'flood-put', network: NETWORK, peer },

@@ -41,7 +41,7 @@ export class StateLayer implements SimLayer {
     this.state = new State({ node: name, epoch, ...options }, { rng, wall: () => WALL_MS + sim.now });
     this.view = new ForwardingView({ self: name, maxPayload: 1_450 }, this.state);
     this.announcer = new EndpointAnnouncer({ self: name }, this.state);
-    this.view.setNetworks(sim.now, [{ network: 0, vni: VNI, suppress: true }]);
+    this.view.setNetworks(sim.now, [{ network: 0, vni: VNI, suppress: true, sealed: false }]);
     this.state.put(sim.now, 0, TABLE.vtep, vtepKey(name), encodeVtep({ ip, port: 4789 }));
     this.state.put(sim.now, 0, TABLE.interest, interestKey(VNI), encodeInterest());
   }

@@ -58,7 +58,7 @@ function pair(t: Test, auditIntervalMs = 3_600_000) {
   const reconciler = new Reconciler(
     {
       self: 'here',
-      networks: [{ network: 0, vni: VNI, suppress: true }],
+      networks: [{ network: 0, vni: VNI, suppress: true, sealed: false }],
       staticPeers: [],
       maxPayload: 1_472,
       auditIntervalMs,
@@ -99,7 +99,7 @@ function endpoint(mobility: number, ips: string[]): Uint8Array {
 
 void t.test('3.10 what the state says is in the tables: peer, flood list, MAC, neighbour', (t) => {
   const { there, dataplane, settle } = pair(t);
-  t.match(dataplane.applied[0], { op: 'network-put', network: 0, vni: VNI, suppress: true });
+  t.match(dataplane.applied[0], { op: 'network-put', network: 0, vni: VNI, suppress: true, sealed: false });
   there.put(0, VNI, TABLE.endpoint, macKey(MAC), endpoint(0, ['10.42.0.2']));
   settle();
   const peer = dataplane.applied.find((change) => change.op === 'peer-put');

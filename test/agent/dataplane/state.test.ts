@@ -7,7 +7,7 @@ import { MessageReader } from '../../../agent/dataplane/message-reader.ts';
 import { TableMirror } from '../../../agent/dataplane/tables.ts';
 import { sockaddr } from '../../../agent/io/sockaddr.ts';
 
-const network: TableChange = { op: 'network-put', network: 1, vni: 9, suppress: true };
+const network: TableChange = { op: 'network-put', network: 1, vni: 9, suppress: true, sealed: false };
 const peer: TableChange = {
   op: 'peer-put',
   peer: 2,

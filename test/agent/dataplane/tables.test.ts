@@ -23,7 +23,7 @@ function bench() {
 void tap.test('rows reach the forwarding table and leave it', async (t) => {
   const { core, apply, wakes } = bench();
   apply(
-    { op: 'network-put', network: 7, vni: 4096, suppress: true },
+    { op: 'network-put', network: 7, vni: 4096, suppress: true, sealed: false },
     { op: 'peer-put', peer: 3, addr: '10.0.0.3', port: 4789, maxPayload: 1472, learn: false },
     { op: 'flood-put', network: 7, peer: 3 },
     { op: 'fdb-put', network: 7, mac: MAC, peer: 3, pinned: false },
@@ -47,7 +47,7 @@ void tap.test('rows reach the forwarding table and leave it', async (t) => {
 
 void tap.test('local rows are told apart', async (t) => {
   const { core, ring, encoder, apply } = bench();
-  apply({ op: 'network-put', network: 0, vni: 1, suppress: false });
+  apply({ op: 'network-put', network: 0, vni: 1, suppress: false, sealed: false });
   const spec = { network: 0, port: 9, name: 'tap0', mtu: 1450, macQuota: 10, persist: true };
   ring.push([encoder.port(spec, true, true), encoder.localMac(0, MAC, 9)]);
   core.exports.runCommands(10);
@@ -59,7 +59,13 @@ void tap.test('local rows are told apart', async (t) => {
 
 void tap.test('a command that the core refuses comes back by name', async (t) => {
   const { core, apply, events } = bench();
-  apply({ op: 'network-put', network: constant(core.constants, 'NETWORK_MAX'), vni: 1, suppress: false });
+  apply({
+    op: 'network-put',
+    network: constant(core.constants, 'NETWORK_MAX'),
+    vni: 1,
+    suppress: false,
+    sealed: false,
+  });
   t.same(events.drain(), [{ type: 'command-failed', op: 'network-put' }]);
   t.same(events.drain(), [], 'taken once');
   t.equal(events.takeLost(), false);
@@ -70,7 +76,7 @@ void tap.test('more commands than the ring holds wait their turn, in order', asy
   const slots = constant(core.constants, 'COMMAND_SLOTS');
   const count = slots + 500;
   const changes: TableChange[] = [
-    { op: 'network-put', network: 0, vni: 1, suppress: false },
+    { op: 'network-put', network: 0, vni: 1, suppress: false, sealed: false },
     { op: 'peer-put', peer: 0, addr: 'fd77::9', port: 4789, maxPayload: 1452, learn: false },
   ];
   for (let i = 0; i < count; i++)
@@ -88,7 +94,7 @@ void tap.test('more commands than the ring holds wait their turn, in order', asy
 void tap.test('the backlog drains by itself', async (t) => {
   const { core, ring, encoder } = bench();
   const slots = constant(core.constants, 'COMMAND_SLOTS');
-  const put = encoder.change({ op: 'network-put', network: 0, vni: 1, suppress: false });
+  const put = encoder.change({ op: 'network-put', network: 0, vni: 1, suppress: false, sealed: false });
   ring.push(Array.from({ length: slots + 10 }, () => put));
   while (ring.waiting > 0) {
     core.exports.runCommands(100_000);

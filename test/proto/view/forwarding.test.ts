@@ -12,7 +12,7 @@ import { FakeSource } from './fake-source.ts';
 import { RowModel, canonicalLines } from './row-model.ts';
 
 const VNI = 4096;
-const NETWORK: OwnNetwork = { network: 0, vni: VNI, suppress: true };
+const NETWORK: OwnNetwork = { network: 0, vni: VNI, suppress: true, sealed: false };
 const MAC = 0x02_00_00_00_00_01;
 const OPTIONS = { self: 'me', maxPayload: 1_450 };
 
@@ -202,7 +202,7 @@ void t.test('one change among many touches one row', async (test) => {
 const OWNERS = ['me', 'b', 'c', 'd'];
 const owner = fc.constantFrom(...OWNERS);
 const small = fc.integer({ min: 1, max: 6 });
-const NETWORKS: readonly OwnNetwork[] = [NETWORK, { network: 1, vni: 7, suppress: false }];
+const NETWORKS: readonly OwnNetwork[] = [NETWORK, { network: 1, vni: 7, suppress: false, sealed: false }];
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.tuple(fc.constant('claim'), owner, small, small, fc.boolean()) },
   { weight: 4, arbitrary: fc.tuple(fc.constant('unclaim'), owner, small, small, fc.boolean()) },

@@ -14,7 +14,7 @@ import { RowModel, canonicalLines } from './row-model.ts';
 const VNI = 4096;
 const HOSTS = 25;
 const MACS = 30;
-const NETWORKS = [{ network: 0, vni: VNI, suppress: true }];
+const NETWORKS = [{ network: 0, vni: VNI, suppress: true, sealed: false }];
 
 interface Control {
   readonly view: ForwardingView;

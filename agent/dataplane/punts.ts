@@ -1,0 +1,47 @@
+/** Handshake messages that the core handed to control (layout: core-wasm/punt.ts), read by the main thread. */
+import { constant } from './core.ts';
+import type { Core } from './core.ts';
+import { readSockaddr } from '../io/sockaddr.ts';
+
+export interface Punt {
+  readonly ip: string;
+  readonly port: number;
+  readonly bytes: Uint8Array;
+}
+
+const RECORD = { length: 0, nameLength: 2, name: 4, message: 32 } as const;
+
+export class PuntRing {
+  readonly #core: Core;
+  readonly #words: Int32Array;
+  readonly #constant: (name: string) => number;
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#words = new Int32Array(core.memory.buffer);
+    this.#constant = (name) => constant(core.constants, name);
+  }
+
+  /** Takes everything that waits, oldest first. */
+  drain(): Punt[] {
+    const head = Atomics.load(this.#words, this.#constant('PUNT_HEAD') >>> 2) >>> 0;
+    let tail = Atomics.load(this.#words, this.#constant('PUNT_TAIL') >>> 2) >>> 0;
+    const punts: Punt[] = [];
+    for (; tail !== head; tail = (tail + 1) >>> 0) {
+      const slot = tail & (this.#constant('PUNT_SLOTS') - 1);
+      const punt = this.#read(this.#constant('PUNT_RING') + slot * this.#constant('PUNT_SIZE'));
+      if (punt !== undefined) punts.push(punt);
+    }
+    Atomics.store(this.#words, this.#constant('PUNT_TAIL') >>> 2, tail | 0);
+    return punts;
+  }
+
+  #read(at: number): Punt | undefined {
+    const { bytes, view } = this.#core;
+    const name = at + RECORD.name;
+    const from = readSockaddr(bytes.slice(name, name + view.getUint16(at + RECORD.nameLength, true)));
+    if (from === undefined) return undefined;
+    const message = at + RECORD.message;
+    return { ...from, bytes: bytes.slice(message, message + view.getUint16(at + RECORD.length, true)) };
+  }
+}
