@@ -5,6 +5,7 @@
 import { constant } from '../../agent/dataplane/core.ts';
 import { openDataplane } from '../../agent/dataplane/supervisor.ts';
 import { WorkerThread } from '../../agent/dataplane/worker-thread.ts';
+import type { CipherName } from '../../agent/dataplane/session-keys.ts';
 import type {
   Dataplane,
   DataplaneEvent,
@@ -14,10 +15,24 @@ import type {
 import { OverlaydError } from '../../agent/errors.ts';
 
 export type Request =
-  | { readonly call: 'open'; readonly options: DataplaneOptions; readonly tuning?: object }
+  | {
+      readonly call: 'open';
+      readonly options: DataplaneOptions;
+      readonly tuning?: object;
+      readonly cipher?: CipherName;
+    }
   | { readonly call: 'apply'; readonly changes: readonly TableChange[] }
   | { readonly call: 'counters' | 'fdb' | 'events' | 'health' | 'poison' }
   | { readonly call: 'peer'; readonly peer: number }
+  /** Keys are 32 bytes of these values. */
+  | {
+      readonly call: 'session';
+      readonly localIndex: number;
+      readonly remoteIndex: number;
+      readonly peer: number;
+      readonly sealWith: number;
+      readonly openWith: number;
+    }
   | { readonly call: 'stop'; readonly removeTaps: boolean };
 
 export interface Reply {
@@ -51,6 +66,7 @@ async function answer(request: Request): Promise<unknown> {
     const log = { debug: note, info: note, warn: note, error: note };
     dataplane = await openDataplane(request.options, log, {
       tuning: request.tuning ?? {},
+      ...(request.cipher !== undefined && { cipher: request.cipher }),
       startWorker: async (birth, listener) => (worker = await WorkerThread.start(birth, listener)),
     });
     dataplane.onEvent((event) => events.push(event));
@@ -72,6 +88,14 @@ async function answer(request: Request): Promise<unknown> {
       return poison();
     case 'peer':
       return dataplane.peerCounters(request.peer);
+    case 'session': {
+      const { localIndex, remoteIndex, peer, sealWith, openWith } = request;
+      const [sealKey, openKey] = [new Uint8Array(32).fill(sealWith), new Uint8Array(32).fill(openWith)];
+      const isAdded = dataplane.addSession({ localIndex, remoteIndex, peer, sealKey, openKey });
+      dataplane.useSession(localIndex);
+      dataplane.greetSession(localIndex);
+      return isAdded;
+    }
     default:
       await dataplane.stop(request.removeTaps);
       setImmediate(() => process.disconnect()); // after the answer; nothing else keeps this process alive

@@ -11,6 +11,7 @@ import type {
   OpenedTap,
   TableChange,
 } from '../../agent/dataplane/dataplane.ts';
+import type { CipherName } from '../../agent/dataplane/session-keys.ts';
 import type { Reply, Request } from './dataplane-child.ts';
 
 const CHILD = fileURLToPath(new URL('dataplane-child.js', import.meta.url));
@@ -77,10 +78,16 @@ export class DataplaneHost {
   }
 
   open(
-    options: Partial<DataplaneOptions> & { mtu?: number; persist?: boolean; tuning?: object } = {},
+    options: Partial<DataplaneOptions> & {
+      mtu?: number;
+      persist?: boolean;
+      tuning?: object;
+      sealBytes?: number;
+      cipher?: CipherName | undefined;
+    } = {},
   ): Promise<Opened> {
-    const { mtu = 1450, persist = true, tuning = {}, ...rest } = options;
-    const tap = { network: NETWORK, port: PORT, name: 'tap0', mtu, macQuota: 4096, persist };
+    const { mtu = 1450, persist = true, tuning = {}, sealBytes = 0, cipher, ...rest } = options;
+    const tap = { network: NETWORK, port: PORT, name: 'tap0', mtu, macQuota: 4096, persist, sealBytes };
     const defaults = {
       io: 'batch',
       workers: 1,
@@ -88,17 +95,18 @@ export class DataplaneHost {
       dataPort: DATA_PORT,
       taps: [tap],
     } as const;
-    return this.call({ call: 'open', options: { ...defaults, ...rest }, tuning }) as Promise<Opened>;
+    const request = { call: 'open', options: { ...defaults, ...rest }, tuning } as const;
+    return this.call(cipher === undefined ? request : { ...request, cipher }) as Promise<Opened>;
   }
 
   /** One network whose other members are `peers`, given by underlay address; broadcasts go to all of them. */
   async join(
     peers: readonly string[],
-    options: { learn?: boolean; maxPayload?: number } = {},
+    options: { learn?: boolean; maxPayload?: number; sealed?: boolean } = {},
   ): Promise<void> {
-    const { learn = true, maxPayload = 1472 } = options;
+    const { learn = true, maxPayload = 1472, sealed = false } = options;
     await this.apply([
-      { op: 'network-put', network: NETWORK, vni: VNI, suppress: false, sealed: false },
+      { op: 'network-put', network: NETWORK, vni: VNI, suppress: false, sealed },
       ...peers.flatMap((addr, peer): TableChange[] => [
         { op: 'peer-put', peer, addr, port: DATA_PORT, maxPayload, learn },
         { op: 'flood-put', network: NETWORK, peer },

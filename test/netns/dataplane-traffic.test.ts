@@ -4,6 +4,7 @@ import { Testbed } from '../../agent/demo/testbed.ts';
 import type { Host } from '../../agent/demo/hosts.ts';
 import type { Finished } from '../../agent/demo/process.ts';
 import { until } from '../../agent/demo/process.ts';
+import type { CipherName } from '../../agent/dataplane/session-keys.ts';
 import { DataplaneHost, balance } from './dataplane-host.ts';
 import { netnsTest } from './guard.ts';
 
@@ -11,12 +12,15 @@ const VXLAN_IPV4_OVERHEAD = 50;
 const VXLAN_IPV6_OVERHEAD = 70;
 const IPV4_ICMP_HEADERS = 28;
 const IPV6_ICMP_HEADERS = 48;
+const SEAL_OVERHEAD = 32;
 const UNDERLAY_MTU = 1500;
 
 interface Setting {
   readonly io: 'batch' | 'dgram';
   readonly underlay: 'ipv4' | 'ipv6';
   readonly workers: number;
+  /** By which cipher. */
+  readonly sealed?: CipherName;
 }
 
 const SETTINGS: readonly Setting[] = [
@@ -25,17 +29,24 @@ const SETTINGS: readonly Setting[] = [
   { io: 'batch', underlay: 'ipv4', workers: 2 },
   { io: 'dgram', underlay: 'ipv4', workers: 1 },
   { io: 'dgram', underlay: 'ipv6', workers: 1 },
+  { io: 'batch', underlay: 'ipv4', workers: 1, sealed: 'openssl' },
+  { io: 'batch', underlay: 'ipv6', workers: 1, sealed: 'node' },
+  { io: 'dgram', underlay: 'ipv4', workers: 1, sealed: 'openssl' },
 ];
 
 for (const setting of SETTINGS) {
-  const { io, underlay, workers } = setting;
-  netnsTest(`traffic: ${io}, ${underlay} underlay, workers ${workers}`, ['ping', 'iperf3'], async (t) => {
-    const pair = await startPair(t, setting);
-    await checkPings(t, pair);
-    await checkThroughput(t, pair);
-    await checkTables(t, pair);
-    for (const { dataplane } of pair.sides) t.equal(await dataplane.stop(true), 0, 'ends by itself');
-  });
+  const { io, underlay, workers, sealed = 'clear' } = setting;
+  netnsTest(
+    `traffic: ${io}, ${underlay} underlay, workers ${workers}, ${sealed}`,
+    ['ping', 'iperf3'],
+    async (t) => {
+      const pair = await startPair(t, setting);
+      await checkPings(t, pair);
+      await checkThroughput(t, pair);
+      await checkTables(t, pair);
+      for (const { dataplane } of pair.sides) t.equal(await dataplane.stop(true), 0, 'ends by itself');
+    },
+  );
 }
 
 interface Side {
@@ -50,14 +61,15 @@ interface Pair {
   readonly sides: readonly [Side, Side];
 }
 
-async function startPair(t: Test, { io, underlay, workers }: Setting): Promise<Pair> {
+async function startPair(t: Test, { io, underlay, workers, sealed }: Setting): Promise<Pair> {
   const testbed = new Testbed();
   t.teardown(() => testbed.close());
-  const mtu = UNDERLAY_MTU - (underlay === 'ipv4' ? VXLAN_IPV4_OVERHEAD : VXLAN_IPV6_OVERHEAD);
+  const sealBytes = sealed === undefined ? 0 : SEAL_OVERHEAD;
+  const mtu = UNDERLAY_MTU - (underlay === 'ipv4' ? VXLAN_IPV4_OVERHEAD : VXLAN_IPV6_OVERHEAD) - sealBytes;
   const start = async (number: number): Promise<Side> => {
     const host = testbed.addHost();
     const dataplane = new DataplaneHost(host);
-    await dataplane.open({ io, workers, mtu, dataPathAddr: host[underlay] });
+    await dataplane.open({ io, workers, mtu, sealBytes, cipher: sealed, dataPathAddr: host[underlay] });
     const ipv4 = `10.42.0.${number}`;
     const ipv6 = `fd42::${number}`;
     host.ip('addr', 'add', `${ipv4}/16`, 'dev', 'tap0');
@@ -65,9 +77,17 @@ async function startPair(t: Test, { io, underlay, workers }: Setting): Promise<P
     return { host, dataplane, ipv4, ipv6 };
   };
   const [a, b] = [await start(1), await start(2)];
-  const maxPayload = mtu + 22; // Ethernet and VXLAN headers
-  await a.dataplane.join([b.host[underlay]], { maxPayload });
-  await b.dataplane.join([a.host[underlay]], { maxPayload });
+  const join = {
+    maxPayload: mtu + 22 + sealBytes, // Ethernet and VXLAN headers, and the seal
+    sealed: sealed !== undefined,
+  };
+  await a.dataplane.join([b.host[underlay]], join);
+  await b.dataplane.join([a.host[underlay]], join);
+  if (sealed !== undefined) {
+    const session = { call: 'session', peer: 0 } as const;
+    await a.dataplane.call({ ...session, localIndex: 11, remoteIndex: 22, sealWith: 1, openWith: 2 });
+    await b.dataplane.call({ ...session, localIndex: 22, remoteIndex: 11, sealWith: 2, openWith: 1 });
+  }
   return { mtu, sides: [a, b] };
 }
 
