@@ -21,18 +21,7 @@ import {
 import { PORT_IPS, PORT_MACS, portAt, portExists, portForget, portNetwork, portPut } from './port';
 import { PEER_FDB_ROWS, peerAt, peerExists, peerForget, peerPut } from './peer';
 import { floodClear, floodDelete, floodPut } from './flood';
-import { REASON_NONE } from './reason';
-import { SEAL_SIZE, sealHasRoom, sealRun } from './sealed';
-import {
-  sessionExists,
-  sessionForget,
-  sessionPeer,
-  sessionPut,
-  sessionUse,
-  sessionsDropPeer,
-  takeCounters,
-} from './session';
-import { arenaCursor, arenaKeep, post, txHasRoom } from './transmit';
+import { sessionForget, sessionPut, sessionUse, sessionsDropPeer } from './session';
 import {
   FDB_LOCAL,
   FDB_STATIC,
@@ -72,7 +61,6 @@ export const OP_CONFIG: u32 = 13;
 export const OP_SESSION_PUT: u32 = 14;
 export const OP_SESSION_USE: u32 = 15;
 export const OP_SESSION_DEL: u32 = 16;
-export const OP_SESSION_GREET: u32 = 17;
 
 /** Offsets in a record. */
 const FLAGS: usize = 2;
@@ -157,20 +145,9 @@ function apply(at: usize): bool {
     case OP_SESSION_DEL:
       sessionForget(a);
       return true;
-    case OP_SESSION_GREET:
-      return greet(a);
     default:
       return false;
   }
-}
-
-/** Sends an empty sealed datagram: the other side learns that we have the session. */
-function greet(session: u32): bool {
-  if (!sessionExists(session) || !sealHasRoom() || !txHasRoom(0) || !takeCounters(session, 1)) return false;
-  const start = arenaCursor(0);
-  sealRun(session, start, SEAL_SIZE, 1, SEAL_SIZE);
-  arenaKeep(0, SEAL_SIZE);
-  return post(0, sessionPeer(session), start, SEAL_SIZE, 1, SEAL_SIZE, 0) == REASON_NONE;
 }
 
 function dropNetwork(network: u32): bool {

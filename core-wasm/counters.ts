@@ -22,7 +22,7 @@ export const COUNTER_TO_TUNNEL_BYTES: u32 = 7;
 export const COUNTER_SENT: u32 = 8;
 export const COUNTER_DELIVERED: u32 = 9;
 export const COUNTER_ANSWERED: u32 = 10;
-/** Handed to control: handshake messages, and sealed datagrams without a frame. */
+/** Handed to control: handshake messages and keepalives. */
 export const COUNTER_PUNTED: u32 = 11;
 
 // What the stages did.

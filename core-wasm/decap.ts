@@ -70,7 +70,8 @@ import { RX_VLEN } from './layout';
 import {
   SEAL_LEAD,
   SEAL_SIZE,
-  TYPE_INITIATION,
+  TYPE_FIRST,
+  TYPE_LAST,
   TYPE_SEALED,
   judge,
   openJobs,
@@ -176,7 +177,7 @@ function receive(message: u32): void {
 function unwrap(peer: u32, message: u32, at: usize, length: u32): u32 {
   const type: u32 = length == 0 ? 0 : load<u8>(at);
   if (type == TYPE_SEALED) return unseal(peer, at, length);
-  if (type >= TYPE_INITIATION && type < TYPE_SEALED) {
+  if (type >= TYPE_FIRST && type <= TYPE_LAST) {
     const reason = punt(at, length, messageName(message), messageNameLength(message));
     if (!reason) count(COUNTER_PUNTED, 1);
     return reason;
@@ -188,10 +189,6 @@ function unseal(peer: u32, at: usize, length: u32): u32 {
   const reason = sessionCount() == 0 ? REASON_NO_SESSION : judge(judged++, at);
   if (reason) return reason;
   if (isFirstHeard(openedSession)) emit(EVENT_SESSION_HEARD, 0, 0, openedSession, 0, 0, 0);
-  if (length == SEAL_SIZE) {
-    count(COUNTER_PUNTED, 1);
-    return REASON_NONE;
-  }
   return decapsulate(peer, at + SEAL_LEAD, length - SEAL_SIZE, true);
 }
 

@@ -110,7 +110,6 @@ export {
   OP_PORT_DEL,
   OP_PORT_PUT,
   OP_SESSION_DEL,
-  OP_SESSION_GREET,
   OP_SESSION_PUT,
   OP_SESSION_USE,
 } from './command';

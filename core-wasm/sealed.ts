@@ -4,7 +4,7 @@
  *   type 4 @0 · zeros @1 · receiver index, big-endian @4 · counter, big-endian @8 · sealed VXLAN header and frame @16 · tag 16
  *
  * AES-256-GCM; nonce = four zero bytes and the counter; additional data = bytes 0 to 7, "ov1", u16 big-endian length of
- * the plaintext. No VXLAN header begins with a 4: the two share a port. A plaintext of no bytes says only "I am here".
+ * the plaintext. No VXLAN header begins with a 4: the two share a port.
  *
  * The cipher is OpenSSL's in its TLS form: it writes and steps the counter itself, and wants additional data whose
  * length field still counts the counter (8) and, to open, the tag (16). Jobs, 64 bytes each:
@@ -41,8 +41,9 @@ import {
 } from './session';
 
 export const TYPE_SEALED: u32 = 4;
-/** Handshake messages are of lower types. */
-export const TYPE_INITIATION: u32 = 1;
+/** The types around it are control's: initiation, response, cookie reply; keepalive. */
+export const TYPE_FIRST: u32 = 1;
+export const TYPE_LAST: u32 = 5;
 /** Before the plaintext, behind it, and together. */
 export const SEAL_LEAD: u32 = 16;
 const TAG: u32 = 16;

@@ -97,8 +97,6 @@ export interface Dataplane {
   addSession(session: NewSession): boolean;
   /** Its peer is sent by it from now. */
   useSession(localIndex: number): void;
-  /** Sends an empty datagram on it, for the other side to hear. */
-  greetSession(localIndex: number): void;
   removeSession(localIndex: number): void;
   /** Datagrams sealed on a session so far. */
   sealedOn(localIndex: number): number;

@@ -304,7 +304,6 @@ export class BatchLoop {
     const words = this.#words;
     if (Atomics.load(words, this.#commandHead) !== Atomics.load(words, this.#commandTail)) {
       this.#core.runCommands(COMMANDS_PER_BREATH);
-      this.#transmit(); // greetings
     }
     if (this.#eventsWait() && now - this.#lastDoorbell >= DOORBELL_PAUSE_MS && this.#control.ringDoorbell()) {
       this.#lastDoorbell = now;

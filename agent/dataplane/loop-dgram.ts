@@ -205,7 +205,6 @@ export class DgramLoop {
       return;
     }
     while (this.#core.runCommands(COMMANDS_PER_TURN) === COMMANDS_PER_TURN);
-    this.#push(); // greetings
     this.#ring();
   }
 

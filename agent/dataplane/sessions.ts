@@ -55,10 +55,6 @@ export class Sessions {
     return this.#command('OP_SESSION_USE', localIndex);
   }
 
-  greet(localIndex: number): Command | undefined {
-    return this.#command('OP_SESSION_GREET', localIndex);
-  }
-
   remove(localIndex: number): Command | undefined {
     const command = this.#command('OP_SESSION_DEL', localIndex);
     const place = this.#places.get(localIndex);

@@ -187,10 +187,6 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#command(this.#sessions.use(localIndex));
   }
 
-  greetSession(localIndex: number): void {
-    this.#command(this.#sessions.greet(localIndex));
-  }
-
   removeSession(localIndex: number): void {
     this.#command(this.#sessions.remove(localIndex));
   }

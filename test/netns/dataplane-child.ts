@@ -93,7 +93,6 @@ async function answer(request: Request): Promise<unknown> {
       const [sealKey, openKey] = [new Uint8Array(32).fill(sealWith), new Uint8Array(32).fill(openWith)];
       const isAdded = dataplane.addSession({ localIndex, remoteIndex, peer, sealKey, openKey });
       dataplane.useSession(localIndex);
-      dataplane.greetSession(localIndex);
       return isAdded;
     }
     default:
