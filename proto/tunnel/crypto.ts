@@ -1,3 +1,5 @@
+import type { Rng } from '../env.ts';
+
 /**
  * The primitives of the tunnel handshake, given from outside (agent/crypto/tunnel-crypto.ts has the real ones).
  *
@@ -53,6 +55,16 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return whole;
+}
+
+/** That many random bytes. */
+export function random(rng: Rng, size: number): Uint8Array {
+  return filled(rng, new Uint8Array(size));
+}
+
+function filled(rng: Rng, bytes: Uint8Array): Uint8Array {
+  rng.fill(bytes);
+  return bytes;
 }
 
 /** The bytes of an ASCII label: hashed to keep one use of a key from another. */
