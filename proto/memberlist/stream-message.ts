@@ -1,6 +1,7 @@
 import { ByteWriter } from './byte-writer.ts';
 import { wrapCompressed } from './compress.ts';
 import { MESSAGE_TYPE, PUSH_PULL_HEADER, PUSH_PULL_NODE, USER_HEADER, encodeMessage } from './messages.ts';
+import type { PushPullNode } from './messages.ts';
 import { MsgpackWriter } from './msgpack-writer.ts';
 import { writeLabel } from './packet.ts';
 import type { Sealer } from './sealed-block.ts';
@@ -39,10 +40,11 @@ function encodeBody(message: StreamMessage): Uint8Array {
   switch (message.type) {
     case 'pushPull': {
       out.u8(MESSAGE_TYPE.pushPull);
-      const { join, nodes, userState, signedInts } = message;
-      const header = { join, nodes: nodes.length, userStateLen: userState.length };
+      const { join, nodes, packed, userState, signedInts } = message;
+      const header = { join, nodes: nodes.length + (packed?.count ?? 0), userStateLen: userState.length };
       writeStruct(writer, PUSH_PULL_HEADER, header, signedInts);
       for (const node of nodes) writeStruct(writer, PUSH_PULL_NODE, node, signedInts);
+      for (const wire of packed?.wires ?? []) out.bytes(wire);
       out.bytes(userState);
       break;
     }
@@ -55,4 +57,9 @@ function encodeBody(message: StreamMessage): Uint8Array {
       out.bytes(encodeMessage(message));
   }
   return out.finish();
+}
+
+/** One node of a push/pull, appended. */
+export function writeNode(out: ByteWriter, node: PushPullNode): void {
+  writeStruct(new MsgpackWriter(out), PUSH_PULL_NODE, node);
 }

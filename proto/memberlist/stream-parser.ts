@@ -25,6 +25,8 @@ export interface PushPull {
   readonly join: boolean;
   /** Their byte fields are views of the stream: to be copied by who keeps them. */
   readonly nodes: readonly PushPullNode[];
+  /** Further nodes: when sending, as ready bytes; when received, those that `known` recognised. */
+  readonly packed?: { readonly count: number; readonly wires: readonly Uint8Array[] };
   readonly userState: Uint8Array;
   /** Lengths came in go-msgpack 2's signed form; for encoding to the same bytes. */
   readonly signedInts: boolean;
@@ -38,6 +40,13 @@ export interface StreamParserOptions {
   readonly sealLabel?: Uint8Array;
   /** A stream in clear is an error, 'clear'. */
   readonly isSealRequired?: boolean;
+  /** Tells nodes of a push/pull that say nothing new: they are counted, not decoded. */
+  readonly known?: KnownNodes | undefined;
+}
+
+export interface KnownNodes {
+  /** Length of the node that begins at `at` when it is, byte for byte, one that the reader holds just so; else 0. */
+  match(bytes: Uint8Array, at: number): number;
 }
 
 const MAX_STREAM_BYTES = 20 << 20;
@@ -57,6 +66,7 @@ export class StreamParser {
   #labelDone = false;
   #header: { join: boolean; nodes: number; userStateLen: number; signedInts: boolean } | undefined;
   readonly #nodes: PushPullNode[] = [];
+  #knownCount = 0;
   readonly #label: Uint8Array;
   readonly #options: StreamParserOptions;
   readonly #maxBytes: number;
@@ -129,7 +139,9 @@ export class StreamParser {
     if (bytes.length < end) throw new WireError('truncated', 'frame is not whole yet', end);
     const plain = open(bytes.subarray(start, end), frameAad(header, sealLabel));
     if (plain[0] === MESSAGE_TYPE.encrypt) throw new WireError('too-deep', 'sealed twice');
-    const message = new StreamParser(NO_LABEL, { maxBytes: this.#maxBytes }).push(plain);
+    const message = new StreamParser(NO_LABEL, { maxBytes: this.#maxBytes, known: this.#options.known }).push(
+      plain,
+    );
     if (message === undefined) throw new WireError('range', 'sealed message is cut short');
     return message;
   }
@@ -160,7 +172,14 @@ export class StreamParser {
       this.#at = reader.position;
     }
     const { join, nodes, userStateLen, signedInts } = this.#header;
-    while (this.#nodes.length < nodes) {
+    while (this.#nodes.length + this.#knownCount < nodes) {
+      // The first is the speaker: always read.
+      const length = this.#nodes.length === 0 ? 0 : (this.#options.known?.match(bytes, this.#at) ?? 0);
+      if (length > 0) {
+        this.#knownCount += 1;
+        this.#at += length;
+        continue;
+      }
       const reader = new MsgpackReader(bytes, this.#at);
       const node = bounded(this.#at, () => readStruct(reader, PUSH_PULL_NODE));
       // Also bounds what a stream of empty maps could make us allocate.
@@ -170,7 +189,9 @@ export class StreamParser {
     }
     const end = this.#at + userStateLen;
     if (end > bytes.length) throw new WireError('truncated', 'user state is not whole yet', end);
-    return { type: 'pushPull', join, nodes: this.#nodes, userState: bytes.slice(this.#at, end), signedInts };
+    const userState = bytes.slice(this.#at, end);
+    const message = { type: 'pushPull', join, nodes: this.#nodes, userState, signedInts } as const;
+    return this.#knownCount === 0 ? message : { ...message, packed: { count: this.#knownCount, wires: [] } };
   }
 
   #user(bytes: Uint8Array): StreamMessage {

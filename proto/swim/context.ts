@@ -1,5 +1,6 @@
 import type { Rng } from '../env.ts';
 import { MESSAGE_TYPE } from '../memberlist/messages.ts';
+import type { KnownNodes } from '../memberlist/stream-parser.ts';
 import type { SwimDelegate, SwimEvent, StreamAction, Transmit } from './interface.ts';
 import type { SwimSettings } from './options.ts';
 import type { Sealing } from './sealing.ts';
@@ -17,6 +18,8 @@ export interface SwimContext {
   readonly counts: Counts;
   /** undefined: everything goes in clear. */
   readonly sealing: Sealing | undefined;
+  /** For reading push/pulls: what we hold just so. */
+  readonly known: KnownNodes;
 }
 
 /** A queue whose takes do not move the rest. */
@@ -32,7 +35,7 @@ export class Fifo<T> {
   take(): T | undefined {
     const item = this.#items[this.#taken];
     if (item === undefined) {
-      this.#items = [];
+      if (this.#taken > 0) this.#items = [];
       this.#taken = 0;
       return undefined;
     }

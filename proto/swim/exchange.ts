@@ -5,7 +5,7 @@ import type { SwimContext } from './context.ts';
 import type { MemberTable } from './member-table.ts';
 import { NODE_STATE } from './membership.ts';
 import type { Membership } from './membership.ts';
-import type { Peer } from './peer.ts';
+import { nodeOf } from './peer.ts';
 import { StreamSessions } from './stream-sessions.ts';
 import type { SealAs } from './stream-sessions.ts';
 import { VersionKinds, versionConflict } from './versions.ts';
@@ -18,9 +18,6 @@ import type { VersionHolder } from './versions.ts';
  * that learns only from the answer which delegate version is spoken asks a second time (versions.ts).
  */
 type Done = (now: number, error: string | undefined) => void;
-
-/** Index = the State number of a push/pull node. */
-const WIRE_STATES = ['alive', 'suspect', 'dead', 'left'] as const;
 
 export class Exchange {
   readonly streams: StreamSessions;
@@ -123,22 +120,17 @@ export class Exchange {
   #localState(now: number, join: boolean): PushPull {
     const { self } = this.#membership;
     const nodes = [nodeOf(self)];
-    for (const peer of this.#table.all()) {
+    for (const peer of this.#table.own()) {
       if (peer !== self) nodes.push(nodeOf(peer));
     }
+    const packed = this.#table.packShared();
     const userState = this.#context.delegate.localState(now, join);
-    return { type: 'pushPull', join, nodes, userState, signedInts: false };
-  }
-
-  #ownVersions(): readonly VersionHolder[] {
-    const kinds = new VersionKinds();
-    for (const { name, state, vsn } of this.#table.all()) kinds.add(name, state === 'alive', vsn);
-    return kinds.all;
+    return { type: 'pushPull', join, nodes, packed, userState, signedInts: false };
   }
 
   /** Gives the reason when nothing was merged. */
   #merge(now: number, from: Address, { nodes, userState }: PushPull, join: boolean): string | undefined {
-    const conflict = versionConflict([...this.#ownVersions(), ...versionsOf(nodes)]);
+    const conflict = versionConflict([...this.#table.versions(), ...versionsOf(nodes)]);
     if (conflict !== undefined) {
       this.#context.counts.drop('merge-versions');
       return conflict;
@@ -160,18 +152,7 @@ export class Exchange {
   }
 }
 
-function nodeOf({ name, addr, addrBytes, incarnation, meta, state, vsn }: Peer): PushPullNode {
-  return {
-    name,
-    addr: addrBytes,
-    incarnation,
-    meta,
-    port: addr.port,
-    state: WIRE_STATES.indexOf(state),
-    vsn,
-  };
-}
-
+/** What was recognised is in our own table, and counts as ours. */
 function versionsOf(nodes: readonly PushPullNode[]): readonly VersionHolder[] {
   const kinds = new VersionKinds();
   for (const { name, state, vsn } of nodes) kinds.add(name, state === NODE_STATE.alive, vsn);

@@ -6,6 +6,8 @@ import type { MemberImage } from './member-image.ts';
 import { addressKey, isUp } from './peer.ts';
 import type { OwnPeer, Peer } from './peer.ts';
 import { ProbeOrder } from './probe-order.ts';
+import { VersionKinds } from './versions.ts';
+import type { VersionHolder } from './versions.ts';
 
 /**
  * The known nodes, by name, by address, and by place for random picks and rounds of probes (gossip.md 2.1).
@@ -28,6 +30,8 @@ export class MemberTable {
   /** Smoothed round trips, ms, by name. */
   readonly #rtts = new Map<string, number>();
   #reaped = 0;
+  /** Where the next node of a push/pull may be: lists of one image have one order. */
+  #expected = 0;
   #upCount: number;
 
   constructor(rng: Rng, image: MemberImage = EMPTY_IMAGE) {
@@ -59,6 +63,35 @@ export class MemberTable {
       const peer = this.#atPlace(place);
       if (peer !== undefined) yield peer;
     }
+  }
+
+  /** Those that are not as the image has them. */
+  *own(): Generator<Peer> {
+    for (const peer of this.#changed.values()) if (peer !== undefined) yield peer;
+    yield* this.#added;
+  }
+
+  /** The others, as push/pulls carry them. */
+  packShared(): { count: number; wires: readonly Uint8Array[] } {
+    return this.#image.pack(this.#changed);
+  }
+
+  /** Length of the node at `at` of a push/pull if it says only what the image does and we have not changed; else 0. */
+  match(bytes: Uint8Array, at: number): number {
+    const place = this.#image.find(bytes, at, this.#expected);
+    if (place < 0 || this.#changed.has(place)) return 0;
+    this.#expected = place + 1;
+    return this.#image.wireLength(place);
+  }
+
+  /** The kinds of versions that there are. */
+  versions(): readonly VersionHolder[] {
+    const kinds = new VersionKinds();
+    if (this.#changed.size < this.#image.peers.length) {
+      for (const { name, vsn } of this.#image.peers.slice(0, 1)) kinds.add(name, true, vsn);
+    }
+    for (const { name, state, vsn } of this.own()) kinds.add(name, state === 'alive', vsn);
+    return kinds.all;
   }
 
   /** A node that is not known, or one of the image by an own record. */

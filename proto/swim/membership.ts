@@ -182,8 +182,12 @@ export class Membership {
   mergeNode(now: number, node: PushPullNode): void {
     const { name, incarnation, addr, meta, port, vsn } = node;
     const accusation = { node: name, incarnation };
-    if (node.state === NODE_STATE.alive) this.alive(now, { node: name, incarnation, addr, meta, port, vsn });
-    else if (node.state === NODE_STATE.left) this.dead(now, { ...accusation, from: name });
+    const known = this.#table.get(name);
+    if (node.state === NODE_STATE.alive) {
+      // Most of it, in a cluster that has converged.
+      if (known !== undefined && known !== this.self && isOldNews(known, node)) return;
+      this.alive(now, { node: name, incarnation, addr, meta, port, vsn });
+    } else if (node.state === NODE_STATE.left) this.dead(now, { ...accusation, from: name });
     else this.suspect(now, { ...accusation, from: this.self.name });
   }
 
@@ -290,12 +294,13 @@ export class Membership {
 /** The State field of a push/pull node. */
 export const NODE_STATE = { alive: 0, suspect: 1, dead: 2, left: 3 } as const;
 
-function isOldNews(known: Peer, { addr, port, incarnation }: Alive): boolean {
+function isOldNews(known: Peer, { addr, port, incarnation }: Alive | PushPullNode): boolean {
   return incarnation <= known.incarnation && port === known.addr.port && sameBytes(addr, known.addrBytes);
 }
 
 /** nil and empty are equal, or a node would refute its own echo (gossip.md 1.2). */
 function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  if (a === b) return true;
   const left = a ?? NO_BYTES;
   const right = b ?? NO_BYTES;
   if (left.length !== right.length) return false;

@@ -1,4 +1,5 @@
 import type { Address } from '../env.ts';
+import type { PushPullNode } from '../memberlist/messages.ts';
 import type { MemberState } from './interface.ts';
 import type { Suspicion } from './suspicions.ts';
 import type { Versions } from './versions.ts';
@@ -30,6 +31,15 @@ export type OwnPeer = { -readonly [K in keyof Peer]: Peer[K] };
 /** Takes part: gets pings and gossip. */
 export function isUp({ state }: Peer): boolean {
   return state === 'alive' || state === 'suspect';
+}
+
+/** Index = the State number of a push/pull node. */
+const WIRE_STATES = ['alive', 'suspect', 'dead', 'left'] as const;
+
+/** As push/pulls carry it. */
+export function nodeOf({ name, addr, addrBytes, incarnation, meta, state, vsn }: Peer): PushPullNode {
+  const stateNumber = WIRE_STATES.indexOf(state);
+  return { name, addr: addrBytes, incarnation, meta, port: addr.port, state: stateNumber, vsn };
 }
 
 export function addressKey({ ip, port }: Address): string {

@@ -170,7 +170,7 @@ export class StreamSessions {
     const options = sealing?.streamOptions(this.#announcedAddr(opened), (key) => {
       session.peerKey = key;
     });
-    const parser = new StreamParser(label, options);
+    const parser = new StreamParser(label, { ...options, known: this.#context.known });
     const session: Session = { ...opened, parser, timer, isDone: false, peerKey: undefined };
     this.#sessions.set(id, session);
   }

@@ -81,6 +81,7 @@ export class Swim implements SwimNode {
       events: this.#events,
       counts: this.#counts,
       sealing: sealing && this.#sealing(sealing, rng),
+      known: this.#table,
     };
     this.#awareness = new Awareness(settings.awarenessMax);
     this.#membership = new Membership(this.#context, {

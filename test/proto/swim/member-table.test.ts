@@ -1,7 +1,11 @@
 import t from 'tap';
+import { encodeStream } from '../../../proto/memberlist/stream-message.ts';
+import { StreamParser } from '../../../proto/memberlist/stream-parser.ts';
+import type { PushPull, StreamMessage } from '../../../proto/memberlist/stream-parser.ts';
 import { SeededRng } from '../../../proto/rng.ts';
 import { MemberImage } from '../../../proto/swim/member-image.ts';
 import { MemberTable } from '../../../proto/swim/member-table.ts';
+import { nodeOf } from '../../../proto/swim/peer.ts';
 import type { OwnPeer, Peer } from '../../../proto/swim/peer.ts';
 import { ProbeOrder } from '../../../proto/swim/probe-order.ts';
 
@@ -108,5 +112,35 @@ void t.test('every member comes first equally often', (test) => {
     const share = firsts.get(place) ?? 0;
     test.ok(share > 850 && share < 1150, `${share} of 10,000 second places`);
   }
+  test.end();
+});
+
+void t.test('a push/pull among members of one image reads only what differs, and loses nothing', (test) => {
+  const shared = image(100);
+  const [a, b] = [new MemberTable(new SeededRng(1), shared), new MemberTable(new SeededRng(2), shared)];
+  a.setState(5, a.edit(known(a, 'n7')), 'dead');
+  b.edit(known(b, 'n9')).incarnation = 4;
+  const nodes = [known(a, 'n1'), ...a.own()].map(nodeOf);
+  const message = { type: 'pushPull', join: false, nodes, packed: a.packShared() } as const;
+  const bytes = encodeStream(
+    { ...message, userState: Uint8Array.of(1, 2), signedInts: false },
+    new Uint8Array(),
+  );
+  const read = (parser: StreamParser): PushPull => {
+    let done: StreamMessage | undefined;
+    for (let at = 0; at < bytes.length; at += 33) done = parser.push(bytes.subarray(at, at + 33));
+    return done as PushPull;
+  };
+  const whole = read(new StreamParser(new Uint8Array()));
+  test.equal(whole.nodes.length, 101, 'whole for who has no image');
+  test.equal(whole.nodes.find(({ name }) => name === 'n7')?.state, 2);
+  const short = read(new StreamParser(new Uint8Array(), { known: b }));
+  // n1 is the speaker, n7 differs there, n9 here; n1 comes a second time, as what the image says.
+  test.same(
+    short.nodes.map(({ name }) => name),
+    ['n1', 'n7', 'n9'],
+  );
+  test.equal(short.packed?.count, 98);
+  test.same(short.userState, Uint8Array.of(1, 2));
   test.end();
 });
