@@ -14,6 +14,7 @@ import { announceHost } from './control/announce.ts';
 import { ControlPlane } from './control/control-plane.ts';
 import { EndpointFile } from './control/endpoint-file.ts';
 import { nextEpoch } from './control/epoch.ts';
+import { KnownPeers } from './control/known-peers.ts';
 import { StatusView } from './control/status-view.ts';
 import { aesGcm } from './crypto/aes-gcm.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
@@ -66,6 +67,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   });
 
   const endpoints = new EndpointFile(config.stateDir, log);
+  const known = new KnownPeers(config.stateDir, wallMs(), log);
   const epoch = nextEpoch(config.stateDir, wallMs());
   const state = new State({ node: config.nodeName, epoch }, { rng: systemRng(), wall: wallMs });
   announceHost(monotonicMs(), config, dataplane.taps, state);
@@ -75,6 +77,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     state,
     dataplane,
     endpoints,
+    known,
     staticPeers: staticPeersOf(config),
     maxPayload: config.underlayMtu - HEADERS_BYTES[ipFamily(config.dataPathAddr)],
     onFailure: fail,

@@ -2,7 +2,7 @@ import type { Address } from '../../proto/env.ts';
 import type { StateNode } from '../../proto/state/interface.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
 import type { StaticPeer } from '../../proto/view/rows.ts';
-import { monotonicMs } from '../clock.ts';
+import { monotonicMs, wallMs } from '../clock.ts';
 import { formatHostPort, ipFamily } from '../config/address.ts';
 import type { RunConfig, Seed } from '../config/run-config.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
@@ -11,6 +11,7 @@ import type { JoinResult } from '../status.ts';
 import { ConflictReporter } from './announce.ts';
 import { Cluster } from './cluster.ts';
 import type { EndpointFile } from './endpoint-file.ts';
+import type { KnownPeers } from './known-peers.ts';
 import { Reconciler } from './reconciler.ts';
 import { SeedKeeper, resolveSeeds } from './seeds.ts';
 
@@ -29,6 +30,7 @@ export interface ControlPlaneOptions {
   readonly state: StateNode;
   readonly dataplane: Dataplane;
   readonly endpoints: EndpointFile;
+  readonly known: KnownPeers;
   readonly staticPeers: readonly StaticPeer[];
   /** Largest UDP payload to a peer, bytes. */
   readonly maxPayload: number;
@@ -42,6 +44,8 @@ export class ControlPlane {
   readonly #cluster: Cluster;
   readonly #seeds: SeedKeeper;
   readonly #endpoints: EndpointFile;
+  readonly #known: KnownPeers;
+  readonly #state: StateNode;
   readonly #snapshots: NodeJS.Timeout;
   readonly #family: 4 | 6;
 
@@ -51,6 +55,8 @@ export class ControlPlane {
     this.reconciler = reconciler;
     this.#cluster = cluster;
     this.#endpoints = options.endpoints;
+    this.#known = options.known;
+    this.#state = options.state;
     this.#family = ipFamily(config.advertiseAddr);
     this.#seeds = new SeedKeeper({
       seeds: config.join,
@@ -65,8 +71,11 @@ export class ControlPlane {
       log,
     });
     this.#snapshots = setInterval(() => {
-      this.#endpoints.write(this.reconciler.announced());
+      this.#snapshot();
     }, SNAPSHOT_INTERVAL_MS);
+    const others = options.known.addresses.filter((address) => !isSame(address, swim.self.addr));
+    swim.setKnown(monotonicMs(), others);
+    cluster.touch();
   }
 
   /** Binds the gossip port and starts to take part. Throws OverlaydError when the port is taken. */
@@ -124,6 +133,8 @@ export class ControlPlane {
   /** Joins by hand; each address is tried once. */
   async join(seeds: readonly Seed[]): Promise<JoinResult> {
     const { addresses, errors } = await resolveSeeds(seeds, this.#family);
+    // To the others all that we had is gone with us: it is to be said again.
+    if (this.swim.self.state === 'left') this.#state.renew(monotonicMs());
     const results = await this.#cluster.join(addresses);
     const failures = results.flatMap((error, index) => {
       const { ip, port } = addresses[index] as Address;
@@ -141,10 +152,17 @@ export class ControlPlane {
     return this.#cluster.leave(LEAVE_DEADLINE_MS);
   }
 
+  #snapshot(): void {
+    this.#endpoints.write(this.reconciler.announced());
+    if (this.swim.self.state !== 'left') {
+      this.#known.note(wallMs(), this.swim.members(), this.swim.self.name);
+    }
+  }
+
   async close(): Promise<void> {
     this.#seeds.close();
     clearInterval(this.#snapshots);
-    this.#endpoints.write(this.reconciler.announced());
+    this.#snapshot();
     this.reconciler.close();
     await this.#cluster.close();
   }

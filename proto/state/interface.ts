@@ -55,6 +55,9 @@ export interface StateNode {
   put(now: number, scope: number, table: Table, key: Uint8Array, value: Uint8Array): void;
   delete(now: number, scope: number, table: Table, key: Uint8Array): void;
 
+  /** After leave and join by hand: says all our records again, as a new life. */
+  renew(now: number): void;
+
   /** A user message whose first byte is 0xD7 came from the member `from`. */
   handleMessage(now: number, from: string, bytes: Uint8Array): void;
   /** The user state of a push/pull. */

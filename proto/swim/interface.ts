@@ -104,6 +104,8 @@ export interface SwimNode {
   join(now: number, addresses: readonly Address[]): void;
   /** Seeds to join from now on, again whenever none of them is alive. */
   setSeeds(now: number, seeds: readonly Address[]): void;
+  /** Where members of an earlier life were: tried behind the seeds, for as long as nobody else is there. */
+  setKnown(now: number, known: readonly Address[]): void;
   leave(now: number): void;
   setMeta(now: number, meta: Uint8Array): void;
   /** One UDP user message (fits the packet budget or throws RangeError). */

@@ -1,6 +1,6 @@
 import type { Address } from '../env.ts';
 import { bytesToIp } from '../memberlist/address.ts';
-import type { Ack, IndirectPing, Nack, Ping } from '../memberlist/messages.ts';
+import type { Accusation, Ack, IndirectPing, Nack, Ping } from '../memberlist/messages.ts';
 import type { Awareness } from './awareness.ts';
 import type { SwimContext } from './context.ts';
 import type { Exchange } from './exchange.ts';
@@ -40,6 +40,9 @@ interface Relay {
   readonly seqNo: number;
 }
 
+/** Whom to ask whether it lives, and what is said of it. */
+export type Contact = Pick<Accusation, 'incarnation'> & { readonly name: string; readonly addr: Address };
+
 /** Indirect pings done for others at once; each lasts one probe time-out. */
 const MAX_RELAYS = 1024;
 
@@ -53,6 +56,8 @@ export class Prober {
   #seqNo: number;
   #probe: Probe | undefined;
   readonly #relays = new Map<number, Relay>();
+  /** Pings to members held dead: what to do when they answer. */
+  readonly #contacts = new Map<number, (now: number) => void>();
 
   constructor(
     context: SwimContext,
@@ -84,6 +89,16 @@ export class Prober {
     if (this.#probe !== undefined) this.#finish(this.#probe);
   }
 
+  /** Pings a member that is held dead, and tells it so: if it lives it refutes at once. Late answers are dropped. */
+  contact(now: number, { name, addr, incarnation }: Contact, waitMs: number, onAnswer: (now: number) => void): void {
+    const seqNo = this.#nextSeqNo();
+    this.#contacts.set(seqNo, onAnswer);
+    this.#context.timers.at(now + waitMs, () => this.#contacts.delete(seqNo));
+    const dead = { type: 'dead', node: name, from: this.#membership.self.name, incarnation } as const;
+    // The accusation first: what it answers may carry the refutation already.
+    this.#sender.sendPlain(addr, [dead, { type: 'ping', ...this.#ping(name, seqNo) }], undefined);
+  }
+
   handlePing(now: number, ping: Ping, from: Address): void {
     // For who had this address before us: an answer would keep a dead name alive.
     if (ping.node !== this.#membership.self.name) {
@@ -93,11 +108,10 @@ export class Prober {
     const source = ping.sourceNode === '' ? undefined : this.#table.get(ping.sourceNode);
     const ack = { type: 'ack', seqNo: ping.seqNo, payload: this.#ackPayload(now, source) } as const;
     const to = sourceAddress(ping, from);
-    if (source !== undefined && !isUp(source) && source !== this.#membership.self) {
-      // It does not know that it is held dead, and nobody else will tell it soon (gossip.md, trap 8).
-      const { name, incarnation } = source;
-      const dead = { type: 'dead', node: name, from: this.#membership.self.name, incarnation } as const;
-      this.#sender.sendPlain(to, [ack, dead], undefined);
+    if (source !== undefined && source.state !== 'alive' && source !== this.#membership.self) {
+      // It may not know what is said of it, and nobody else will tell it soon (gossip.md, trap 8).
+      const type = isUp(source) ? 'suspect' : 'dead';
+      this.#sender.sendPlain(to, [ack, { type, ...this.#accusation(source) }], undefined);
     } else {
       this.#sender.send(now, to, ack, source);
     }
@@ -132,6 +146,12 @@ export class Prober {
       this.#relays.delete(seqNo);
       const ack = { type: 'ack', seqNo: relay.seqNo, payload: null } as const;
       this.#sender.send(now, relay.asker, ack, relay.askerPeer);
+      return;
+    }
+    const contact = this.#contacts.get(seqNo);
+    if (contact !== undefined) {
+      this.#contacts.delete(seqNo);
+      contact(now);
       return;
     }
     const probe = this.#probe;

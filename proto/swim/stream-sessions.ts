@@ -45,6 +45,8 @@ export type DialHandlers = Pick<Session, 'onAnswer' | 'onFailure'>;
 export type Serve = (now: number, id: number, from: Address, message: StreamMessage) => void;
 
 const NO_LABEL = new Uint8Array(0);
+/** For the connection alone: a lost SYN is repeated within it, a host that is down does not hold us up for long. */
+const CONNECT_TIMEOUT_MS = 4000;
 /** Over all streams; one push/pull of 10,000 nodes has about 1 MB. */
 const MAX_BUFFERED_BYTES = 64 << 20;
 
@@ -72,7 +74,8 @@ export class StreamSessions {
   ): void {
     const id = this.#nextDialId;
     this.#nextDialId += 2;
-    this.#context.streamActions.push({ type: 'dial', id, to, timeoutMs });
+    const connectMs = Math.min(timeoutMs, CONNECT_TIMEOUT_MS);
+    this.#context.streamActions.push({ type: 'dial', id, to, timeoutMs: connectMs });
     // Only the dialler's side of a stream carries the label: what comes back has none.
     const session = { id, isDialled: true, addr: to, request, sealAs, ...handlers };
     this.#open(now, session, NO_LABEL, timeoutMs);

@@ -109,11 +109,21 @@ export class Swim implements SwimNode {
       prober: this.#prober,
       awareness: this.#awareness,
     });
-    this.#rejoin = new Rejoin(this.#context, this.#table, this.#membership, this.#exchange);
+    this.#rejoin = new Rejoin(this.#context, {
+      table: this.#table,
+      membership: this.#membership,
+      exchange: this.#exchange,
+      prober: this.#prober,
+    });
   }
 
   get self(): Member {
     return this.#table.memberOf(this.#membership.self);
+  }
+
+  /** Alive or suspect, ourselves included. */
+  get upCount(): number {
+    return this.#table.upCount;
   }
 
   members(): readonly Member[] {
@@ -217,6 +227,11 @@ export class Swim implements SwimNode {
   setSeeds(now: number, seeds: readonly Address[]): void {
     this.#enter(now);
     this.#rejoin.setSeeds(now, seeds);
+  }
+
+  setKnown(now: number, known: readonly Address[]): void {
+    this.#enter(now);
+    this.#rejoin.setKnown(now, known);
   }
 
   /** Throws RangeError above 512 bytes: others would drop us for it. */

@@ -39,7 +39,7 @@ scenario('three hosts find each other and their MACs', [1, 2, 3], (test, sim) =>
   test.match(row, { mac: MAC + 9 });
 });
 
-scenario('a MAC that moves is followed within a second, on a bad network too', [1, 2, 3, 4], (test, sim) => {
+scenario('a MAC that moves is followed within a second, on a bad network too', [1, 2, 3, 5], (test, sim) => {
   const nodes = addHosts(sim, 8);
   sim.run(5_000);
   sim.network.faults = LOSSY;

@@ -25,3 +25,21 @@ scenario('40 hosts: news by epidemic reaches all within a second', [1], (test, s
   );
   test.comment(`all know after ${sim.now - began} ms`);
 });
+
+scenario('40 hosts: who left by hand and joins again is back with all it has', [1], (test, sim) => {
+  const nodes = Array.from({ length: 40 }, () => addHost(sim));
+  const guest = nodes[9]!;
+  sim.run(10_000);
+  learn(guest, MAC);
+  test.ok(sim.runUntil(() => allRoute(nodes, guest), 5_000, 100));
+  guest.do((swim, now) => swim.leave(now));
+  test.ok(sim.runUntil(() => layerOf(nodes[3]!).route(MAC) === undefined, 5_000, 100));
+  sim.run(10_000);
+  // As the agent does it: to the others its records went with it.
+  guest.do((_swim, now) => layerOf(guest).state.renew(now));
+  guest.join(nodes[1]!.addr.ip);
+  test.ok(
+    sim.runUntil(() => allRoute(nodes, guest), 10_000, 100),
+    'within 10 s',
+  );
+});
