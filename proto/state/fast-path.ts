@@ -58,7 +58,7 @@ export class FastPath {
     const { merge, targets, epidemic, heads, gaps } = this.#deps;
     const result = merge.update(now, update);
     if (result === undefined) return;
-    if (result.isNew && targets.direct(update.scope) === undefined) {
+    if (result.isNew && !targets.isDirect(update.scope)) {
       epidemic.spread(now, update, bytes.slice(), false);
       heads.changed(now, result.log, false);
     }

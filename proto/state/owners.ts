@@ -40,6 +40,11 @@ export class Owners {
     this.#deadHoldMs = deadHoldMs;
   }
 
+  /** Owners that we know of, in whatever state; us not among them. */
+  get size(): number {
+    return this.#owners.size;
+  }
+
   liveness(owner: string): Liveness {
     if (owner === this.#self) return 'alive';
     return this.#owners.get(owner)?.liveness ?? 'unknown';

@@ -81,6 +81,7 @@ export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
     bulk,
     divergence,
     counters,
+    isJoining: (scope) => client.isJoining(scope),
     onOwn,
   });
 

@@ -31,6 +31,8 @@ export interface PeersDeps {
 const YOUNG_MS = 30_000;
 /** Spreads the questions of all who saw the same member come back. */
 const HEAL_JITTER_MS = 1_000;
+/** How many ask one member that came back; each exchange serves both, and digests find who was left out. */
+const ASKERS = 8;
 
 export class Peers {
   readonly #deps: PeersDeps;
@@ -102,8 +104,8 @@ export class Peers {
     for (const scope of [0, ...store.interests()]) {
       if (scope !== 0 && !store.takesPart(name, scope)) continue;
       client.kick(now, scope);
-      if (isBack) client.trigger(now, scope, name, this.#jitter());
-      else this.#askIfUnknown(now, scope, name);
+      if (!isBack) this.#askIfUnknown(now, scope, name);
+      else if (this.#isAsker(scope)) client.trigger(now, scope, name, this.#jitter());
     }
   }
 
@@ -114,8 +116,14 @@ export class Peers {
       client.trigger(now, scope, name, this.#jitter());
   }
 
+  /** In a large cluster some of those who see one member come back ask it; of a whole part that comes back, all. */
+  #isAsker(scope: number): boolean {
+    const { store, rng } = this.#deps;
+    return this.#isSmall(scope) || rng.float() * store.interestedAtMost(scope) < ASKERS;
+  }
+
   #isSmall(scope: number): boolean {
-    return this.#deps.store.interested(scope).length <= DIRECT_MAX;
+    return this.#deps.store.interestedAtMost(scope) <= DIRECT_MAX;
   }
 
   #jitter(): number {

@@ -158,6 +158,13 @@ export class Store {
     return names;
   }
 
+  /** A bound of how many those are, at no cost. */
+  interestedAtMost(scope: number): number {
+    if (scope === 0) return this.#owners.size + 1;
+    const known = this.#scopes.get(0)?.claimants.get(recordId(TABLE.interest, interestKeyHex(scope)));
+    return known instanceof Set ? known.size : Number(known !== undefined);
+  }
+
   /** Membership changed: who is interested has to be looked up anew. */
   forgetInterested(): void {
     this.#interestedCache.clear();

@@ -31,6 +31,8 @@ export interface SyncServerDeps {
   readonly bulk: Bulk;
   readonly divergence: Divergence;
   readonly counters: Counters;
+  /** We have not synced the scope yet, and are about to. */
+  readonly isJoining: (scope: number) => boolean;
   /** Somebody speaks of our own log. */
   readonly onOwn: (now: number, name: LogName, head: number) => void;
 }
@@ -59,12 +61,9 @@ export class SyncServer {
       outbox.send(URGENCY.control, from, encodeBusy(id, BUSY_MS), true);
       return;
     }
-    outbox.send(
-      URGENCY.control,
-      from,
-      encodeSync({ id, scope, flags: SYNC_FLAG.answer, lines: wants }),
-      true,
-    );
+    // Who joins has asked somebody for everything already: to want it of all who ask would have it come several times.
+    const lines = this.#deps.isJoining(scope) ? [] : wants;
+    outbox.send(URGENCY.control, from, encodeSync({ id, scope, flags: SYNC_FLAG.answer, lines }), true);
     this.#push(from, jobs);
   }
 

@@ -21,10 +21,15 @@ export class Targets {
     return this.#store.interested(scope).filter((name) => name !== this.#self);
   }
 
+  /** News goes straight to all who are interested. */
+  isDirect(scope: number): boolean {
+    const names = this.#store.interested(scope);
+    return names.length <= DIRECT_MAX || (names.length === DIRECT_MAX + 1 && names.includes(this.#self));
+  }
+
   /** All interested peers when they are few; undefined when news must spread by epidemic. */
   direct(scope: number): string[] | undefined {
-    const peers = this.peers(scope);
-    return peers.length <= DIRECT_MAX ? peers : undefined;
+    return this.isDirect(scope) ? this.peers(scope) : undefined;
   }
 
   /** `count` different ones of `items`, or all. */

@@ -60,6 +60,7 @@ const RETRANSMIT_MS = 200;
 export class SimNetwork {
   faults: LinkFaults = GOOD_LINK;
   readonly packets = { sent: 0, lost: 0, bytes: 0 };
+  readonly streams = { dialled: 0, bytes: 0 };
   readonly #timers: TimerHeap;
   readonly #rng: Rng;
   readonly #now: () => number;
@@ -129,6 +130,7 @@ export class SimNetwork {
   }
 
   dial(receiver: Receiver, from: Address, id: number, to: Address, timeoutMs: number): void {
+    this.streams.dialled += 1;
     const dialler = end(receiver, from.ip, id);
     const connection: Connection = { dialler, acceptor: undefined };
     this.#connections.get(receiver)?.set(id, { connection, isDialler: true });
@@ -140,6 +142,7 @@ export class SimNetwork {
   }
 
   write(receiver: Receiver, id: number, bytes: Uint8Array): void {
+    this.streams.bytes += bytes.length;
     for (let at = 0; at < bytes.length;) {
       const size = 1 + below(this.#rng, this.faults.chunkBytes);
       const chunk = bytes.slice(at, at + size);

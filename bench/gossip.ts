@@ -1,0 +1,53 @@
+/**
+ * Bench of the gossip in simulation: real protocol code and wire bytes, virtual time, 1 ms latency, no loss.
+ *
+ *   node build/bench/gossip.js [--filter TEXT] [--seed N] [--json FILE] [--svg FILE]
+ *
+ * The figures are of virtual time and of bytes, so that they do not depend on the machine: one seed gives one result.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { parseArgs } from 'node:util';
+import { DETECTION } from './gossip/detection.ts';
+import { EVENTS } from './gossip/events.ts';
+import type { Figure } from './gossip/figure.ts';
+import { renderGossipPicture, renderGossipTable } from './gossip/report.ts';
+import type { GossipResult } from './gossip/report.ts';
+import { RESYNC } from './gossip/resync.ts';
+import { STEADY } from './gossip/steady.ts';
+
+const { values } = parseArgs({
+  options: {
+    filter: { type: 'string', default: '' },
+    seed: { type: 'string', default: '1' },
+    json: { type: 'string', default: 'bench/results/gossip.json' },
+    svg: { type: 'string', default: 'bench/results/gossip.svg' },
+  },
+});
+
+const seed = Number(values.seed);
+const parts = [...STEADY, ...RESYNC, ...DETECTION, ...EVENTS].filter(({ id }) => id.includes(values.filter));
+if (parts.length === 0) throw new Error(`no part of the bench has "${values.filter}" in its name`);
+
+const figures: Figure[] = [];
+for (const { id, measure } of parts) {
+  process.stderr.write(`${id} … `);
+  const beganMs = performance.now();
+  figures.push(...measure(seed));
+  process.stderr.write(`${((performance.now() - beganMs) / 1_000).toFixed(1)} s\n`);
+}
+const result: GossipResult = {
+  schema: 1,
+  date: new Date().toISOString().slice(0, 10),
+  seed,
+  settings: { latencyMs: 1, loss: 0, node: process.version },
+  figures,
+};
+process.stdout.write(renderGossipTable(result));
+for (const [file, text] of [
+  [values.json, `${JSON.stringify(result, undefined, 2)}\n`],
+  [values.svg, renderGossipPicture(result)],
+] as const) {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+}
