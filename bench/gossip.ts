@@ -3,9 +3,10 @@
  *
  *   node build/bench/gossip.js [--filter TEXT] [--seed N] [--json FILE] [--svg FILE]
  *
+ * With a filter the figures of the other parts stay in the file as they were.
  * The figures are of virtual time and of bytes, so that they do not depend on the machine: one seed gives one result.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DETECTION } from './gossip/detection.ts';
@@ -26,22 +27,31 @@ const { values } = parseArgs({
 });
 
 const seed = Number(values.seed);
-const parts = [...STEADY, ...RESYNC, ...DETECTION, ...EVENTS].filter(({ id }) => id.includes(values.filter));
+const all = [...STEADY, ...RESYNC, ...DETECTION, ...EVENTS];
+const parts = all.filter(({ id }) => id === values.filter);
+if (parts.length === 0) parts.push(...all.filter(({ id }) => id.includes(values.filter)));
 if (parts.length === 0) throw new Error(`no part of the bench has "${values.filter}" in its name`);
 
-const figures: Figure[] = [];
+const figures: (readonly [string, readonly Figure[]])[] = [];
 for (const { id, measure } of parts) {
   process.stderr.write(`${id} … `);
   const beganMs = performance.now();
-  figures.push(...measure(seed));
+  figures.push([id, measure(seed)]);
   process.stderr.write(`${((performance.now() - beganMs) / 1_000).toFixed(1)} s\n`);
 }
+const measured = new Map(figures);
+const isPart = values.filter !== '' && existsSync(values.json);
+const before = isPart ? (JSON.parse(readFileSync(values.json, 'utf8')) as GossipResult).parts : {};
+const merged = all.flatMap(({ id }): [string, readonly Figure[]][] => {
+  const found = measured.get(id) ?? before[id];
+  return found === undefined ? [] : [[id, found]];
+});
 const result: GossipResult = {
   schema: 1,
   date: new Date().toISOString().slice(0, 10),
   seed,
   settings: { latencyMs: 1, loss: 0, node: process.version },
-  figures,
+  parts: Object.fromEntries(merged),
 };
 process.stdout.write(renderGossipTable(result));
 for (const [file, text] of [

@@ -7,17 +7,20 @@ export interface GossipResult {
   readonly date: string;
   readonly seed: number;
   readonly settings: Readonly<Record<string, string | number>>;
-  readonly figures: readonly Figure[];
+  /** By part, in the order of the bench. */
+  readonly parts: Readonly<Record<string, readonly Figure[]>>;
 }
 
+const figuresOf = ({ parts }: GossipResult): readonly Figure[] => Object.values(parts).flat();
+
 /** Plain text without colours, ending in a newline. */
-export function renderGossipTable({ figures }: GossipResult): string {
+export function renderGossipTable(result: GossipResult): string {
   const table = new Table({
     head: ['', 'measured', 'at most', ''],
     colAligns: ['left', 'right', 'right', 'left'],
     style: { head: [], border: [], compact: true },
   });
-  for (const { title, value, unit, target } of figures) {
+  for (const { title, value, unit, target } of figuresOf(result)) {
     const verdict = target === undefined ? '' : isMet(value, target) ? 'met' : 'MISSED';
     table.push([title, amount(value, unit), target === undefined ? '' : amount(target, unit), verdict]);
   }
@@ -53,8 +56,8 @@ const STYLE = `
   .line { stroke: currentColor; stroke-opacity: .45; stroke-dasharray: 3 3 }`;
 
 /** A whole SVG document: a bar each for what was measured, as a share of its target. */
-export function renderGossipPicture({ figures }: GossipResult): string {
-  const rows = figures.filter(({ target }) => target !== undefined);
+export function renderGossipPicture(result: GossipResult): string {
+  const rows = figuresOf(result).filter(({ target }) => target !== undefined);
   const height = TOP + rows.length * ROW_HEIGHT + 12;
   const line = LABEL_WIDTH + BAR_WIDTH / MAX_RATIO;
   return [

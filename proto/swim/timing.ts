@@ -48,7 +48,13 @@ export function retransmitLimit(mult: number, n: number): number {
   return mult * digits;
 }
 
-/** Factor on the push/pull interval: 1 up to 32 nodes, then one more for each doubling begun. */
+/** Nodes per unit of the push/pull scale: a push/pull has about 90 bytes a node, twice an interval and host. */
+const PUSH_PULL_NODES = 100;
+
+/**
+ * Factor on the push/pull interval: 1 up to 32 nodes, then one more for each doubling begun, as memberlist has it. Above
+ * some 600 nodes it grows with their number, so that push/pulls cost a host the same 0.6 kB/s in a cluster of any size.
+ */
 export function pushPullScale(n: number): number {
-  return n <= 32 ? 1 : 32 - Math.clz32(n - 1) - 5 + 1;
+  return n <= 32 ? 1 : Math.max(32 - Math.clz32(n - 1) - 5 + 1, n / PUSH_PULL_NODES);
 }

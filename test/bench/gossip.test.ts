@@ -9,12 +9,14 @@ const RESULT: GossipResult = {
   date: '2026-11-22',
   seed: 1,
   settings: {},
-  figures: [
-    { id: 'a', title: 'quick & good', unit: 'ms', value: 21, target: 50 },
-    { id: 'b', title: 'too much', unit: 'B', value: 6_864_000, target: 6_000_000 },
-    { id: 'c', title: 'never came', unit: 's', value: Infinity, target: 10 },
-    { id: 'd', title: 'no target', unit: 'B/s', value: 422.4 },
-  ],
+  parts: {
+    x: [
+      { id: 'a', title: 'quick & good', unit: 'ms', value: 21, target: 50 },
+      { id: 'b', title: 'too much', unit: 'B', value: 6_864_000, target: 6_000_000 },
+      { id: 'c', title: 'never came', unit: 's', value: Infinity, target: 10 },
+      { id: 'd', title: 'no target', unit: 'B/s', value: 422.4 },
+    ],
+  },
 };
 
 void t.test('the report says what was met, missed and never came', async (test) => {

@@ -7,6 +7,7 @@ import { systemRng } from '../../agent/entropy.ts';
 import type { SwimDelegate, SwimEvent } from '../../proto/swim/interface.ts';
 import { encodeMeta } from '../../proto/swim/meta.ts';
 import type { SwimOptions } from '../../proto/swim/options.ts';
+import type { SwimDeps } from '../../proto/swim/swim.ts';
 import { Swim } from '../../proto/swim/swim.ts';
 
 /** A member of ours on real sockets, quicker at gossip and suspicion than by default, and no state layer above. */
@@ -25,7 +26,7 @@ export class RealMember {
     ip: string,
     options: Partial<SwimOptions> = {},
     port = 7946,
-    delegate: SwimDelegate = NO_DELEGATE,
+    { delegate = NO_DELEGATE, sealing }: Partial<Pick<SwimDeps, 'delegate' | 'sealing'>> = {},
   ): Promise<RealMember> {
     const vtep = { ip, port: 4789 };
     const swim = new Swim(
@@ -37,7 +38,7 @@ export class RealMember {
         suspicionMult: 3,
         ...options,
       },
-      { rng: systemRng(), delegate },
+      { rng: systemRng(), delegate, sealing },
     );
     const member = new RealMember(swim);
     member.#transport = await openGossipTransport({

@@ -1,8 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import type { Test } from 'tap';
+import { aesGcm, sha256 } from '../../agent/crypto/aes-gcm.ts';
+import { Keyring } from '../../proto/keyring/keyring.ts';
+import { SecretKey } from '../../proto/keyring/secret-key.ts';
 import type { SwimDelegate } from '../../proto/swim/interface.ts';
 import type { SwimOptions } from '../../proto/swim/options.ts';
+import type { SwimDeps } from '../../proto/swim/swim.ts';
 import { GoPeer, buildGoPeer, whyNoGo } from './go-peer.ts';
 import { RealMember, eventually } from './member.ts';
 
@@ -50,10 +54,10 @@ class Network {
     name: string,
     host: number,
     options: Partial<SwimOptions> = {},
-    delegate?: SwimDelegate,
+    deps: Partial<Pick<SwimDeps, 'delegate' | 'sealing'>> = {},
   ): Promise<RealMember> {
     const seeds = [{ ip: this.ip(1), port: 7946 }];
-    const member = await RealMember.open(name, this.ip(host), { seeds, ...options }, 7946, delegate);
+    const member = await RealMember.open(name, this.ip(host), { seeds, ...options }, 7946, deps);
     this.#test.teardown(() => member.close());
     return member;
   }
@@ -88,7 +92,7 @@ void t.test('what the delegates carry: user state, ack payloads, messages, meta'
     broadcasts: () => [],
     ackPayload: () => ourAck,
   };
-  const ours = await net.ours('ours', 2, {}, delegate);
+  const ours = await net.ours('ours', 2, {}, { delegate });
   test.ok(await met(ours, peer));
 
   // The join, and a push/pull that Go begins (every 2 s).
@@ -278,6 +282,71 @@ void t.test('TCP pings stand in for lost datagrams', quiet, async (test) => {
   test.notOk(has(ours, 'suspect', 'go1'), 'nor did we ever doubt it');
   test.notOk(peer.has('leave', { name: 'ours' }));
   test.same(peer.complaints, []);
+});
+
+/** Both ways, by datagram and by stream. */
+async function talk(test: Test, ours: RealMember, peer: GoPeer, step: string): Promise<void> {
+  const [short, long] = [randomBytes(300), randomBytes(30_000)];
+  const to = { ip: peer.ip, port: 7946 };
+  ours.do((swim, now) => swim.sendUser(now, to, short));
+  ours.do((swim, now) => swim.sendUserReliable(now, to, long));
+  await peer.do(`udp ours ${hex(short)}`);
+  await peer.do(`tcp ours ${hex(long)}`);
+  for (const bytes of [short, long]) {
+    const isIt = (event: RealMember['events'][number]): boolean =>
+      event.type === 'user' && Buffer.compare(event.bytes, bytes) === 0;
+    const isDone = (): boolean => peer.has('user', { bytes: hex(bytes) }) && ours.events.some(isIt);
+    test.ok(await eventually(isDone, SOON_MS), `${step}: ${bytes.length} bytes, both ways, ${peer.name}`);
+  }
+}
+
+void t.test('sealed: keys of all lengths, both versions, and their rotation', quiet, async (test) => {
+  const net = new Network(test, 8);
+  const [short, middle, long] = [16, 24, 32].map((length) => randomBytes(length)) as [Buffer, Buffer, Buffer];
+  const key = (bytes: Buffer): SecretKey => new SecretKey(bytes, sha256);
+  // The first speaks protocol 1 and so seals by version 0; each has its own idea of the primary.
+  const first = await net.goPeer('go1', 1, '-protocol', '1', '-keys', `${hex(short)},${hex(long)}`);
+  const second = await net.goPeer('go2', 3, '-keys', `${hex(long)},${hex(short)}`);
+  await second.do(`join ${first.ip}`);
+  const keyring = new Keyring([key(long), key(short)]);
+  const sealing = { aead: aesGcm, keyring, mode: 'required' as const, announcedKeys: () => undefined };
+  const ours = await net.ours('ours', 2, {}, { sealing });
+  const peers = [first, second];
+  test.ok(await met(ours, ...peers));
+  for (const peer of peers) await talk(test, ours, peer, 'mixed order');
+
+  // The order of a rotation: all have it, all use it, nobody has the old ones any more.
+  for (const peer of peers) await peer.do(`key add ${hex(middle)}`);
+  test.ok(keyring.add(key(middle), 'hand'));
+  await second.do(`key use ${hex(middle)}`);
+  await talk(test, ours, second, 'Go uses the new one');
+  test.ok(keyring.use(key(middle).fingerprint));
+  await first.do(`key use ${hex(middle)}`);
+  for (const peer of peers) await talk(test, ours, peer, 'all use it');
+  for (const old of [short, long]) {
+    for (const peer of peers) await peer.do(`key remove ${hex(old)}`);
+    test.ok(keyring.remove(key(old).fingerprint));
+  }
+  for (const peer of peers) await talk(test, ours, peer, 'the old ones are gone');
+  test.equal(await first.members(), 'go1 go2 ours');
+  test.same(
+    ours.events.filter(({ type }) => type === 'suspect' || type === 'dead'),
+    [],
+  );
+  for (const name of ['drop:packet-undecryptable', 'drop:stream-undecryptable'])
+    test.equal(count(ours, name), 0, name);
+  test.same([...first.complaints, ...second.complaints], []);
+
+  // Who has another key, or none, is not let in, and is not answered.
+  const stranger = await net.goPeer('stranger', 9, '-keys', hex(randomBytes(16)));
+  const clear = await net.goPeer('clear', 10);
+  for (const peer of [stranger, clear]) {
+    await peer.do(`join ${net.ip(2)}`).then(
+      () => test.fail(`${peer.name} joined`),
+      () => test.pass(`${peer.name} is refused`),
+    );
+    test.equal(ours.stateOf(peer.name), undefined);
+  }
 });
 
 void t.test('a label keeps us apart from a cluster without one', quiet, async (test) => {
