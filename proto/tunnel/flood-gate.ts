@@ -6,8 +6,9 @@ import { TokenBucket } from '../state/token-bucket.ts';
  *
  * Three bounds. MACs a second, whatever comes. Diffie-Hellmans a second for whoever comes first, which is enough while
  * nobody floods; when they are used up, the same again for senders that proved their address, with a fair share for each
- * address. Replies with a cookie a second. One initiation from one address is looked at once: a recorded one, sent again
- * and again, costs a look into a set. Memory: two generations of that set, a bucket per address of a known peer.
+ * address. Replies with a cookie a second; who comes from just where a peer of ours is has a few of its own, which spoofed
+ * ports do not use up. One initiation from one address is looked at once: a recorded one, sent again
+ * and again, costs a look into a set. Memory: two generations of that set, two buckets per address of a known peer.
  */
 export interface FloodLimits {
   readonly macsPerSecond: number;
@@ -22,13 +23,19 @@ export const DH_PER_ANSWER = 4;
 const SEEN_PER_GENERATION = 4096;
 const ANSWERS_PER_SECOND_AND_ADDRESS = 2;
 const ANSWERS_AT_ONCE_AND_ADDRESS = 10;
+const COOKIES_PER_SECOND_AND_ADDRESS = 5;
+
+interface Share {
+  readonly answers: TokenBucket;
+  readonly cookies: TokenBucket;
+}
 
 export class FloodGate {
   readonly #macs: TokenBucket;
   readonly #anybody: TokenBucket;
   readonly #proven: TokenBucket;
   readonly #cookies: TokenBucket;
-  readonly #shares = new Map<string, TokenBucket>();
+  readonly #shares = new Map<string, Share>();
   #seen = new Set<string>();
   #seenBefore = new Set<string>();
 
@@ -44,11 +51,11 @@ export class FloodGate {
     return this.#macs.take(now, 1);
   }
 
-  /** What to do with an initiation whose mac1 was right. */
-  admit(now: number, mac1: Uint8Array, from: Address, isProven: () => boolean): Admission {
+  /** What to do with an initiation whose mac1 was right. `isAtHome`: some peer is at just this address and port. */
+  admit(now: number, mac1: Uint8Array, from: Address, isAtHome: boolean, isProven: () => boolean): Admission {
     const name = `${from.ip} ${mac1.join(' ')}`;
     if (this.#seen.has(name) || this.#seenBefore.has(name)) return 'repeated';
-    const admission = this.#verdict(now, from, isProven);
+    const admission = this.#verdict(now, from, isAtHome, isProven);
     if (admission !== 'busy') this.#remember(name);
     return admission;
   }
@@ -58,16 +65,21 @@ export class FloodGate {
     this.#shares.delete(ip);
   }
 
-  #verdict(now: number, from: Address, isProven: () => boolean): Admission {
+  #verdict(now: number, from: Address, isAtHome: boolean, isProven: () => boolean): Admission {
     if (this.#anybody.take(now, DH_PER_ANSWER)) return 'go';
-    if (!isProven()) return this.#cookies.take(now, 1) ? 'cookie' : 'busy';
-    return this.#shareOf(from.ip).take(now, 1) && this.#proven.take(now, DH_PER_ANSWER) ? 'go' : 'busy';
+    const { answers, cookies } = this.#shareOf(from.ip);
+    if (!isProven())
+      return (isAtHome && cookies.take(now, 1)) || this.#cookies.take(now, 1) ? 'cookie' : 'busy';
+    return answers.take(now, 1) && this.#proven.take(now, DH_PER_ANSWER) ? 'go' : 'busy';
   }
 
-  #shareOf(ip: string): TokenBucket {
+  #shareOf(ip: string): Share {
     let share = this.#shares.get(ip);
     if (share === undefined) {
-      share = new TokenBucket(ANSWERS_PER_SECOND_AND_ADDRESS, ANSWERS_AT_ONCE_AND_ADDRESS);
+      share = {
+        answers: new TokenBucket(ANSWERS_PER_SECOND_AND_ADDRESS, ANSWERS_AT_ONCE_AND_ADDRESS),
+        cookies: new TokenBucket(COOKIES_PER_SECOND_AND_ADDRESS, COOKIES_PER_SECOND_AND_ADDRESS),
+      };
       this.#shares.set(ip, share);
     }
     return share;

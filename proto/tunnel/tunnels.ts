@@ -195,7 +195,8 @@ export class Tunnels {
       return;
     }
     const isProven = (): boolean => this.#cookies.isProven(now, bytes, from);
-    const admission = this.#gate.admit(now, mac, from, isProven);
+    const isAtHome = [...(this.#byIp.get(from.ip) ?? [])].some(({ addr }) => addr.port === from.port);
+    const admission = this.#gate.admit(now, mac, from, isAtHome, isProven);
     if (admission === 'go') this.#answer(now, own.psk, bytes, from);
     else if (admission === 'cookie') {
       this.#counters.add('out:cookie');
