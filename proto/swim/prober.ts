@@ -90,7 +90,12 @@ export class Prober {
   }
 
   /** Pings a member that is held dead, and tells it so: if it lives it refutes at once. Late answers are dropped. */
-  contact(now: number, { name, addr, incarnation }: Contact, waitMs: number, onAnswer: (now: number) => void): void {
+  contact(
+    now: number,
+    { name, addr, incarnation }: Contact,
+    waitMs: number,
+    onAnswer: (now: number) => void,
+  ): void {
     const seqNo = this.#nextSeqNo();
     this.#contacts.set(seqNo, onAnswer);
     this.#context.timers.at(now + waitMs, () => this.#contacts.delete(seqNo));
