@@ -15,8 +15,10 @@ import { ControlPlane } from './control/control-plane.ts';
 import { EndpointFile } from './control/endpoint-file.ts';
 import { nextEpoch } from './control/epoch.ts';
 import { KnownPeers } from './control/known-peers.ts';
+import { loadIdentity } from './control/identity-file.ts';
 import { StatusView } from './control/status-view.ts';
 import { aesGcm } from './crypto/aes-gcm.ts';
+import { verifier } from './crypto/ed25519.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
 import { openDataplane } from './dataplane/supervisor.ts';
 import { systemRng } from './entropy.ts';
@@ -69,7 +71,11 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const endpoints = new EndpointFile(config.stateDir, log);
   const known = new KnownPeers(config.stateDir, wallMs(), log);
   const epoch = nextEpoch(config.stateDir, wallMs());
-  const state = new State({ node: config.nodeName, epoch }, { rng: systemRng(), wall: wallMs });
+  const signer = await loadIdentity(config.stateDir);
+  const state = new State(
+    { node: config.nodeName, epoch },
+    { rng: systemRng(), wall: wallMs, signer, verifier },
+  );
   announceHost(monotonicMs(), config, dataplane.taps, state);
   const control = await ControlPlane.open({
     config,

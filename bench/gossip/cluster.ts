@@ -15,6 +15,7 @@ import { macKey } from '../../proto/state/values/mac.ts';
 import { encodeVtep, vtepKey } from '../../proto/state/values/vtep.ts';
 import { encodeMeta } from '../../proto/swim/meta.ts';
 import { MemberImage } from '../../proto/swim/member-image.ts';
+import { fakeSigner, fakeVerifier } from '../../test/proto/state/fake-identity.ts';
 import type { SimNode } from '../../test/sim/sim-node.ts';
 import { Simulation } from '../../test/sim/simulation.ts';
 import { HEADER_BYTES, SEGMENT_BYTES, STREAM_BYTES, StateHost } from './state-host.ts';
@@ -86,7 +87,10 @@ export class Cluster {
   }
 
   #state(name: string, rng: SeededRng): State {
-    return new State({ node: name, epoch: BigInt(WALL_MS) }, { rng, wall: () => WALL_MS + this.sim.now });
+    return new State(
+      { node: name, epoch: BigInt(WALL_MS) },
+      { rng, wall: () => WALL_MS + this.sim.now, signer: fakeSigner(name), verifier: fakeVerifier },
+    );
   }
 
   /** An endpoint appears on a host, or moves there. */

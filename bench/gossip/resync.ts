@@ -8,6 +8,7 @@ import { TABLE } from '../../proto/state/interface.ts';
 import { encodeInterest, interestKey } from '../../proto/state/values/interest.ts';
 import { encodeMeta } from '../../proto/swim/meta.ts';
 import { SeededRng } from '../../proto/rng.ts';
+import { fakeSigner, fakeVerifier } from '../../test/proto/state/fake-identity.ts';
 import { Cluster, VNI, WALL_MS, macOf } from './cluster.ts';
 import type { BenchHost } from './cluster.ts';
 import type { Figure, Part } from './figure.ts';
@@ -103,7 +104,12 @@ function full(cluster: Cluster, seed: number): Figure[] {
   const { sim, hosts } = cluster;
   const state = new State(
     { node: 'new', epoch: BigInt(WALL_MS) },
-    { rng: new SeededRng(seed), wall: () => WALL_MS + sim.now },
+    {
+      rng: new SeededRng(seed),
+      wall: () => WALL_MS + sim.now,
+      signer: fakeSigner('new'),
+      verifier: fakeVerifier,
+    },
   );
   const layer = new StateHost(state);
   const began = sim.now;

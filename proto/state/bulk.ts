@@ -3,11 +3,15 @@
  *
  * A session is what one peer gets for one SYNC or PULL. Nothing is built ahead, so memory is bounded by the sessions.
  * A record that is superseded while its log is under way goes out as it was at the start: older versions do no harm.
+ * Under a snapshot of our own log goes our signature: by it alone may a receiver take what is absent for deleted.
  */
 import type { StateTransmit } from './interface.ts';
 import type { Update } from './messages.ts';
-import { DELTA_FLAG, cutUpdates, encodeDelta } from './messages.ts';
+import { DELTA_FLAG, encodeDelta, endOf, packBlocks } from './messages.ts';
+import { recordsOf } from './block.ts';
 import type { OwnerLog } from './owner-log.ts';
+import type { Signer, Verifier } from './signing.ts';
+import { SnapshotList, snapshotStatement } from './signing.ts';
 
 export interface Job {
   readonly log: OwnerLog;
@@ -28,6 +32,8 @@ interface Chunks {
   readonly epoch: bigint;
   readonly updates: Generator<Update>;
   next: Update;
+  /** Of our own log's snapshot. */
+  readonly list: SnapshotList | undefined;
 }
 
 /** Small enough that taking one in is a short turn of the event loop (some 700 endpoints). */
@@ -37,8 +43,19 @@ const SESSIONS_MAX = 4;
 /** Pushes that a peer asked for in its answer are few; beyond this they are left to the next sync. */
 const SESSIONS_LIMIT = 16;
 
+export interface BulkDeps {
+  readonly self: string;
+  readonly signer: Signer;
+  readonly verifier: Verifier;
+}
+
 export class Bulk {
+  readonly #deps: BulkDeps;
   #sessions: Session[] = [];
+
+  constructor(deps: BulkDeps) {
+    this.#deps = deps;
+  }
 
   get isBusy(): boolean {
     return this.#sessions.length >= SESSIONS_MAX;
@@ -70,39 +87,52 @@ export class Bulk {
     for (;;) {
       const session = this.#sessions.shift();
       if (session === undefined) return undefined;
-      const bytes = nextChunk(session);
+      const bytes = this.#nextChunk(session);
       if (bytes === undefined) continue;
       this.#sessions.push(session);
       return { to: session.to, bytes, reliable: true };
     }
   }
-}
 
-function nextChunk(session: Session): Uint8Array | undefined {
-  for (;;) {
-    session.current ??= startJob(session.jobs.shift());
-    const chunks = session.current;
-    if (chunks === undefined) return undefined;
-    const { job, next: update } = chunks;
-    if (job.log.epoch !== chunks.epoch) {
-      session.current = undefined;
-      continue;
+  #nextChunk(session: Session): Uint8Array | undefined {
+    for (;;) {
+      if (session.current === undefined) {
+        const job = session.jobs.shift();
+        if (job === undefined) return undefined;
+        session.current = this.#start(job);
+      }
+      const chunks = session.current;
+      if (chunks === undefined) continue;
+      const { job, next: update, list } = chunks;
+      if (job.log.epoch !== chunks.epoch) {
+        session.current = undefined;
+        continue;
+      }
+      const following = chunks.updates.next();
+      const isLast = following.done === true;
+      if (isLast) session.current = undefined;
+      else chunks.next = following.value;
+      list?.addChunk(endOf(update), update.blocks.flatMap(recordsOf));
+      const flags = (job.snapshot ? DELTA_FLAG.snapshot : 0) | (isLast ? DELTA_FLAG.last : 0);
+      return encodeDelta(update, flags, isLast ? this.#manifest(update, list) : undefined);
     }
-    const following = chunks.updates.next();
-    const isLast = following.done === true;
-    if (isLast) session.current = undefined;
-    else chunks.next = following.value;
-    let flags = job.snapshot ? DELTA_FLAG.snapshot : 0;
-    if (isLast) flags |= DELTA_FLAG.last | (job.log.marker === undefined ? 0 : DELTA_FLAG.complete);
-    return encodeDelta(update, flags);
   }
-}
 
-function startJob(job: Job | undefined): Chunks | undefined {
-  if (job === undefined) return undefined;
-  const { epoch, have } = job.log;
-  const records = job.log.above(job.from).filter((record) => !job.snapshot || !record.tombstone);
-  const updates = cutUpdates(job.log.name, job.from, have, records, CHUNK_BYTES);
-  // There is always one update, if an empty one.
-  return { job, epoch, updates, next: updates.next().value! };
+  #manifest(update: Update, list: SnapshotList | undefined): Uint8Array | undefined {
+    if (list === undefined) return undefined;
+    return this.#deps.signer.sign(snapshotStatement(update, endOf(update), list.hash));
+  }
+
+  #start(job: Job): Chunks | undefined {
+    const { log, from, snapshot } = job;
+    const blocks = log
+      .blocksAbove(from)
+      .map((block) => block.toWire((record) => !snapshot || !record.tombstone));
+    const updates = packBlocks(log.signed, from, blocks, CHUNK_BYTES);
+    const first = updates.next();
+    if (first.done === true) return undefined;
+    const isOurs = snapshot && log.owner === this.#deps.self;
+    const list = isOurs ? new SnapshotList(this.#deps.verifier) : undefined;
+    return { job, epoch: log.epoch, updates, next: first.value, list };
+  }
 }

@@ -6,8 +6,10 @@
  * 4 × ceil(log10(n + 1)) peers. The relay queue is bounded; on overflow relays are dropped and the scope flagged for an
  * early sync. A relay whose records have all been superseded is not sent any more.
  */
+import { recordsOf } from './block.ts';
 import type { Counters } from './counters.ts';
 import type { Update } from './messages.ts';
+import { endOf } from './messages.ts';
 import type { Outbox } from './outbox.ts';
 import { URGENCY } from './outbox.ts';
 import { recordId } from './record.ts';
@@ -48,7 +50,7 @@ export class Epidemic {
   }
 
   spread(now: number, update: Update, bytes: Uint8Array, isOwn: boolean): void {
-    const { scope, owner, epoch, from, to } = update;
+    const { scope, owner, epoch, from } = update;
     const queue = this.#rumours.get(scope) ?? new Map<string, Rumour>();
     this.#rumours.set(scope, queue);
     if (!isOwn && queue.size >= RELAYS_MAX) {
@@ -56,7 +58,13 @@ export class Epidemic {
       this.onOverflow(now, scope);
       return;
     }
-    queue.set(`${owner} ${epoch} ${from} ${to}`, { update, bytes, isOwn, transmits: 0, rounds: 0 });
+    queue.set(`${owner} ${epoch} ${from} ${endOf(update)}`, {
+      update,
+      bytes,
+      isOwn,
+      transmits: 0,
+      rounds: 0,
+    });
     this.#nextMs = Math.min(this.#nextMs, now + FRESH_ROUND_MS);
   }
 
@@ -96,9 +104,10 @@ export class Epidemic {
     return isFresh;
   }
 
-  #isSuperseded({ scope, owner, epoch, records }: Update): boolean {
+  #isSuperseded({ scope, owner, epoch, blocks }: Update): boolean {
     const log = this.#store.log(scope, owner);
     if (log === undefined || log.epoch !== epoch) return true;
+    const records = blocks.flatMap(recordsOf);
     if (records.length === 0) return false;
     return records.every(
       ({ table, keyHex, seq }) => (log.records.get(recordId(table, keyHex))?.seq ?? 0) > seq,

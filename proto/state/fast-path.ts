@@ -66,11 +66,7 @@ export class FastPath {
   }
 
   handleHeads(now: number, from: string, heads: readonly Head[]): void {
-    for (const head of heads) {
-      const log = this.#deps.merge.admit(now, head, head.head);
-      if (log === undefined) continue;
-      log.noteHead(head.head);
-      this.#deps.gaps.check(now, log, from, true);
-    }
+    const { merge, gaps } = this.#deps;
+    for (const head of heads) if (merge.mayAsk(now, from, head)) gaps.hint(now, head, from);
   }
 }

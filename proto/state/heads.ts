@@ -104,7 +104,7 @@ export class Heads {
     for (let i = 0; i < logs.length; i += PER_PACKET) {
       const heads: Head[] = logs
         .slice(i, i + PER_PACKET)
-        .map(({ scope, owner, epoch, have }) => ({ scope, owner, epoch, head: have }));
+        .map(({ scope, owner, epoch, said }) => ({ scope, owner, epoch, head: said }));
       const bytes = encodeHeads(heads);
       for (const peer of peers) this.#outbox.send(URGENCY.control, peer, bytes, false);
     }

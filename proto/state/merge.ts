@@ -1,18 +1,30 @@
 /**
  * What a replica does with a piece of somebody's log, however it came (UPDATE or DELTA): gossip.md 7.2, 7.3.
  *
- * Refused: scopes that we do not hold, owners that left with that epoch, earlier epochs. Our own log is changed by
- * nobody but us: a piece of it that is ahead of us means that we lost our memory or were cloned (`onOwn`).
+ * Refused: scopes that we do not hold, owners that left with that epoch, earlier epochs, names under another key, and
+ * blocks that their owner has not signed. What is covered already is not looked at again, so that repeats cost nothing.
+ * Our own log is changed by nobody but us: a piece of it that we signed and that is ahead of us means that we lost our
+ * memory or were cloned (`onOwn`).
  */
+import type { Block, HeldBlock } from './block.ts';
+import { openBlock, recordsOf } from './block.ts';
 import type { Counters } from './counters.ts';
 import type { Hlc } from './hlc.ts';
-import type { LogName, Update } from './messages.ts';
-import { DELTA_FLAG } from './messages.ts';
+import type { Identities } from './identities.ts';
+import type { Head, LogName, Update } from './messages.ts';
+import { DELTA_FLAG, endOf } from './messages.ts';
 import type { OwnerLog } from './owner-log.ts';
 import type { Owners } from './owners.ts';
 import type { LogRecord } from './record.ts';
 import { recordHash, recordId } from './record.ts';
+import type { Verifier } from './signing.ts';
+import { SnapshotList, isSameBytes, snapshotStatement } from './signing.ts';
 import type { Store } from './store.ts';
+
+interface Signed {
+  readonly block: Block;
+  readonly held: HeldBlock;
+}
 
 /** A snapshot of one log that is coming in, chunk by chunk in order. */
 interface Incoming {
@@ -20,8 +32,10 @@ interface Incoming {
   readonly mark: number;
   lastMs: number;
   upTo: number;
+  /** What it lists as live, for the owner's signature under it. */
+  readonly list: SnapshotList;
   /** Records under sequences that we had covered and yet do not have: taken when the snapshot is whole. */
-  readonly repairs: LogRecord[];
+  readonly repairs: { readonly record: LogRecord; readonly held: HeldBlock }[];
 }
 
 const SNAPSHOT_PATIENCE_MS = 60_000;
@@ -29,139 +43,237 @@ const SNAPSHOT_STALL_MS = 3_000;
 const SNAPSHOTS_MAX = 64;
 /** In all snapshots that are coming in: one log that is wrong from end to end. */
 const REPAIRS_MAX = 131_072;
+/** Hashes of spent entries that a log may keep, for each record that it may have: an honest owner stays well below. */
+const SPENT_SHARE = 4;
+const SPENT_MIN = 16_384;
+
+export interface MergeDeps {
+  readonly self: string;
+  readonly selfKey: Uint8Array;
+  readonly store: Store;
+  readonly owners: Owners;
+  readonly identities: Identities;
+  readonly verifier: Verifier;
+  readonly hlc: Hlc;
+  readonly counters: Counters;
+  readonly recordsPerLog: number;
+}
 
 export class Merge {
-  readonly #self: string;
-  readonly #store: Store;
-  readonly #owners: Owners;
-  readonly #hlc: Hlc;
-  readonly #counters: Counters;
+  readonly #deps: MergeDeps;
   readonly #incoming = new Map<OwnerLog, Incoming>();
   #marks = 0;
-  /** Somebody speaks of our own log, up to `head`. */
+  /** A block of our own log, signed by us, reaches that far. */
   onOwn: (now: number, name: LogName, head: number) => void = () => {};
+  /** Somebody says, unsigned, that our own log reaches that far. */
+  onOwnHint: (now: number, from: string, name: LogName, head: number) => void = () => {};
 
-  constructor(self: string, store: Store, owners: Owners, hlc: Hlc, counters: Counters) {
-    this.#self = self;
-    this.#store = store;
-    this.#owners = owners;
-    this.#hlc = hlc;
-    this.#counters = counters;
-  }
-
-  /** The log that a message of this epoch may change; undefined (and counted) when it may not. */
-  admit(now: number, name: LogName, head: number): OwnerLog | undefined {
-    if (name.owner === this.#self) {
-      this.onOwn(now, name, head);
-      return this.#refuse('own');
-    }
-    if (!this.#store.serves(name.scope)) return this.#refuse('not-interested');
-    if (!this.#owners.accepts(name.owner, name.epoch)) return this.#refuse('owner-left');
-    const log = this.#store.open(name);
-    if (log === undefined) return this.#refuse('too-many-owners');
-    if (name.epoch < log.epoch) return this.#refuse('old-epoch');
-    this.#owners.noteRecords(now, name.owner);
-    if (name.epoch > log.epoch) {
-      this.#counters.add('restarts-seen');
-      log.beginEpoch(name.epoch);
-      this.#store.touch(name.scope);
-    }
-    return log;
+  constructor(deps: MergeDeps) {
+    this.#deps = deps;
   }
 
   /** Applies an UPDATE, or a DELTA that is no snapshot. Returns the log, and whether it told us anything new. */
   update(now: number, update: Update): { log: OwnerLog; isNew: boolean } | undefined {
-    const log = this.admit(now, update, update.to);
-    if (log === undefined) return undefined;
-    const isNew = !log.coverage.coversRange(update.from, update.to);
-    if (isNew) {
-      for (const record of update.records) this.#take(log, record, false);
-      this.#cover(log, update.from, update.to);
-    }
-    return { log, isNew };
+    if (this.#isRefused(now, update)) return undefined;
+    const known = this.#deps.store.log(update.scope, update.owner);
+    const isCurrent = known?.epoch === update.epoch;
+    if (isCurrent && known.coverage.coversRange(update.from, endOf(update)))
+      return { log: known, isNew: false };
+    const fresh = update.blocks.filter(({ from, to }) => !isCurrent || !known.coverage.coversRange(from, to));
+    const blocks = this.#verify(update, fresh);
+    // With no block of its own above what we have, a message proves nothing there.
+    if (fresh.length === 0 && !(isCurrent && endOf(update) <= known.coverage.head)) return undefined;
+    const log = blocks === undefined ? undefined : this.#admit(now, update);
+    if (blocks === undefined || log === undefined) return undefined;
+    for (const { block, held } of blocks) if (!this.#apply(log, block, held)) return undefined;
+    this.#cover(log, update.from, endOf(update));
+    return { log, isNew: true };
   }
 
-  delta(now: number, from: string, update: Update, flags: number): void {
-    if ((flags & DELTA_FLAG.repair) !== 0) return this.#repair(now, from, update);
-    const log =
-      (flags & DELTA_FLAG.snapshot) !== 0
-        ? this.#snapshot(now, update, flags)
-        : this.update(now, update)?.log;
-    if (log !== undefined && (flags & DELTA_FLAG.complete) !== 0 && !log.hasGap) this.#complete(log);
-    return undefined;
+  /** Whether there is any use in asking for a log that somebody (unsigned) says is there. */
+  mayAsk(now: number, from: string, head: Head): boolean {
+    const { self, store, owners, identities } = this.#deps;
+    const { scope, owner, epoch } = head;
+    if (owner === self) {
+      this.onOwnHint(now, from, head, head.head);
+      return false;
+    }
+    if (!store.serves(scope) || !owners.accepts(owner, epoch)) return false;
+    return epoch >= (store.log(scope, owner)?.epoch ?? 0n) && !identities.isRetired(owner, epoch);
+  }
+
+  /** Returns the log, if it may have changed. */
+  delta(now: number, update: Update, flags: number, manifest: Uint8Array | undefined): OwnerLog | undefined {
+    if ((flags & DELTA_FLAG.repair) !== 0) return this.#repair(now, update);
+    if ((flags & DELTA_FLAG.snapshot) === 0) return this.update(now, update)?.log;
+    return this.#snapshot(now, update, flags, manifest);
   }
 
   /**
-   * Single records, sent because ours are wrong (tree-repair.ts): taken although their sequences are covered. From
-   * others than the owner only what we cannot have deleted, and never another content under one version.
+   * Some blocks, sent because our copy is wrong (tree-repair.ts): their records are taken although they are covered. But
+   * only while we know by the owner's signature that we lack something: else what is not here has been deleted since.
    */
-  #repair(now: number, from: string, update: Update): void {
-    const log = this.admit(now, update, 0);
-    for (const record of log === undefined ? [] : update.records) {
-      const ours = log!.records.get(recordId(record.table, record.keyHex));
-      if (ours !== undefined && isAtLeast(ours, record)) continue;
-      if (!log!.coverage.covers(record.seq)) {
-        this.#take(log!, record, false);
-        continue;
+  #repair(now: number, update: Update): OwnerLog | undefined {
+    const { store, counters } = this.#deps;
+    if (this.#isRefused(now, update)) return undefined;
+    const known = store.log(update.scope, update.owner);
+    if (known?.epoch !== update.epoch || !known.isDoubtful) return undefined;
+    for (const { block, held } of this.#verify(update, update.blocks) ?? []) {
+      for (const record of recordsOf(block)) {
+        const id = recordId(record.table, record.keyHex);
+        const ours = known.records.get(id);
+        if (ours !== undefined && isAtLeast(ours, record)) continue;
+        counters.add('divergence');
+        // Another content under a version that its owner has signed: ours is not what we once took.
+        if (ours?.epoch === record.epoch && ours.seq === record.seq) known.remove(id);
+        this.#take(known, record, true);
       }
-      this.#counters.add('divergence');
-      const isSameVersion = ours?.epoch === record.epoch && ours.seq === record.seq;
-      if (from !== update.owner && (isSameVersion || record.seq <= log!.floor)) continue;
-      if (isSameVersion) log!.remove(recordId(record.table, record.keyHex));
-      this.#take(log!, record, true);
+      known.keep(held, recordsOf(block));
     }
-    if (log !== undefined) this.#store.touch(log.scope);
+    this.#cover(known, 0, 0);
+    return known;
   }
 
-  /** After a record came in: an owner that started again and no longer takes part in a network has nothing there. */
+  /** Everything that can be told without a look at signatures. */
+  #isRefused(now: number, update: Update): boolean {
+    const { self, store, owners, identities } = this.#deps;
+    const { scope, owner, epoch, key } = update;
+    if (owner === self) {
+      this.#own(now, update);
+      return this.#refuse('own');
+    }
+    if (!store.serves(scope)) return this.#refuse('not-interested');
+    const refusal = identities.check(owner, key, epoch);
+    if (refusal !== undefined) return this.#refuse(refusal);
+    if (!owners.accepts(owner, epoch)) return this.#refuse('owner-left');
+    if (epoch < (store.log(scope, owner)?.epoch ?? 0n)) return this.#refuse('old-epoch');
+    return false;
+  }
+
+  /** Our own words, from somebody else: they matter only if they are truly ours. */
+  #own(now: number, update: Update): void {
+    const { store, selfKey, verifier, self } = this.#deps;
+    const last = update.blocks.at(-1);
+    const own = store.log(update.scope, self);
+    const isAhead = own === undefined || update.epoch > own.epoch || (last?.to ?? 0) > own.have;
+    if (!isAhead || last === undefined || !isSameBytes(update.key, selfKey)) return;
+    if (own !== undefined && update.epoch < own.epoch) return;
+    if (openBlock(update, selfKey, last, verifier) === undefined) return;
+    this.onOwn(now, update, last.to);
+  }
+
+  #verify(update: Update, blocks: readonly Block[]): Signed[] | undefined {
+    const { verifier, counters } = this.#deps;
+    const signed: Signed[] = [];
+    for (const block of blocks) {
+      const held = openBlock(update, update.key, block, verifier);
+      if (held === undefined) {
+        this.#refuse('signature');
+        return undefined;
+      }
+      signed.push({ block, held });
+    }
+    if (blocks.length > 0) counters.add('verified', blocks.length);
+    return signed;
+  }
+
+  /** The log that a verified message may change. */
+  #admit(now: number, update: Update): OwnerLog | undefined {
+    const { store, owners, identities, counters } = this.#deps;
+    const { scope, owner, epoch, key } = update;
+    const log = store.open({ scope, owner, epoch });
+    if (log === undefined) {
+      this.#refuse('too-many-owners');
+      return undefined;
+    }
+    identities.accept(owner, key, epoch);
+    owners.noteRecords(now, owner);
+    log.key = key;
+    if (epoch > log.epoch) {
+      counters.add('restarts-seen');
+      log.beginEpoch(epoch);
+      this.#incoming.delete(log);
+      store.touch(scope);
+    }
+    return log;
+  }
+
+  /** False when the log keeps too many signatures for too little. */
+  #apply(log: OwnerLog, block: Block, held: HeldBlock): boolean {
+    if (log.spent + block.entries.length > SPENT_SHARE * this.#deps.recordsPerLog + SPENT_MIN) {
+      this.#refuse('too-sparse');
+      return false;
+    }
+    const records = recordsOf(block);
+    for (const record of records) this.#take(log, record, false);
+    log.keep(held, records);
+    return true;
+  }
+
+  /**
+   * The owner has said all it has to say in this epoch, and we have all of it: what it said before may go, and so may its
+   * logs of networks that it no longer takes part in.
+   */
   #complete(log: OwnerLog): void {
+    const { self, store } = this.#deps;
     log.dropStale();
-    if (log.scope !== 0) return;
-    for (const other of this.#store.logsOf(log.owner)) {
-      if (other.scope === 0 || other.epoch >= log.epoch || log.owner === this.#self) continue;
-      if (!this.#store.takesPart(log.owner, other.scope)) this.#store.removeLog(other);
+    if (log.scope !== 0 || log.owner === self) return;
+    for (const other of store.logsOf(log.owner)) {
+      if (other.scope === 0 || other.epoch >= log.epoch) continue;
+      if (!store.takesPart(log.owner, other.scope)) store.removeLog(other);
     }
   }
 
   #cover(log: OwnerLog, from: number, to: number): void {
-    if (!log.cover(from, to)) this.#counters.add('too-many-holes');
-    this.#store.touch(log.scope);
-    if (log.marker !== undefined && log.scope === 0) this.#complete(log);
+    if (!log.cover(from, to)) this.#deps.counters.add('too-many-holes');
+    this.#deps.store.touch(log.scope);
+    if (log.marker !== undefined && log.isProven) this.#complete(log);
   }
 
   #take(log: OwnerLog, record: LogRecord, isRepair: boolean): void {
-    if (!this.#hlc.observe(record.hlc)) this.#counters.add('hlc-ahead');
+    const { hlc, counters } = this.#deps;
+    if (!hlc.observe(record.hlc)) counters.add('hlc-ahead');
     const taken = isRepair ? log.replace(record) : log.apply(record);
-    if (!taken) this.#counters.add('drop:log-full');
+    if (!taken) counters.add('drop:log-full');
   }
 
   /**
-   * A chunk of a snapshot: its records are taken at once, but only when the last chunk is here is the range covered
-   * and what the snapshot does not list removed. An incomplete snapshot so leaves no trace but newer records.
+   * A chunk of a snapshot: its records are taken at once. Its last chunk covers the range; and if its owner has signed
+   * what is live, whatever it does not list is removed. Others than the owner can only fill.
    */
-  #snapshot(now: number, update: Update, flags: number): OwnerLog | undefined {
-    const log = this.admit(now, update, update.to);
-    if (log === undefined) return undefined;
+  #snapshot(
+    now: number,
+    update: Update,
+    flags: number,
+    manifest: Uint8Array | undefined,
+  ): OwnerLog | undefined {
+    if (this.#isRefused(now, update) || update.blocks.length === 0) return undefined;
+    const blocks = this.#verify(update, update.blocks);
+    const log = blocks === undefined ? undefined : this.#admit(now, update);
+    if (blocks === undefined || log === undefined) return undefined;
     const incoming = this.#session(now, log, update);
-    for (const record of update.records) {
-      this.#take(log, record, false);
-      const id = recordId(record.table, record.keyHex);
-      const ours = log.records.get(id);
-      if (ours !== undefined && isAtLeast(ours, record)) {
-        if (incoming !== undefined) ours.mark = incoming.mark;
-      } else incoming?.repairs.push(record);
+    const listed: LogRecord[] = [];
+    for (const { block, held } of blocks) {
+      if (!this.#apply(log, block, held)) return undefined;
+      const records = recordsOf(block).filter(({ tombstone }) => !tombstone);
+      listed.push(...records);
+      if (incoming !== undefined) mark(log, incoming, held, records);
     }
     if (incoming === undefined) return undefined;
-    if (update.records.length > 0 && this.#repairs() > REPAIRS_MAX) {
+    if (listed.length > 0 && this.#repairs() > REPAIRS_MAX) {
       this.#incoming.delete(log);
-      return this.#refuse('snapshot-repairs');
+      this.#refuse('snapshot-repairs');
+      return undefined;
     }
-    incoming.upTo = update.to;
+    incoming.upTo = endOf(update);
+    incoming.list.addChunk(incoming.upTo, listed);
     incoming.lastMs = now;
     if ((flags & DELTA_FLAG.last) === 0) return undefined;
     this.#incoming.delete(log);
-    if (update.to < log.have) return undefined;
-    this.#finish(log, incoming);
+    if (incoming.upTo < log.have) return undefined;
+    if (manifest !== undefined) this.#finish(log, incoming, manifest);
+    log.floor = Math.max(log.floor, incoming.upTo);
+    this.#cover(log, 0, incoming.upTo);
     return log;
   }
 
@@ -170,14 +282,15 @@ export class Merge {
     const known = this.#incoming.get(log);
     if (known?.epoch === update.epoch && known.upTo === update.from && update.from > 0) return known;
     if (update.from !== 0) {
-      this.#counters.add('snapshot-out-of-order');
+      this.#deps.counters.add('snapshot-out-of-order');
       return undefined;
     }
     for (const [other, { lastMs }] of this.#incoming) {
       if (lastMs < now - SNAPSHOT_PATIENCE_MS || this.#incoming.size >= SNAPSHOTS_MAX)
         this.#incoming.delete(other);
     }
-    const begun = { epoch: update.epoch, mark: ++this.#marks, lastMs: now, upTo: 0, repairs: [] };
+    const list = new SnapshotList(this.#deps.verifier);
+    const begun = { epoch: update.epoch, mark: ++this.#marks, lastMs: now, upTo: 0, list, repairs: [] };
     this.#incoming.set(log, begun);
     return begun;
   }
@@ -188,11 +301,18 @@ export class Merge {
     return count;
   }
 
-  #finish(log: OwnerLog, incoming: Incoming): void {
-    for (const record of incoming.repairs) {
-      // By now the owner's word: it also stands against another content under the same version.
+  /** Makes the log what its owner says it is, if the owner says so. */
+  #finish(log: OwnerLog, incoming: Incoming, manifest: Uint8Array): void {
+    const statement = snapshotStatement(log, incoming.upTo, incoming.list.hash);
+    if (!this.#deps.verifier.verify(log.key, statement, manifest)) {
+      this.#refuse('manifest');
+      return;
+    }
+    for (const { record, held } of incoming.repairs) {
+      // The owner's word also stands against another content under the same version.
       log.remove(recordId(record.table, record.keyHex));
       this.#take(log, record, true);
+      log.keep(held, [record]);
       const ours = log.records.get(recordId(record.table, record.keyHex));
       if (ours !== undefined) ours.mark = incoming.mark;
     }
@@ -200,8 +320,6 @@ export class Merge {
       const isOld = record.epoch === log.epoch && record.seq <= incoming.upTo;
       if (isOld && record.mark !== incoming.mark) log.remove(id);
     }
-    log.floor = Math.max(log.floor, incoming.upTo);
-    this.#cover(log, 0, incoming.upTo);
   }
 
   /** A snapshot of the log is coming in, and has not stalled. */
@@ -215,9 +333,18 @@ export class Merge {
     this.#incoming.delete(log);
   }
 
-  #refuse(reason: string): undefined {
-    this.#counters.add(`refused:${reason}`);
-    return undefined;
+  #refuse(reason: string): true {
+    this.#deps.counters.add(`refused:${reason}`);
+    return true;
+  }
+}
+
+/** Notes that the snapshot lists these records, or what has superseded them. */
+function mark(log: OwnerLog, incoming: Incoming, held: HeldBlock, records: readonly LogRecord[]): void {
+  for (const record of records) {
+    const ours = log.records.get(recordId(record.table, record.keyHex));
+    if (ours !== undefined && isAtLeast(ours, record)) ours.mark = incoming.mark;
+    else incoming.repairs.push({ record, held });
   }
 }
 

@@ -1,28 +1,43 @@
 /**
  * The state layer's messages (gossip.md 7.4): `D7`, u8 version 1, u8 kind, body. All ride in memberlist user messages.
  *
+ * UPDATE and DELTA carry signed blocks (block.ts):
+ *
+ *   scope varint · owner · epoch varint · owner's key 32 bytes · from varint · HLC base u64 · n × block
+ *
+ * a DELTA then u8 flags (2 snapshot, 4 last chunk, 8 repair, 16 manifest: 64 bytes of signature follow). HEADS, PULL, SYNC and BUSY
+ * are not signed: they may cause a question, never a change.
+ *
  * `n` before a list is a varint. Bytes after what a kind defines belong to later versions and are ignored.
  * The body of TREE is in tree-wire.ts.
  */
-import { ByteReader, ByteWriter, WireError, encodeText } from './bytes.ts';
+import type { Block } from './block.ts';
+import {
+  BLOCK_HEAD_ROOM,
+  blockSize,
+  entryRoom,
+  readBlock,
+  recordsOf,
+  updateHeadRoom,
+  writeBlock,
+} from './block.ts';
+import { ByteReader, ByteWriter, WireError } from './bytes.ts';
 import type { LogRecord } from './record.ts';
-import { readRecord, recordSize, writeRecord } from './record.ts';
 import type { TreeMessage } from './tree-wire.ts';
 import { readTreePart, writeTree } from './tree-wire.ts';
+import { KEY_BYTES, SIGNATURE_BYTES } from './signing.ts';
 
 export const STATE_MAGIC = 0xd7;
 export const STATE_VERSION = 1;
 export const KIND = { update: 1, heads: 2, pull: 3, sync: 4, delta: 5, tree: 6, busy: 7 } as const;
-/** `repair`: only some of the records in the range, sent again. */
-export const DELTA_FLAG = { complete: 1, snapshot: 2, last: 4, repair: 8 } as const;
+/** `repair`: only some of the blocks, sent again. */
+export const DELTA_FLAG = { snapshot: 2, last: 4, repair: 8, manifest: 16 } as const;
 /** `sums`: instead of lines, sums over groups of owners; `some`: the lines of some of these groups, or a wish for them. */
 export const SYNC_FLAG = { answer: 1, sums: 2, some: 4 } as const;
 
 export const OWNER_MAX_BYTES = 255;
 const SCOPE_MAX = 0xffff_ffff;
 const SYNC_BUCKETS_MAX = 1_024;
-/** Fixed part of UPDATE and DELTA at most, beside the owner's name. */
-const UPDATE_HEADER_ROOM = 60;
 /** Epochs stay safe integers, so that "seen + 1" always exists. */
 const EPOCH_MAX = 1n << 53n;
 
@@ -32,12 +47,16 @@ export interface LogName {
   readonly epoch: bigint;
 }
 
-/** All current records of a log with from < seq <= to. */
+/** What is current of a log above `from`, up to the end of the last block; between the blocks nothing is. */
 export interface Update extends LogName {
+  /** The owner's public key. */
+  readonly key: Uint8Array;
   readonly from: number;
-  readonly to: number;
-  readonly records: readonly LogRecord[];
+  readonly blocks: readonly Block[];
 }
+
+/** Where an update ends. */
+export const endOf = ({ from, blocks }: Update): number => blocks.at(-1)?.to ?? from;
 
 export interface Head extends LogName {
   readonly head: number;
@@ -68,7 +87,13 @@ export type Message =
   | { readonly kind: 'heads'; readonly heads: readonly Head[] }
   | { readonly kind: 'pull'; readonly log: LogName; readonly from: number }
   | { readonly kind: 'sync'; readonly sync: SyncMessage }
-  | { readonly kind: 'delta'; readonly update: Update; readonly flags: number }
+  | {
+      readonly kind: 'delta';
+      readonly update: Update;
+      readonly flags: number;
+      /** With `manifest`: the owner's signature under its snapshot. */
+      readonly manifest: Uint8Array | undefined;
+    }
   | { readonly kind: 'tree'; readonly tree: TreeMessage }
   | { readonly kind: 'busy'; readonly id: number; readonly retryAfterMs: number }
   /** A later version, or a kind that we do not know. */
@@ -77,22 +102,41 @@ export type Message =
 const begin = (kind: number, capacity = 256): ByteWriter =>
   new ByteWriter(capacity).u8(STATE_MAGIC).u8(STATE_VERSION).u8(kind);
 
-/** Room that the header of an UPDATE or DELTA may take, bytes. */
-export const updateHeaderRoom = (ownerBytes: number): number => ownerBytes + UPDATE_HEADER_ROOM;
+/** Room that all but the entries of an UPDATE may take, bytes. */
+export const updateRoom = (ownerBytes: number): number => updateHeadRoom(ownerBytes) + BLOCK_HEAD_ROOM;
 
 function writeUpdate(out: ByteWriter, update: Update): ByteWriter {
-  const hlcBase = update.records[0]?.hlc ?? 0n;
-  out.varint(update.scope).text(update.owner).varint64(update.epoch).varint(update.from).varint(update.to);
-  out.u64(hlcBase).varint(update.records.length);
-  for (const record of update.records) writeRecord(out, record, update.from, hlcBase);
+  const hlcBase = hlcBaseOf(update.blocks);
+  out.varint(update.scope).text(update.owner).varint64(update.epoch).raw(update.key);
+  out.varint(update.from).u64(hlcBase).varint(update.blocks.length);
+  let after = update.from;
+  for (const block of update.blocks) {
+    writeBlock(out, block, after, hlcBase);
+    after = block.to;
+  }
   return out;
+}
+
+function hlcBaseOf(blocks: readonly Block[]): bigint {
+  for (const block of blocks) {
+    const [first] = recordsOf(block);
+    if (first !== undefined) return first.hlc;
+  }
+  return 0n;
 }
 
 export const encodeUpdate = (update: Update): Uint8Array =>
   writeUpdate(begin(KIND.update, 1_400), update).finish();
 
-export const encodeDelta = (update: Update, flags: number): Uint8Array =>
-  writeUpdate(begin(KIND.delta, 4_096), update).u8(flags).finish();
+/** `manifest`: under a snapshot of the owner's own, with its last chunk. */
+export function encodeDelta(update: Update, flags: number, manifest?: Uint8Array): Uint8Array {
+  const out = writeUpdate(begin(KIND.delta, 4_096), update);
+  if (manifest === undefined) return out.u8(flags).finish();
+  return out
+    .u8(flags | DELTA_FLAG.manifest)
+    .raw(manifest)
+    .finish();
+}
 
 export function encodeHeads(heads: readonly Head[]): Uint8Array {
   const out = begin(KIND.heads).varint(heads.length);
@@ -141,7 +185,14 @@ export function decodeMessage(bytes: Uint8Array, now: number): Message {
       return { kind: 'sync', sync: readSync(r) };
     case KIND.delta: {
       const update = readUpdate(r, now);
-      return { kind: 'delta', update, flags: r.u8() };
+      const flags = r.u8();
+      const isSigned = (flags & DELTA_FLAG.manifest) !== 0;
+      return {
+        kind: 'delta',
+        update,
+        flags,
+        manifest: isSigned ? r.take(SIGNATURE_BYTES).slice() : undefined,
+      };
     }
     case KIND.tree:
       return { kind: 'tree', tree: { id: r.varint(), ...readLogName(r), part: readTreePart(r) } };
@@ -154,12 +205,16 @@ export function decodeMessage(bytes: Uint8Array, now: number): Message {
 
 function readUpdate(r: ByteReader, now: number): Update {
   const name = readLogName(r);
+  const key = r.take(KEY_BYTES).slice();
   const from = r.varint();
-  const to = r.varint();
-  if (to < from) throw new WireError('range runs backwards');
-  const hlcBase = r.u64();
-  const frame = { epoch: name.epoch, from, to, hlcBase, now };
-  return { ...name, from, to, records: readList(r, (x) => readRecord(x, frame)) };
+  const frame = { epoch: name.epoch, hlcBase: r.u64(), now };
+  let after = from;
+  const blocks = readList(r, (x) => {
+    const block = readBlock(x, after, frame);
+    after = block.to;
+    return block;
+  });
+  return { ...name, key, from, blocks };
 }
 
 function readSync(r: ByteReader): SyncMessage {
@@ -213,32 +268,56 @@ function readList<T>(r: ByteReader, entry: (r: ByteReader) => T): T[] {
 }
 
 /**
- * Cuts the records of (from, to], ascending by seq, into updates whose encoding is at most `maxBytes` each and whose
- * ranges join up; the last one reaches `to`. With no records: one empty update, which still covers the range.
+ * Cuts the records of (from, to], ascending by seq, into pieces that fit an UPDATE of `maxBytes` each, now and when
+ * nothing but their hashes is left, and whose ranges join up; the last one reaches `to`. With no records: one empty piece.
  */
-export function* cutUpdates(
-  name: LogName,
+export function* cutRecords(
   from: number,
   to: number,
   records: readonly LogRecord[],
-  maxBytes: number,
-): Generator<Update> {
-  const room = maxBytes - updateHeaderRoom(encodeText(name.owner).length);
+  entriesBytes: number,
+): Generator<{ from: number; to: number; records: LogRecord[] }> {
   let start = from;
   let batch: LogRecord[] = [];
   let used = 0;
   for (const record of records) {
-    let size = recordSize(record, start, batch[0]?.hlc ?? record.hlc);
-    if (batch.length > 0 && used + size > room) {
+    let size = entryRoom(record, start, batch[0]?.hlc ?? record.hlc);
+    if (batch.length > 0 && used + size > entriesBytes) {
       const end = batch.at(-1)!.seq;
-      yield { ...name, from: start, to: end, records: batch };
+      yield { from: start, to: end, records: batch };
       start = end;
       batch = [];
       used = 0;
-      size = recordSize(record, start, record.hlc);
+      size = entryRoom(record, start, record.hlc);
     }
     batch.push(record);
     used += size;
   }
-  yield { ...name, from: start, to, records: batch };
+  yield { from: start, to, records: batch };
+}
+
+/** Packs blocks, ascending, into updates of about `maxBytes` whose ranges join up from `from`. */
+export function* packBlocks(
+  of: LogName & { readonly key: Uint8Array },
+  from: number,
+  blocks: readonly Block[],
+  maxBytes: number,
+): Generator<Update> {
+  const { scope, owner, epoch, key } = of;
+  // Whoever asks from the middle of a block gets the whole block.
+  let start = Math.min(from, blocks[0]?.from ?? from);
+  let batch: Block[] = [];
+  let used = 0;
+  for (const block of blocks) {
+    const size = blockSize(block, hlcBaseOf(batch.length > 0 ? batch : [block]));
+    if (batch.length > 0 && used + size > maxBytes) {
+      yield { scope, owner, epoch, key, from: start, blocks: batch };
+      start = batch.at(-1)!.to;
+      batch = [];
+      used = 0;
+    }
+    batch.push(block);
+    used += size;
+  }
+  if (batch.length > 0) yield { scope, owner, epoch, key, from: start, blocks: batch };
 }

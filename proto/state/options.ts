@@ -1,5 +1,7 @@
 /** What the state layer is told at birth, and its numbers (gossip.md 7), each with its reason. */
 import type { Rng } from '../env.ts';
+import type { IdentityOptions } from './identities.ts';
+import type { Signer, Verifier } from './signing.ts';
 
 export interface StateOptions {
   /** Our member name. */
@@ -26,6 +28,11 @@ export interface StateDeps {
   readonly rng: Rng;
   /** Wall clock, ms since 1970; for the hybrid logical clock alone. */
   readonly wall: () => number;
+  /** This host's identity, stable over restarts. */
+  readonly signer: Signer;
+  readonly verifier: Verifier;
+  /** Whose keys are known or given. */
+  readonly identities?: IdentityOptions;
 }
 
 export type StateConfig = Required<StateOptions>;

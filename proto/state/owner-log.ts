@@ -5,10 +5,15 @@
  * - version = (epoch, seq); a key only ever goes to a higher version;
  * - a covered sequence is never applied again: what was deleted and whose tombstone is purged cannot come back;
  * - `digest` is the sum over live records of the current epoch, and only those (stale ones are on their way out);
- * - records of an earlier epoch stay in force until the owner's word that the new epoch is complete.
+ * - records of an earlier epoch stay in force until the owner's word that the new epoch is complete;
+ * - every record of another's log came in a block that its owner signed; coverage ends where a signed block ends.
+ *
+ * Ranges between blocks are covered on the word of whoever passed them on. Each block says the digest that the log has
+ * at its end, so a replica sees for itself whether it was told all: `isProven` or `isDoubtful`.
  *
  * It does not know who may read it (Owners) or where its owner's other logs are (Store).
  */
+import type { HeldBlock } from './block.ts';
 import { Coverage } from './coverage.ts';
 import { add64, Hash64, subtract64 } from './hash.ts';
 import type { LogName, SyncLine } from './messages.ts';
@@ -20,6 +25,7 @@ import { encodeText } from './bytes.ts';
 const TOMBSTONE_AGE_MS = 600_000;
 const TOMBSTONES_MIN = 1_024;
 const TOMBSTONES_SHARE = 0.25;
+const NO_KEY = new Uint8Array(0);
 
 /** Told of every key whose visible content may have changed: record is undefined when the key is gone. */
 export type LogListener = (
@@ -36,8 +42,12 @@ export class OwnerLog implements LogName {
   readonly coverage = new Coverage();
   epoch: bigint;
   floor = 0;
-  /** Highest sequence of this epoch that anybody spoke of. */
-  knownHead = 0;
+  /** Blocks of this epoch by where they begin. */
+  readonly blocks = new Map<number, HeldBlock>();
+  /** The owner's public key. */
+  key: Uint8Array = NO_KEY;
+  #newest: HeldBlock | undefined;
+  #spent = 0;
   digest = 0n;
   /** Live records of this epoch. */
   count = 0;
@@ -62,13 +72,43 @@ export class OwnerLog implements LogName {
     return { scope, owner, epoch };
   }
 
+  /** The name with the key under which it is signed. */
+  get signed(): LogName & { readonly key: Uint8Array } {
+    return { ...this.name, key: this.key };
+  }
+
   get have(): number {
     return this.coverage.have;
   }
 
-  /** Something is known to be missing. */
+  /** Something is known to be missing: signed blocks reach further than what we have without a hole. */
   get hasGap(): boolean {
-    return this.knownHead > this.have;
+    return this.coverage.head > this.have;
+  }
+
+  /** The block that reaches furthest. */
+  get newest(): HeldBlock | undefined {
+    return this.#newest;
+  }
+
+  /** Up to here we can show signed blocks: short of `have` only in our own log, for what waits to be sent. */
+  get said(): number {
+    return Math.min(this.have, this.#newest?.to ?? 0);
+  }
+
+  /** We have what the owner had when it signed the newest block, no more and no less. */
+  get isProven(): boolean {
+    return this.#newest?.to === this.have && !this.hasGap && this.#newest.digest === this.digest;
+  }
+
+  /** Without a hole, and yet not what the owner had: somebody kept something from us. */
+  get isDoubtful(): boolean {
+    return this.#newest?.to === this.have && !this.hasGap && this.#newest.digest !== this.digest;
+  }
+
+  /** Entries that blocks keep as mere hashes, for their signatures' sake. */
+  get spent(): number {
+    return this.#spent;
   }
 
   get hasRoom(): boolean {
@@ -104,7 +144,9 @@ export class OwnerLog implements LogName {
     this.epoch = epoch;
     this.coverage.reset();
     this.floor = 0;
-    this.knownHead = 0;
+    this.blocks.clear();
+    this.#newest = undefined;
+    this.#spent = 0;
     this.digest = 0n;
     this.count = 0;
     this.tree = undefined;
@@ -112,17 +154,53 @@ export class OwnerLog implements LogName {
     this.#lineHash = undefined;
   }
 
-  noteHead(head: number): void {
-    if (head > this.knownHead) this.knownHead = head;
-  }
-
   /** Marks (from, to] covered and does what follows from it. False when there are too many holes to note it. */
   cover(from: number, to: number): boolean {
-    this.noteHead(to);
     const noted = this.coverage.cover(from, to);
     this.#lineHash = undefined;
-    if (this.#stale > 0) this.#checkMarker();
     return noted;
+  }
+
+  /** Keeps a block of this epoch for those of its records that the log holds, or while it is the newest. */
+  keep(block: HeldBlock, records: Iterable<LogRecord>): void {
+    const known = this.blocks.get(block.from);
+    const kept = known?.isSame(block) === true ? known : undefined;
+    for (const record of records) {
+      if (this.records.get(recordId(record.table, record.keyHex)) !== record) continue;
+      if ((kept ?? block).hold(record) && kept !== undefined) this.#spent--;
+    }
+    if (kept === undefined) this.#add(block);
+  }
+
+  #add(block: HeldBlock): void {
+    const before = this.#newest;
+    if (before === undefined || block.to > before.to) {
+      this.#newest = block;
+      if (before !== undefined) this.#dropIfSpent(before);
+    }
+    const known = this.blocks.get(block.from);
+    if (known !== undefined) {
+      // The same again, or an owner that signs two blocks for one place.
+      if (known.to >= block.to && known.live >= block.live) return;
+      if (known === this.#newest) this.#newest = block;
+      this.#spent -= known.spent;
+    }
+    this.#spent += block.spent;
+    this.blocks.set(block.from, block);
+    this.#dropIfSpent(block);
+  }
+
+  #dropIfSpent(block: HeldBlock): void {
+    if (block.live > 0 || block === this.#newest || this.blocks.get(block.from) !== block) return;
+    this.blocks.delete(block.from);
+    this.#spent -= block.spent;
+  }
+
+  /** Blocks that end above `from`, ascending. Costs a walk over all. */
+  blocksAbove(from: number): HeldBlock[] {
+    const found: HeldBlock[] = [];
+    for (const block of this.blocks.values()) if (block.to > from && block.to <= this.have) found.push(block);
+    return found.sort((a, b) => a.to - b.to);
   }
 
   /** Takes a record of the current epoch unless its sequence is covered. False when the log is full. */
@@ -155,6 +233,12 @@ export class OwnerLog implements LogName {
   }
 
   #uncount(record: LogRecord): void {
+    const block = this.blocks.get(record.holder?.from ?? -1);
+    if (block !== undefined && block === record.holder) {
+      block.drop(record);
+      this.#spent++;
+      this.#dropIfSpent(block);
+    }
     if (record.tombstone) this.#tombstones--;
     if (record.epoch !== this.epoch) this.#stale--;
     else if (!record.tombstone) {
@@ -189,28 +273,16 @@ export class OwnerLog implements LogName {
     return marker?.epoch === this.epoch && marker.seq <= this.have ? marker : undefined;
   }
 
-  #checkMarker(): void {
-    if (this.marker !== undefined) this.dropStale();
-  }
-
-  /** Records of this epoch with from < seq <= have, ascending. Costs a walk over the log. */
-  above(from: number): LogRecord[] {
-    const found: LogRecord[] = [];
-    for (const record of this.records.values()) {
-      if (record.epoch === this.epoch && record.seq > from && record.seq <= this.have) found.push(record);
-    }
-    return found.sort((a, b) => a.seq - b.seq);
-  }
-
   /** Forgets tombstones that are too old or too many; replicas below the new floor will need a snapshot. */
   purge(now: number): void {
     const limit = Math.max(TOMBSTONES_MIN, Math.floor(this.records.size * TOMBSTONES_SHARE));
     if (this.#tombstones === 0) return;
     const purgeable: [string, LogRecord][] = [];
     for (const entry of this.records) {
-      // One above `have` still guards its key against a late older write.
-      if (entry[1].tombstone && (entry[1].seq <= this.have || entry[1].epoch !== this.epoch))
-        purgeable.push(entry);
+      const [, record] = entry;
+      // One above `have` still guards its key against a late older write; one that is not signed yet was never sent.
+      const isSettled = record.seq <= this.have && record.holder !== undefined;
+      if (record.tombstone && (isSettled || record.epoch !== this.epoch)) purgeable.push(entry);
     }
     purgeable.sort((a, b) => a[1].seq - b[1].seq);
     let excess = this.#tombstones - limit;

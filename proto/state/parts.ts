@@ -10,10 +10,12 @@ import { FastPath } from './fast-path.ts';
 import { Gaps } from './gaps.ts';
 import { Heads } from './heads.ts';
 import { Hlc } from './hlc.ts';
+import { Identities } from './identities.ts';
 import { Merge } from './merge.ts';
 import type { LogName } from './messages.ts';
+import { encodePull } from './messages.ts';
 import type { StateConfig, StateDeps } from './options.ts';
-import { Outbox } from './outbox.ts';
+import { Outbox, URGENCY } from './outbox.ts';
 import { OwnLogs } from './own-logs.ts';
 import { Owners } from './owners.ts';
 import { Pace } from './pace.ts';
@@ -33,20 +35,25 @@ const EARLY_SYNC_MS = 1_000;
 const RENUMBER_MIN_MS = 1_000;
 const RENUMBER_MAX_MS = 64_000;
 
-export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
+export function makeParts(config: StateConfig, deps: StateDeps) {
+  const { rng, wall, signer, verifier } = deps;
   const { node: self, packetBytes } = config;
   const counters = new Counters();
   const hlc = new Hlc(wall);
   const owners = new Owners(self, config.deadHoldMs);
   const store = new Store(self, owners, config.recordsPerLog, config.ownersPerScope);
-  const ownLogs = new OwnLogs(config, store, hlc);
-  const merge = new Merge(self, store, owners, hlc, counters);
+  const identities = new Identities(self, signer.publicKey, deps.identities ?? {});
+  const ownLogs = new OwnLogs(config, store, hlc, signer, verifier);
+  const { recordsPerLog } = config;
+  const selfKey = signer.publicKey;
+  const inner = { self, selfKey, store, owners, identities, verifier, hlc, counters, recordsPerLog };
+  const merge = new Merge(inner);
   const targets = new Targets(self, store, rng);
   const outbox = new Outbox(config.rateBytes, config.burstBytes, () => counters.add('drop:outbox'));
-  const bulk = new Bulk();
+  const bulk = new Bulk({ self, signer, verifier });
   const epidemic = new Epidemic(store, targets, outbox, counters);
   const heads = new Heads(targets, outbox);
-  const gaps = new Gaps(owners, outbox, rng);
+  const gaps = new Gaps({ self, store, owners, outbox, rng });
   const piggyback = new Piggyback();
   const divergence = new Divergence();
   const client = new SyncClient(store, targets, outbox, rng, config.syncIntervalMs);
@@ -63,14 +70,22 @@ export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
     counters,
   });
 
-  /** Our own log as somebody else has it. Ahead of ours: we are a clone, or have lost our memory. */
+  /** Our own log as somebody else has it, signed by us. Ahead of ours: we are a clone, or have lost our memory. */
   const pace = new Pace(RENUMBER_MIN_MS, RENUMBER_MAX_MS);
-  const onOwn = (now: number, name: LogName, head: number): void => {
-    const own = ownLogs.log(name.scope);
-    const isAhead = name.epoch > ownLogs.epoch || (name.epoch === ownLogs.epoch && head > (own?.have ?? 0));
-    if (!isAhead || !pace.take(now)) return;
+  const isAhead = (name: LogName, head: number): boolean => {
+    const have = ownLogs.log(name.scope)?.have ?? 0;
+    return name.epoch > ownLogs.epoch || (name.epoch === ownLogs.epoch && head > have);
+  };
+  merge.onOwn = (now, name, head) => {
+    if (!isAhead(name, head) || !pace.take(now)) return;
     counters.add('renumbered');
     ownLogs.renumber(now, name.epoch + 1n);
+  };
+  const hintPace = new Pace(RENUMBER_MIN_MS, RENUMBER_MAX_MS);
+  const onOwnHint = (now: number, from: string, name: LogName, head: number): void => {
+    if (!isAhead(name, head) || !owners.isPeer(from) || !hintPace.take(now)) return;
+    // Whoever has it can show our signature.
+    outbox.send(URGENCY.control, from, encodePull(name, Math.max(0, head - 1)), false);
   };
   const server = new SyncServer({
     self,
@@ -82,7 +97,7 @@ export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
     divergence,
     counters,
     isJoining: (scope) => client.isJoining(scope),
-    onOwn,
+    onOwnHint,
   });
 
   const treeRepair = new TreeRepair({
@@ -97,7 +112,11 @@ export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
     suspect: (log, peer, atMs) => divergence.suspect(log, peer, atMs),
   });
 
-  merge.onOwn = onOwn;
+  merge.onOwnHint = onOwnHint;
+  gaps.onDoubt = (now, log) => {
+    counters.add('withheld');
+    treeRepair.start(now, log, log.owner);
+  };
   divergence.onDue = (now, log, peer) => treeRepair.start(now, log, peer);
   outbox.bulk = () => bulk.next();
   outbox.hasBulk = () => !bulk.isIdle;
@@ -105,6 +124,6 @@ export function makeParts(config: StateConfig, { rng, wall }: StateDeps) {
   gaps.onGiveUp = (now, scope) => client.trigger(now, scope, undefined);
   epidemic.onOverflow = (now, scope) => client.trigger(now, scope, undefined, EARLY_SYNC_MS);
   // Not all parts: those that only other parts need stay inside.
-  const wired = { counters, hlc, owners, store, ownLogs, merge, outbox, epidemic, heads, gaps };
+  const wired = { counters, hlc, owners, store, identities, ownLogs, merge, outbox, epidemic, heads, gaps };
   return { ...wired, piggyback, client, server, divergence, treeRepair, peers, fastPath };
 }

@@ -3,10 +3,10 @@
  *
  *   u8 table · u8 flags (1 tombstone, 2 has HLC delta) · bytes key · seq - from · [HLC - hlcBase zig-zag] · bytes value
  *
- * Records are never changed in place once they are in a log (but for `mark`): a newer version replaces the object.
+ * Records are never changed in place once they are in a log (but for `mark`, `holder` and `slot`): a newer version replaces the object.
  */
-import type { ByteReader, ByteWriter } from './bytes.ts';
-import { WireError, toHex, varintLength } from './bytes.ts';
+import type { ByteReader } from './bytes.ts';
+import { ByteWriter, WireError, toHex, varintLength } from './bytes.ts';
 import { Hash64 } from './hash.ts';
 
 export const KEY_MAX_BYTES = 64;
@@ -30,8 +30,18 @@ export interface LogRecord {
   readonly hlc: bigint;
   /** When this replica got it, monotonic ms; for the age of tombstones. */
   readonly bornMs: number;
-  /** The last snapshot that listed it (see OwnerLog). */
+  /** The last snapshot that listed it (see Merge). */
   mark: number;
+  /** The signed block that it came in, and its place there; none while it is ours and not yet sent. */
+  holder?: Holder | undefined;
+  slot: number;
+}
+
+/** What keeps a record's signature (block.ts). */
+export interface Holder {
+  readonly from: number;
+  readonly live: number;
+  drop(record: LogRecord): void;
 }
 
 /** Identity of a key inside one log. */
@@ -45,6 +55,15 @@ export function recordHash(record: LogRecord): bigint {
     .number(record.seq)
     .bytes(record.value)
     .finish();
+}
+
+/**
+ * The canonical form, of which blocks sign the hash: u8 table · u8 flags (1 tombstone) · bytes key · seq u64 · HLC u64 ·
+ * bytes value. Owner, scope and epoch are the block's.
+ */
+export function recordBytes({ table, tombstone, key, seq, hlc, value }: LogRecord): Uint8Array {
+  const out = new ByteWriter(24 + key.length + value.length).u8(table).u8(tombstone ? TOMBSTONE : 0);
+  return out.bytes(key).u64(BigInt(seq)).u64(hlc).bytes(value).finish();
 }
 
 export function writeRecord(out: ByteWriter, record: LogRecord, from: number, hlcBase: bigint): void {
@@ -68,7 +87,7 @@ export function recordSize(record: LogRecord, from: number, hlcBase: bigint): nu
   return fixed + key.length + value.length + deltaBytes;
 }
 
-/** Context of the message around a record. */
+/** Context of the block around a record. */
 export interface RecordFrame {
   readonly epoch: bigint;
   readonly from: number;
@@ -77,9 +96,8 @@ export interface RecordFrame {
   readonly now: number;
 }
 
-/** Copies out of the packet. Throws WireError. */
-export function readRecord(r: ByteReader, frame: RecordFrame): LogRecord {
-  const table = r.u8();
+/** What follows the table number; copies out of the packet. Throws WireError. */
+export function readRecord(r: ByteReader, table: number, frame: RecordFrame): LogRecord {
   const flags = r.u8();
   const tombstone = (flags & TOMBSTONE) !== 0;
   const key = r.bytes(KEY_MAX_BYTES).slice();
@@ -102,5 +120,6 @@ export function readRecord(r: ByteReader, frame: RecordFrame): LogRecord {
     hlc,
     bornMs: now,
     mark: 0,
+    slot: 0,
   };
 }

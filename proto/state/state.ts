@@ -135,10 +135,11 @@ export class State implements StateNode {
       case 'pull':
         return this.#parts.server.handlePull(from, message.log, message.from);
       case 'delta': {
-        this.#parts.merge.delta(now, from, message.update, message.flags);
-        const log = this.#parts.store.log(message.update.scope, message.update.owner);
+        const { update, flags, manifest } = message;
+        this.#parts.merge.delta(now, update, flags, manifest);
+        const log = this.#parts.store.log(update.scope, update.owner);
         if (log !== undefined) this.#parts.gaps.check(now, log, from);
-        return this.#parts.client.handleDelta(now, message.update.scope);
+        return this.#parts.client.handleDelta(now, update.scope);
       }
       case 'sync':
         return this.#handleSync(now, from, message.sync);
@@ -249,7 +250,7 @@ export class State implements StateNode {
   /** Own writes go out before whom they go to is forgotten. */
   #sendNow(now: number): void {
     this.#parts.ownLogs.flushNow(now);
-    this.#parts.fastPath.flush(now);
+    while (this.#parts.ownLogs.isDue(now)) this.#parts.fastPath.flush(now);
   }
 
   #guard(work: () => void): void {

@@ -8,7 +8,7 @@ import type { Bulk, Job } from './bulk.ts';
 import type { Counters } from './counters.ts';
 import type { Divergence } from './divergence.ts';
 import type { LogName, SyncLine, SyncMessage } from './messages.ts';
-import { SYNC_FLAG, cutUpdates, encodeBusy, encodeSync, encodeUpdate } from './messages.ts';
+import { SYNC_FLAG, encodeBusy, encodeSync, encodeUpdate } from './messages.ts';
 import type { Outbox } from './outbox.ts';
 import { URGENCY } from './outbox.ts';
 import type { OwnerLog } from './owner-log.ts';
@@ -33,8 +33,8 @@ export interface SyncServerDeps {
   readonly counters: Counters;
   /** We have not synced the scope yet, and are about to. */
   readonly isJoining: (scope: number) => boolean;
-  /** Somebody speaks of our own log. */
-  readonly onOwn: (now: number, name: LogName, head: number) => void;
+  /** Somebody says, unsigned, how far our own log reaches. */
+  readonly onOwnHint: (now: number, from: string, name: LogName, head: number) => void;
 }
 
 export class SyncServer {
@@ -81,7 +81,7 @@ export class SyncServer {
   handleWants(now: number, from: string, sync: SyncMessage): void {
     const jobs: Job[] = [];
     for (const line of sync.lines) {
-      this.#checkOwn(now, sync.scope, line);
+      this.#checkOwn(now, from, sync.scope, line);
       const log = this.#deps.store.log(sync.scope, line.owner);
       const job = log === undefined ? undefined : jobFor(log, line);
       if (job !== undefined) jobs.push(job);
@@ -99,9 +99,14 @@ export class SyncServer {
       this.#push(from, [{ log, from: 0, snapshot: true }]);
       return;
     }
-    const updates = [...cutUpdates(log.name, start, log.have, log.above(start), packetBytes)];
-    if (updates.length > PULL_PACKETS_MAX) this.#push(from, [{ log, from: start, snapshot: false }]);
-    else for (const update of updates) outbox.send(URGENCY.relay, from, encodeUpdate(update), false);
+    const blocks = log.blocksAbove(start);
+    const packets = blocks.slice(0, PULL_PACKETS_MAX + 1).map((block, i) => {
+      const after = Math.min(blocks[i - 1]?.to ?? start, block.from);
+      return encodeUpdate({ ...log.signed, from: after, blocks: [block.toWire()] });
+    });
+    const fit = packets.every(({ length }) => length <= packetBytes);
+    if (blocks.length > PULL_PACKETS_MAX || !fit) this.#push(from, [{ log, from: start, snapshot: false }]);
+    else for (const bytes of packets) outbox.send(URGENCY.relay, from, bytes, false);
   }
 
   /** Sends a log to somebody who has it wrong. */
@@ -137,14 +142,14 @@ export class SyncServer {
       if (!compared.has(bucketOf(log.owner, of))) continue;
       const line = theirs.get(log.owner);
       theirs.delete(log.owner);
-      if (line !== undefined) this.#checkOwn(now, sync.scope, line);
+      if (line !== undefined) this.#checkOwn(now, from, sync.scope, line);
       const job = jobFor(log, line);
       if (job !== undefined) jobs.push(job);
       else if (line !== undefined && log.owner !== self && isBehind(log, line)) wants.push(log.line());
       else if (line !== undefined) divergence.handleLine(now, from, log, line);
     }
     for (const line of theirs.values()) {
-      this.#checkOwn(now, sync.scope, line);
+      this.#checkOwn(now, from, sync.scope, line);
       const { owner, epoch } = line;
       if (owner === self || line.have === 0 || !owners.accepts(owner, epoch)) continue;
       wants.push({ owner, epoch: 0n, have: 0, floor: 0, count: 0, digest: 0n });
@@ -152,8 +157,8 @@ export class SyncServer {
     return { jobs, wants };
   }
 
-  #checkOwn(now: number, scope: number, { owner, epoch, have }: SyncLine): void {
-    if (owner === this.#deps.self) this.#deps.onOwn(now, { scope, owner, epoch }, have);
+  #checkOwn(now: number, from: string, scope: number, { owner, epoch, have }: SyncLine): void {
+    if (owner === this.#deps.self) this.#deps.onOwnHint(now, from, { scope, owner, epoch }, have);
   }
 }
 

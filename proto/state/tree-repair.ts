@@ -17,7 +17,7 @@
  */
 import { toHex } from './bytes.ts';
 import type { Counters } from './counters.ts';
-import { DELTA_FLAG, cutUpdates, encodeDelta, encodeTree } from './messages.ts';
+import { DELTA_FLAG, encodeDelta, encodeTree, packBlocks } from './messages.ts';
 import type { Outbox } from './outbox.ts';
 import { URGENCY } from './outbox.ts';
 import type { OwnerLog } from './owner-log.ts';
@@ -255,10 +255,12 @@ export class TreeRepair {
   }
 
   #give({ log, peer }: Comparison, records: readonly LogRecord[]): void {
-    const current = records.filter((record) => record.epoch === log.epoch).sort((a, b) => a.seq - b.seq);
-    if (current.length === 0) return;
-    const updates = cutUpdates(log.name, current[0]!.seq - 1, current.at(-1)!.seq, current, CHUNK_BYTES);
-    for (const update of updates) {
+    const wanted = new Set(records.filter((record) => record.epoch === log.epoch));
+    const blocks = log.blocksAbove(0).flatMap((block) => {
+      const isNeeded = block.held().some((record) => wanted.has(record));
+      return isNeeded ? [block.toWire((record) => wanted.has(record))] : [];
+    });
+    for (const update of packBlocks(log.signed, 0, blocks, CHUNK_BYTES)) {
       this.#deps.outbox.send(URGENCY.relay, peer, encodeDelta(update, DELTA_FLAG.repair), true);
     }
   }

@@ -14,6 +14,7 @@ import type { SealingMode } from '../../proto/swim/sealing.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
 import type { SimLayer, SimNode } from './sim-node.ts';
 import type { Simulation } from './simulation.ts';
+import { fakeSigner, fakeVerifier } from '../proto/state/fake-identity.ts';
 
 const WALL_MS = 1_700_000_000_000;
 const SEEDS = ['10.0.0.1', '10.0.0.2'].map((ip) => ({ ip, port: 7946 }));
@@ -42,7 +43,10 @@ export class KeyringLayer implements SimLayer {
     disk: Disk,
   ) {
     this.#disk = disk;
-    this.state = new State({ node: name, epoch }, { rng, wall });
+    this.state = new State(
+      { node: name, epoch },
+      { rng, wall, signer: fakeSigner(name), verifier: fakeVerifier },
+    );
     const keyring = restoreKeyring(disk.file, disk.saved);
     const crypto = { aead: aesGcm, sha256, hkdf };
     const { saved } = disk;

@@ -12,6 +12,7 @@ import { decodeMeta, encodeMeta } from '../../proto/swim/meta.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
 import { EndpointAnnouncer } from '../../proto/view/endpoints.ts';
 import { ForwardingView } from '../../proto/view/forwarding.ts';
+import { fakeSigner, fakeVerifier } from '../proto/state/fake-identity.ts';
 import { RowModel } from '../proto/view/row-model.ts';
 import type { SeededRng } from '../../proto/rng.ts';
 import type { SimLayer, SimNode } from './sim-node.ts';
@@ -38,7 +39,10 @@ export class StateLayer implements SimLayer {
     options: Partial<StateOptions>,
   ) {
     this.#name = name;
-    this.state = new State({ node: name, epoch, ...options }, { rng, wall: () => WALL_MS + sim.now });
+    this.state = new State(
+      { node: name, epoch, ...options },
+      { rng, wall: () => WALL_MS + sim.now, signer: fakeSigner(name), verifier: fakeVerifier },
+    );
     this.view = new ForwardingView({ self: name, maxPayload: 1_450 }, this.state);
     this.announcer = new EndpointAnnouncer({ self: name }, this.state);
     this.view.setNetworks(sim.now, [{ network: 0, vni: VNI, suppress: true, sealed: false }]);

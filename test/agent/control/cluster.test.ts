@@ -9,11 +9,15 @@ import { encodeInterest, interestKey, interestKeyHex } from '../../../proto/stat
 import { encodeMeta, isOverlaydMeta } from '../../../proto/swim/meta.ts';
 import { Swim } from '../../../proto/swim/swim.ts';
 import { recordingLog } from '../recording-log.ts';
+import { fakeSigner, fakeVerifier } from '../../proto/state/fake-identity.ts';
 
 /** Real sockets, each node on an address of its own in the loopback range. */
 async function openNode(name: string, ip: string, port: number): Promise<Cluster> {
   const rng = new SeededRng(port);
-  const state = new State({ node: name, epoch: 1n }, { rng, wall: () => 1_000 });
+  const state = new State(
+    { node: name, epoch: 1n },
+    { rng, wall: () => 1_000, signer: fakeSigner(name), verifier: fakeVerifier },
+  );
   const swim = new Swim(
     {
       name,

@@ -9,6 +9,7 @@ import { encodeInterest, interestKey } from '../../../proto/state/values/interes
 import { macKey, macKeyHex } from '../../../proto/state/values/mac.ts';
 import { encodeVtep, vtepKey } from '../../../proto/state/values/vtep.ts';
 import { recordingLog } from '../recording-log.ts';
+import { fakeSigner, fakeVerifier } from '../../proto/state/fake-identity.ts';
 
 const VNI = 42;
 const MAC = 0x02_42_0a_2a_00_02;
@@ -45,7 +46,10 @@ class FakeDataplane {
 /** Two states that hear each other at once and without loss, and the reconciler of the first. */
 function pair(t: Test, auditIntervalMs = 3_600_000) {
   const make = (node: string, seed: number): State =>
-    new State({ node, epoch: 1n }, { rng: new SeededRng(seed), wall: () => 1_000 });
+    new State(
+      { node, epoch: 1n },
+      { rng: new SeededRng(seed), wall: () => 1_000, signer: fakeSigner(node), verifier: fakeVerifier },
+    );
   const here = make('here', 1);
   const there = make('there', 2);
   here.handleMemberAlive(0, 'there', 1n);
@@ -115,7 +119,7 @@ void t.test('3.10 what the state says is in the tables: peer, flood list, MAC, n
     { ip: '10.42.0.2', mac: MAC },
   );
 
-  there.delete(2_000, VNI, TABLE.endpoint, macKey(MAC));
+  there.delete(1_000, VNI, TABLE.endpoint, macKey(MAC));
   settle();
   t.equal(dataplane.rows.size, 0, 'a withdrawn MAC is gone');
   t.end();

@@ -9,6 +9,7 @@ import type { StateOptions } from '../../../proto/state/options.ts';
 import { TABLE } from '../../../proto/state/interface.ts';
 import { encodeInterest, interestKey } from '../../../proto/state/values/interest.ts';
 import { SeededRng } from '../../../proto/rng.ts';
+import { fakeSigner, fakeVerifier } from './fake-identity.ts';
 
 export interface Faults {
   loss: number;
@@ -60,7 +61,12 @@ export class Cluster {
     const mine = epoch ?? (known === undefined ? BigInt(this.wallBase + this.now) : known.epoch + 1_000n);
     const state = new State(
       { node: name, epoch: mine, ...this.#options },
-      { rng: new SeededRng(this.rng.u32()), wall: () => this.wallBase + this.now },
+      {
+        rng: new SeededRng(this.rng.u32()),
+        wall: () => this.wallBase + this.now,
+        signer: fakeSigner(name),
+        verifier: fakeVerifier,
+      },
     );
     this.hosts.set(name, { name, state, alive: true, epoch: mine });
     for (const vni of scopes) state.put(this.now, 0, TABLE.interest, interestKey(vni), encodeInterest());

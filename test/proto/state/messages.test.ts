@@ -2,10 +2,11 @@
 import * as fc from 'fast-check';
 import t from 'tap';
 import { SeededRng } from '../../../proto/rng.ts';
-import { ByteReader, ByteWriter, WireError, fromHex, toHex } from '../../../proto/state/bytes.ts';
+import { openBlock, signBlock } from '../../../proto/state/block.ts';
+import { ByteReader, ByteWriter, WireError, encodeText, fromHex, toHex } from '../../../proto/state/bytes.ts';
 import { decodeAck, decodeRoots, encodeAck, encodeRoots } from '../../../proto/state/digest.ts';
 import {
-  cutUpdates,
+  cutRecords,
   decodeMessage,
   encodeBusy,
   encodeDelta,
@@ -14,51 +15,126 @@ import {
   encodeSync,
   encodeTree,
   encodeUpdate,
+  endOf,
+  packBlocks,
+  updateRoom,
 } from '../../../proto/state/messages.ts';
 import type { Message, Update } from '../../../proto/state/messages.ts';
 import type { LogRecord } from '../../../proto/state/record.ts';
+import { recordBytes } from '../../../proto/state/record.ts';
+import { blockStatement, snapshotStatement } from '../../../proto/state/signing.ts';
 import { State } from '../../../proto/state/state.ts';
 import type { TreeMessage, TreePart } from '../../../proto/state/tree-wire.ts';
 import { decodeEndpoint, encodeEndpoint } from '../../../proto/state/values/endpoint.ts';
 import { decodeNetwork, encodeNetwork } from '../../../proto/state/values/network.ts';
 import { decodeVtep, encodeVtep } from '../../../proto/state/values/vtep.ts';
+import { fakeSigner, fakeVerifier } from './fake-identity.ts';
 
 function record(seq: number, fields: Partial<LogRecord> = {}): LogRecord {
   const key = fields.key ?? new Uint8Array([2, 0, 0, 0, 0, seq & 255]);
   const base = { table: 4, value: new Uint8Array([seq & 255]), tombstone: false, epoch: 300n, hlc: 1_000n };
-  return { ...base, key, keyHex: toHex(key), seq, bornMs: 5, mark: 0, ...fields };
+  return { ...base, key, keyHex: toHex(key), seq, bornMs: 5, mark: 0, slot: 0, ...fields };
 }
 
-const UPDATE: Update = {
-  scope: 4096,
-  owner: 'a',
-  epoch: 300n,
-  from: 10,
+const KEY = new Uint8Array(32).fill(0xaa);
+const SIGNATURE = new Uint8Array(64).fill(0xbb);
+const LOG = { scope: 4096, owner: 'a', epoch: 300n };
+const BLOCK = {
+  from: 11,
   to: 140,
-  records: [
-    record(11),
-    record(139, { tombstone: true, value: new Uint8Array(0), hlc: 998n, key: new Uint8Array([9]) }),
+  digest: 0xff00_0000_0000_0001n,
+  signature: SIGNATURE,
+  entries: [
+    record(12, { slot: 0 }),
+    new Uint8Array(16).fill(0xcc),
+    record(139, {
+      tombstone: true,
+      value: new Uint8Array(0),
+      hlc: 998n,
+      key: new Uint8Array([9]),
+      slot: 2,
+    }),
   ],
 };
+const UPDATE: Update = { ...LOG, key: KEY, from: 10, blocks: [BLOCK] };
 
 const GOLDEN = [
   'd7 01 01', // magic, version, UPDATE
   '80 20', // scope 4096
   '01 61', // owner "a"
   'ac 02', // epoch 300
+  'aa '.repeat(32), // key
   '0a', // from 10
-  '8c 01', // to 140
   '00 00 00 00 00 00 03 e8', // hlcBase 1000
-  '02', // two records
-  '04 00 06 02 00 00 00 00 0b 01 01 0b', // table, flags, key, seq 10 + 1, value
-  '04 03 01 09 81 01 03 00', // tombstone with HLC delta -2 (zig-zag 3), seq 10 + 129
+  '01', // one block
+  '01 81 01', // from 10 + 1, to 11 + 129
+  'ff 00 00 00 00 00 00 01', // digest
+  'bb '.repeat(64), // signature
+  '03', // three entries
+  '04 00 06 02 00 00 00 00 0c 01 01 0c', // table, flags, key, seq 11 + 1, value
+  'ff' + 'cc'.repeat(16), // a record that is no more
+  '04 03 01 09 80 01 03 00', // tombstone with HLC delta -2 (zig-zag 3), seq 11 + 128
 ]
   .join('')
   .replaceAll(' ', '');
 
-void t.test('UPDATE has exactly the bytes of the specification', async (test) => {
+/** As read: places in the block are given when it is opened. */
+const READ: Update = {
+  ...UPDATE,
+  blocks: [
+    { ...BLOCK, entries: BLOCK.entries.map((e) => (e instanceof Uint8Array ? e : { ...e, slot: 0 })) },
+  ],
+};
+
+void t.test('UPDATE has exactly these bytes', async (test) => {
   test.equal(toHex(encodeUpdate(UPDATE)), GOLDEN);
-  test.same(decodeMessage(fromHex(GOLDEN), 5), { kind: 'update', update: UPDATE });
+  test.same(decodeMessage(fromHex(GOLDEN), 5), { kind: 'update', update: READ });
+});
+
+void t.test('what is signed has exactly these bytes', async (test) => {
+  const name = { scope: 1, owner: 'a', epoch: 2n };
+  const hashes = new Uint8Array(16).fill(0xcc);
+  test.equal(
+    toHex(blockStatement(name, { from: 3, to: 4, digest: 5n }, hashes)),
+    `11${toHex(encodeText('overlayd block 1'))}00` +
+      `0000000101610000000000000002000000000000000300000000000000040000000000000005` +
+      'cc'.repeat(16),
+  );
+  test.equal(
+    toHex(snapshotStatement(name, 4, hashes)),
+    `14${toHex(encodeText('overlayd snapshot 1'))}0000000001016100000000000000020000000000000004${'cc'.repeat(16)}`,
+  );
+  test.equal(
+    toHex(recordBytes(record(12, { hlc: 7n }))),
+    '04000602000000000c000000000000000c0000000000000007010c',
+  );
+});
+
+void t.test('a signature binds every part of a block, and nothing else', async (test) => {
+  const signer = fakeSigner('a');
+  const records = [record(12), record(13)];
+  const head = { from: 11, to: 20, digest: 7n };
+  const block = signBlock(LOG, head, records, signer, fakeVerifier).toWire();
+  const opens = (name: object, change: object): boolean =>
+    openBlock({ ...LOG, ...name }, signer.publicKey, { ...block, ...change }, fakeVerifier) === undefined;
+  // A new block holds nothing yet: all its entries are hashes, and the signature fits.
+  test.ok(block.entries.every((entry) => entry instanceof Uint8Array));
+  test.notOk(opens({}, {}));
+  test.notOk(opens({}, { entries: records }), 'records or their hashes: the same');
+  test.notOk(opens({}, { entries: [records[0], block.entries[1]] }));
+  for (const change of [{ scope: 1 }, { owner: 'b' }, { epoch: 301n }]) test.ok(opens(change, {}));
+  for (const change of [{ from: 10 }, { to: 21 }, { digest: 8n }, { entries: records.slice(1) }])
+    test.ok(opens({}, change));
+  for (const fields of [
+    { seq: 14 },
+    { value: fromHex('00') },
+    { tombstone: true },
+    { hlc: 1n },
+    { table: 5 },
+    { key: fromHex('00') },
+  ])
+    test.ok(opens({}, { entries: [records[0], { ...records[1], ...fields }] }));
+  test.equal(openBlock(LOG, fakeSigner('b').publicKey, block, fakeVerifier), undefined, 'another key');
 });
 
 /** TREE: what differs by level. */
@@ -102,9 +178,24 @@ void t.test('the other kinds', async (test) => {
     ],
     [encodeBusy(9, 2_000), 'd7010709d00f', { kind: 'busy', id: 9, retryAfterMs: 2_000 }],
     [
-      encodeDelta({ ...log, from: 0, to: 5, records: [] }, 7),
-      'd7010501016202000500000000000000000007',
-      { kind: 'delta', update: { ...log, from: 0, to: 5, records: [] }, flags: 7 },
+      encodeDelta({ ...log, key: KEY, from: 0, blocks: [] }, 6),
+      `d7010501016202${'aa'.repeat(32)}0000000000000000000006`,
+      {
+        kind: 'delta',
+        update: { ...log, key: KEY, from: 0, blocks: [] },
+        flags: 6,
+        manifest: undefined,
+      },
+    ],
+    [
+      encodeDelta({ ...log, key: KEY, from: 0, blocks: [] }, 6, SIGNATURE),
+      `d7010501016202${'aa'.repeat(32)}0000000000000000000016${'bb'.repeat(64)}`,
+      {
+        kind: 'delta',
+        update: { ...log, key: KEY, from: 0, blocks: [] },
+        flags: 22,
+        manifest: SIGNATURE,
+      },
     ],
   ];
   for (const [part, hex] of TREES) {
@@ -128,12 +219,17 @@ void t.test('every cut short message is refused', async (test) => {
 });
 
 void t.test('what the format forbids is refused', async (test) => {
+  const UP = `d7010101016102${'aa'.repeat(32)}00${'00'.repeat(8)}01`;
   const bad = {
     'a list longer than its message': 'd70102ffff03',
     'an owner without a name': 'd7010301000207',
     'an owner that is no UTF-8': 'd701030101ff0207',
-    'a range that runs backwards': 'd70101010161020503000000000000000000',
-    'a record outside its range': 'd70101010161020304000000000000000001040001010200',
+    'a key cut short': `d701010101610203${'aa'.repeat(31)}`,
+    'a block with more entries than bytes': `${UP}0105${'00'.repeat(72)}7f`,
+    'a record outside its block': `${UP}0105${'00'.repeat(72)}01040001010600`,
+    'a record before its block': `${UP}0105${'00'.repeat(72)}01040001010000`,
+    'a hash cut short': `${UP}0105${'00'.repeat(72)}01ff${'00'.repeat(15)}`,
+    'a block beyond all numbers': `${UP}ffffffffffffff0fffffffffffffff0f${'00'.repeat(72)}00`,
     'a number over 2^53': 'd7010301016102ffffffffffffffff7f',
     'no sums': 'd701040901020000',
     'no groups': 'd70104090104000000',
@@ -144,7 +240,6 @@ void t.test('what the format forbids is refused', async (test) => {
     'a level that there is not': 'd70106090101620205',
     'more tree entries than bytes': 'd70106090101620203010901ff0a',
     'an epoch that has no successor': 'd70103010161808080808080801007',
-    'a key over 64 bytes': 'd7010101016102000500000000000000000104004100'.repeat(70),
   };
   for (const [why, hex] of Object.entries(bad))
     test.throws(() => decodeMessage(fromHex(hex), 0), WireError, why);
@@ -170,24 +265,41 @@ void t.test('varints round-trip', async (test) => {
   test.pass();
 });
 
-void t.test('cut updates join up, stay under the limit and lose nothing', async (test) => {
+void t.test('cut records join up, fit a packet now and as hashes, and none is lost', async (test) => {
   const records = Array.from({ length: 500 }, (_, i) =>
     record(i * 3 + 1, { hlc: 1_000n + BigInt(i) * 70_000n, value: new Uint8Array((i * 37) % 900) }),
   );
-  const name = { scope: 4096, owner: 'node-with-a-name', epoch: 300n };
-  const updates = [...cutUpdates(name, 0, 2_000, records, 1_350)];
+  const owner = 'node-with-a-name';
   let at = 0;
-  for (const update of updates) {
-    test.equal(update.from, at);
-    at = update.to;
-    test.ok(encodeUpdate(update).length <= 1_350);
+  for (const { from, to, records: some } of cutRecords(0, 2_000, records, 1_350 - updateRoom(owner.length))) {
+    test.equal(from, at);
+    at = to;
+    for (const entries of [some, some.map(() => new Uint8Array(16))]) {
+      const block = { from, to, digest: 0n, signature: SIGNATURE, entries };
+      test.ok(encodeUpdate({ ...LOG, owner, key: KEY, from, blocks: [block] }).length <= 1_350);
+    }
   }
   test.equal(at, 2_000);
   test.same(
-    updates.flatMap((u) => u.records),
+    [...cutRecords(0, 2_000, records, 1_200)].flatMap((piece) => piece.records),
     records,
   );
-  test.same([...cutUpdates(name, 5, 9, [], 1_350)], [{ ...name, from: 5, to: 9, records: [] }]);
+  test.same([...cutRecords(5, 9, [], 1_200)], [{ from: 5, to: 9, records: [] }]);
+});
+
+void t.test('packed blocks join up and none is lost', async (test) => {
+  const blocks = Array.from({ length: 100 }, (_, i) => ({ ...BLOCK, from: 10 + i * 200, to: 110 + i * 200 }));
+  const updates = [...packBlocks({ ...LOG, key: KEY }, 50, blocks, 2_000)];
+  test.equal(updates[0]?.from, 10, 'from the middle of a block: the whole block');
+  updates.forEach((update, i) => {
+    if (i > 0) test.equal(update.from, endOf(updates[i - 1]!));
+    test.ok(encodeDelta(update, 0).length < 2_200);
+  });
+  test.same(
+    updates.flatMap((update) => update.blocks),
+    blocks,
+  );
+  test.same([...packBlocks({ ...LOG, key: KEY }, 50, [], 2_000)], []);
 });
 
 void t.test('values round-trip, ignore what later versions add, and refuse nonsense', async (test) => {
@@ -225,10 +337,21 @@ void t.test('digests', async (test) => {
 
 // Fire: nothing thrown but WireError, nothing kept that the limits forbid.
 
+const SIGNED_UPDATE: Update = ((): Update => {
+  const name = { scope: 4096, owner: 'b', epoch: 300n };
+  const signer = fakeSigner('b');
+  const records = [record(1), record(2), record(3)];
+  const block = signBlock(name, { from: 0, to: 3, digest: 0n }, records, signer, fakeVerifier);
+  return { ...name, key: signer.publicKey, from: 0, blocks: [{ ...block.toWire(), entries: records }] };
+})();
+const SIGNED = encodeUpdate(SIGNED_UPDATE);
+
 const SEEDS = [
   encodeUpdate(UPDATE),
   encodeDelta(UPDATE, 7),
-  encodeDelta({ ...UPDATE, from: 0, records: [] }, 3),
+  encodeDelta({ ...UPDATE, from: 0, blocks: [] }, 3),
+  SIGNED,
+  encodeDelta(SIGNED_UPDATE, 6, SIGNATURE),
   encodeHeads([{ scope: 0, owner: 'b', epoch: 1n, head: 4 }]),
   encodePull({ scope: 0, owner: 'me', epoch: 1n }, 0),
   encodeSync({
@@ -268,7 +391,13 @@ function mangle(rng: SeededRng, seed: Uint8Array): Uint8Array {
 void t.test('a State under fire neither throws nor grows, and goes on working', async (test) => {
   const rng = new SeededRng(7);
   const limits = { recordsPerLog: 64, ownersPerScope: 64 };
-  const state = new State({ node: 'me', epoch: 300n, ...limits }, { rng, wall: () => 1_700_000_000_000 });
+  const deps = {
+    rng,
+    wall: () => 1_700_000_000_000,
+    signer: fakeSigner('me'),
+    verifier: fakeVerifier,
+  };
+  const state = new State({ node: 'me', epoch: 300n, ...limits }, deps);
   state.put(0, 0, 2, fromHex('00001000'), new Uint8Array(0));
   for (const peer of ['b', 'c']) state.handleMemberAlive(0, peer, 1n);
   let now = 0;

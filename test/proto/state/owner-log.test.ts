@@ -21,6 +21,9 @@ function record(key: number, seq: number, fields: Partial<LogRecord> = {}): LogR
     hlc: BigInt(seq),
     bornMs: 0,
     mark: 0,
+    slot: 0,
+    // Purging is for what was sent.
+    holder: { from: -1, live: 1, drop: () => {} },
   };
   return { table: 4, key: bytes, keyHex: toHex(bytes), seq, ...rest, ...fields };
 }
@@ -121,20 +124,26 @@ void t.test('tombstones are bounded by number', async (test) => {
   test.equal(log.floor, 3_000 - 1_024);
 });
 
-void t.test('a new epoch: the old stays in force until the marker is covered', async (test) => {
-  const log = newLog();
-  for (const key of [1, 2]) log.apply(record(key, key));
-  log.cover(0, 2);
-  log.beginEpoch(6n);
-  test.equal(log.digest, 0n);
-  log.apply(record(1, 1, { epoch: 6n }));
-  log.apply({ ...record(0, 2, { epoch: 6n }), table: 0, key: new Uint8Array(0), keyHex: '' });
-  log.cover(1, 2);
-  test.same(live(log).sort(), ['0001@1', '0002@2', '@2'], 'the marker is there, what is before it is not');
-  log.cover(0, 1);
-  test.same(live(log).sort(), ['0001@1', '@2']);
-  test.notOk(log.hasStale);
-});
+void t.test(
+  'a new epoch: the old stays in force until it is dropped, the marker counts once it is covered',
+  async (test) => {
+    const log = newLog();
+    for (const key of [1, 2]) log.apply(record(key, key));
+    log.cover(0, 2);
+    log.beginEpoch(6n);
+    test.equal(log.digest, 0n);
+    log.apply(record(1, 1, { epoch: 6n }));
+    log.apply({ ...record(0, 2, { epoch: 6n }), table: 0, key: new Uint8Array(0), keyHex: '' });
+    log.cover(1, 2);
+    test.same(live(log).sort(), ['0001@1', '0002@2', '@2']);
+    test.equal(log.marker, undefined, 'the marker is there, what is before it is not');
+    log.cover(0, 1);
+    test.ok(log.marker);
+    log.dropStale();
+    test.same(live(log).sort(), ['0001@1', '@2']);
+    test.notOk(log.hasStale);
+  },
+);
 
 void t.test('a full log refuses new keys and takes new versions', async (test) => {
   const log = newLog(2);

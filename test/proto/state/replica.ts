@@ -4,8 +4,8 @@
  */
 import { SeededRng } from '../../../proto/rng.ts';
 import { toHex } from '../../../proto/state/bytes.ts';
-import { SYNC_FLAG, decodeMessage } from '../../../proto/state/messages.ts';
-import type { Message } from '../../../proto/state/messages.ts';
+import { SYNC_FLAG, decodeMessage, encodeUpdate } from '../../../proto/state/messages.ts';
+import type { Message, Update } from '../../../proto/state/messages.ts';
 import { withDefaults } from '../../../proto/state/options.ts';
 import type { OwnerLog } from '../../../proto/state/owner-log.ts';
 import { makeParts } from '../../../proto/state/parts.ts';
@@ -15,6 +15,7 @@ import { recordId } from '../../../proto/state/record.ts';
 import { TABLE } from '../../../proto/state/interface.ts';
 import { interestKey } from '../../../proto/state/values/interest.ts';
 import { macKey, macKeyHex } from '../../../proto/state/values/mac.ts';
+import { fakeSigner, fakeVerifier } from './fake-identity.ts';
 
 export const VNI = 7;
 const NO_BYTES = new Uint8Array(0);
@@ -34,6 +35,8 @@ export class Replicas {
       const parts = makeParts(withDefaults(options), {
         rng: new SeededRng(i),
         wall: () => WALL_MS + this.now,
+        signer: fakeSigner(name),
+        verifier: fakeVerifier,
       });
       parts.ownLogs.put(this.now, 0, TABLE.interest, interestKey(VNI), NO_BYTES);
       parts.ownLogs.open(this.now, VNI);
@@ -70,9 +73,13 @@ export class Replicas {
 
   spread(owner: string): void {
     this.now += 20;
-    for (const { log, update } of this.parts(owner).ownLogs.takeUpdates(this.now)) {
-      for (const [name, { merge }] of this.hosts) {
-        if (name !== owner && (log.scope === 0 || log.scope === VNI)) merge.update(this.now, update);
+    const { ownLogs } = this.parts(owner);
+    while (ownLogs.isDue(this.now)) {
+      for (const { log, update } of ownLogs.takeUpdates(this.now)) {
+        if (log.scope !== 0 && log.scope !== VNI) continue;
+        // Each has its own: records know the block that they are in.
+        for (const [name, { merge }] of this.hosts)
+          if (name !== owner) merge.update(this.now, copyOf(update));
       }
     }
   }
@@ -128,8 +135,10 @@ export class Replicas {
 
   #handle({ merge, server, client, treeRepair }: Parts, from: string, message: Message): void {
     if (message.kind === 'update') merge.update(this.now, message.update);
-    else if (message.kind === 'delta') merge.delta(this.now, from, message.update, message.flags);
-    else if (message.kind === 'tree') treeRepair.handle(this.now, from, message.tree);
+    else if (message.kind === 'delta') {
+      const { update, flags, manifest } = message;
+      merge.delta(this.now, update, flags, manifest);
+    } else if (message.kind === 'tree') treeRepair.handle(this.now, from, message.tree);
     else if (message.kind === 'sync' && (message.sync.flags & SYNC_FLAG.answer) === 0)
       server.handleRequest(this.now, from, message.sync);
     else if (message.kind === 'sync') {
@@ -137,6 +146,13 @@ export class Replicas {
       server.handleWants(this.now, from, message.sync);
     }
   }
+}
+
+/** As it would arrive elsewhere. */
+export function copyOf(update: Update): Update {
+  const message = decodeMessage(encodeUpdate(update), 0);
+  if (message.kind !== 'update') throw new Error(message.kind);
+  return message.update;
 }
 
 const deadline = ({ divergence, treeRepair, outbox }: Parts): number =>

@@ -1,0 +1,79 @@
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { Signer } from '../../proto/state/signing.ts';
+import { SEED_BYTES, newSeed, ready, signerOf } from '../crypto/ed25519.ts';
+import { OverlaydError } from '../errors.ts';
+
+/**
+ * This host's identity: an Ed25519 seed in `<state-dir>/identity`, mode 0600, made at the first start.
+ *
+ * It is written beside and linked into place, so that two that start at once end with one key, and a crash leaves none or
+ * a whole one. A damaged file is an error: a new key would be refused by everybody who knows the old one.
+ */
+const HEADER = 'overlayd ed25519 seed 1';
+
+/** Throws OverlaydError. */
+export async function loadIdentity(stateDir: string): Promise<Signer> {
+  await ready;
+  const file = join(stateDir, 'identity');
+  try {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    return signerOf(parseSeed(readText(file) ?? create(file)));
+  } catch (cause) {
+    if (cause instanceof OverlaydError) throw cause;
+    throw new OverlaydError('OVL_STATE_DIR', `cannot keep ${file}: ${(cause as Error).message}`, {
+      hint: 'Make the folder writable for overlayd, or give another one with --state-dir.',
+      cause,
+    });
+  }
+
+  function parseSeed(text: string): Uint8Array {
+    const [header, body = ''] = text.trimEnd().split('\n');
+    const seed = Buffer.from(body, 'base64');
+    if (header === HEADER && seed.length === SEED_BYTES && seed.toString('base64') === body)
+      return new Uint8Array(seed);
+    throw new OverlaydError('OVL_IDENTITY_DAMAGED', `${file} is not an identity that overlayd wrote`, {
+      hint: 'Bring it back from a backup, or remove it for a new identity; then run "overlayd identities forget" with the name of this host on the others.',
+    });
+  }
+}
+
+/** undefined: there is none. */
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The text of the file that is there afterwards. */
+function create(file: string): string {
+  const beside = `${file}.${process.pid}.new`;
+  const text = `${HEADER}\n${Buffer.from(newSeed()).toString('base64')}\n`;
+  const fd = openSync(beside, 'w', 0o600);
+  try {
+    writeSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  try {
+    linkSync(beside, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    unlinkSync(beside);
+  }
+  return readFileSync(file, 'utf8');
+}
