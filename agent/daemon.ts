@@ -1,5 +1,4 @@
-import { Keyring } from '../proto/keyring/keyring.ts';
-import { announcedKeys, encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
+import { encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
 import type { SealingDeps } from '../proto/swim/sealing.ts';
 import { Swim } from '../proto/swim/swim.ts';
 import { State } from '../proto/state/state.ts';
@@ -8,16 +7,15 @@ import type { StaticPeer } from '../proto/view/rows.ts';
 import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
 import { formatHostPort, ipFamily, parseHostPort } from './config/address.ts';
-import { readKeyringFile } from './config/keyring-file.ts';
 import type { RunConfig, Seed } from './config/run-config.ts';
 import { announceHost } from './control/announce.ts';
 import { ControlPlane } from './control/control-plane.ts';
 import { EndpointFile } from './control/endpoint-file.ts';
 import { nextEpoch } from './control/epoch.ts';
+import { openGossipKeys } from './control/gossip-keys.ts';
 import { KnownPeers } from './control/known-peers.ts';
 import { loadIdentity } from './control/identity-file.ts';
 import { StatusView } from './control/status-view.ts';
-import { aesGcm } from './crypto/aes-gcm.ts';
 import { verifier } from './crypto/ed25519.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
 import { openDataplane } from './dataplane/supervisor.ts';
@@ -60,7 +58,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     fail = resolve;
   });
   // Before anything is touched: a keyring that cannot be read must not leave a host half up.
-  const sealing = sealingOf(config);
+  const keys = openGossipKeys(config, log);
   const dataplane = await openDataplane(dataplaneOptions(config), log);
   // TAPs that were not there before must not be left by a failed start; those that containers may hang on must stay.
   undo.push(() => dataplane.stop(dataplane.taps.every((tap) => !tap.existed)));
@@ -79,7 +77,8 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   announceHost(monotonicMs(), config, dataplane.taps, state);
   const control = await ControlPlane.open({
     config,
-    swim: createSwim(config, state, epoch, sealing),
+    swim: createSwim(config, state, epoch, keys?.sealing),
+    keys,
     state,
     dataplane,
     endpoints,
@@ -99,7 +98,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   return {
     ...view,
     failed,
-    report: () => reportOf(config, dataplane),
+    report: () => reportOf(config, control, dataplane),
     reload: (next) => {
       control.setSeeds(next.join);
       return Promise.resolve();
@@ -112,12 +111,6 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       await dataplane.stop(removeTaps);
     },
   };
-}
-
-/** undefined: gossip goes in clear. Throws OverlaydError. */
-function sealingOf({ keyringFile, gossipEncryption: mode }: RunConfig): SealingDeps | undefined {
-  if (keyringFile === undefined || mode === 'off') return undefined;
-  return { aead: aesGcm, keyring: new Keyring(readKeyringFile(keyringFile)), mode, announcedKeys };
 }
 
 function createSwim(config: RunConfig, state: State, epoch: bigint, sealing: SealingDeps | undefined): Swim {
@@ -144,6 +137,7 @@ function viewOf(config: RunConfig, state: State, control: ControlPlane, dataplan
     state,
     dataplane,
     reconciler: control.reconciler,
+    gossipEncryption: () => control.gossipEncryption(),
     isReady: () => control.isSettled(),
     startedAtMs: monotonicMs(),
     now: monotonicMs,
@@ -159,6 +153,10 @@ function viewOf(config: RunConfig, state: State, control: ControlPlane, dataplan
     heartbeatAgeMs: () => dataplane.heartbeatAgeMs(),
     join: (addresses) => control.join(addresses.map((address) => seedOf(address, config.gossipPort))),
     leave: () => control.leave(),
+    keyring: () => control.keyring().list(),
+    keyringAdd: (key) => control.keyring().add(key),
+    keyringUse: (fingerprint) => control.keyring().use(fingerprint),
+    keyringRemove: (fingerprint) => control.keyring().remove(fingerprint),
   };
 }
 
@@ -189,7 +187,7 @@ function staticPeersOf(config: RunConfig): StaticPeer[] {
   });
 }
 
-function reportOf(config: RunConfig, dataplane: Dataplane): StartupReport {
+function reportOf(config: RunConfig, control: ControlPlane, dataplane: Dataplane): StartupReport {
   const { metricsAddr } = config;
   return {
     node: config.nodeName,
@@ -203,6 +201,7 @@ function reportOf(config: RunConfig, dataplane: Dataplane): StartupReport {
     socket: config.socket,
     metricsAddr: metricsAddr === undefined ? undefined : formatHostPort(metricsAddr.host, metricsAddr.port),
     seeds: config.join.map(({ host, port }) => formatHostPort(host, port)),
+    gossipEncryption: control.gossipEncryption(),
     networks: config.networks.map(({ name, vni, tap, mtu, subnet, gateway, ipRange, encrypted }, index) => {
       const opened = dataplane.taps[index];
       const tapExisted = opened?.existed ?? false;

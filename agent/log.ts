@@ -42,7 +42,9 @@ export interface LogFields {
   readonly op?: string;
   readonly rows?: number;
   readonly worker?: number;
-  /** Of an HTTP request. */
+  /** Of a gossip key; the key itself is never logged. */
+  readonly fingerprint?: string;
+  /** Of an HTTP request, or of a file. */
   readonly path?: string;
   /** Why: a drop reason, a close reason. */
   readonly reason?: string;

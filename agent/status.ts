@@ -49,6 +49,32 @@ export type NetworkDetail = z.infer<typeof networkDetailSchema>;
 export const memberStates = ['alive', 'suspect', 'dead', 'left'] as const;
 export const memberStateSchema = z.enum(memberStates);
 
+export const gossipEncryptionSchema = z.object({
+  /** `transition`: clear gossip is taken too, and sent to who has no key. */
+  mode: z.enum(['off', 'transition', 'required']),
+  /** Fingerprint of the key that seals. */
+  primary: z.string().optional(),
+  keys: count.optional(),
+  /** The key that is to seal, once `waitingFor` hold it. */
+  next: z.string().optional(),
+  waitingFor: z.array(z.string()).optional(),
+});
+export type GossipEncryption = z.infer<typeof gossipEncryptionSchema>;
+
+export const keyringEntrySchema = z.object({
+  fingerprint: z.string(),
+  bits: z.int(),
+  /** `file`: the operator's file; `hand`: keyring add; `rotated`: made by the cluster. */
+  origin: z.enum(['file', 'hand', 'rotated']),
+  /** `primary` seals; `next` shall, once all hold it; `held` opens what comes; `leaving` goes when nobody seals with it. */
+  state: z.enum(['primary', 'next', 'held', 'leaving']),
+  /** Live hosts that do not hold it, sorted. */
+  missing: z.array(z.string()),
+  /** Other hosts, live or gone for less than a day, that seal with it, sorted. */
+  primaryOf: z.array(z.string()),
+});
+export type KeyringEntry = z.infer<typeof keyringEntrySchema>;
+
 export const statusSchema = z.object({
   node: z.string(),
   version: z.string(),
@@ -67,6 +93,8 @@ export const statusSchema = z.object({
   frames: framesSchema,
   /** Dropped frames and datagrams by reason. */
   drops: countsByName,
+  /** Absent from daemons before sealing. */
+  gossipEncryption: gossipEncryptionSchema.optional(),
 });
 export type Status = z.infer<typeof statusSchema>;
 
@@ -142,6 +170,13 @@ export interface DaemonView {
   join(addresses: readonly string[]): Promise<JoinResult>;
   /** Leaves the cluster; the daemon goes on, alone. */
   leave(): Promise<void>;
+  /** Keys that seal gossip. All four throw OverlaydError where there is no keyring; bytes are never given out. */
+  keyring(): KeyringEntry[];
+  /** Base64. */
+  keyringAdd(key: string): KeyringEntry;
+  /** A fingerprint or the beginning of one. */
+  keyringUse(fingerprint: string): KeyringEntry;
+  keyringRemove(fingerprint: string): KeyringEntry;
   metrics(): DaemonMetrics;
   /** TAPs up, sockets bound, and joined or without seeds. */
   isReady(): boolean;
@@ -176,6 +211,7 @@ export interface StartupReport {
   /** `IP:PORT`, undefined when off. */
   readonly metricsAddr: string | undefined;
   readonly seeds: readonly string[];
+  readonly gossipEncryption: GossipEncryption;
   readonly networks: readonly StartupNetwork[];
 }
 

@@ -7,10 +7,19 @@
 import { Client } from 'undici';
 import { z } from 'zod';
 import { OverlaydError } from '../errors.ts';
-import type { FdbEntry, JoinResult, NetworkDetail, NetworkSummary, Peer, Status } from '../status.ts';
+import type {
+  FdbEntry,
+  JoinResult,
+  KeyringEntry,
+  NetworkDetail,
+  NetworkSummary,
+  Peer,
+  Status,
+} from '../status.ts';
 import {
   fdbEntrySchema,
   joinResultSchema,
+  keyringEntrySchema,
   networkDetailSchema,
   networkSummarySchema,
   peerSchema,
@@ -66,6 +75,23 @@ export class ApiClient {
 
   async leave(): Promise<void> {
     await this.#request('POST', '/v1/leave', emptySchema);
+  }
+
+  keyring(): Promise<KeyringEntry[]> {
+    return this.#get('/v1/keyring', z.array(keyringEntrySchema));
+  }
+
+  /** Base64. */
+  keyringAdd(key: string): Promise<KeyringEntry> {
+    return this.#request('POST', '/v1/keyring/add', keyringEntrySchema, { key });
+  }
+
+  keyringUse(fingerprint: string): Promise<KeyringEntry> {
+    return this.#request('POST', '/v1/keyring/use', keyringEntrySchema, { fingerprint });
+  }
+
+  keyringRemove(fingerprint: string): Promise<KeyringEntry> {
+    return this.#request('POST', '/v1/keyring/remove', keyringEntrySchema, { fingerprint });
   }
 
   async close(): Promise<void> {

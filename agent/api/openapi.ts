@@ -7,13 +7,20 @@ import { z } from 'zod';
 import {
   fdbEntrySchema,
   joinResultSchema,
+  keyringEntrySchema,
   networkDetailSchema,
   networkSummarySchema,
   peerSchema,
   statusSchema,
 } from '../status.ts';
 import { PROBLEM_TYPE, problemSchema } from './problem.ts';
-import { ROUTES, emptySchema, joinRequestSchema } from './routes.ts';
+import {
+  ROUTES,
+  emptySchema,
+  fingerprintRequestSchema,
+  joinRequestSchema,
+  keyRequestSchema,
+} from './routes.ts';
 import type { Route } from './routes.ts';
 
 const NAMED: Readonly<Record<string, z.ZodType>> = {
@@ -24,6 +31,9 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   FdbEntry: fdbEntrySchema,
   JoinRequest: joinRequestSchema,
   JoinResult: joinResultSchema,
+  KeyringEntry: keyringEntrySchema,
+  KeyRequest: keyRequestSchema,
+  FingerprintRequest: fingerprintRequestSchema,
   Empty: emptySchema,
   Problem: problemSchema,
 };

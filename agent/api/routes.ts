@@ -5,6 +5,7 @@ import type { DaemonView } from '../status.ts';
 import {
   fdbEntrySchema,
   joinResultSchema,
+  keyringEntrySchema,
   networkDetailSchema,
   networkSummarySchema,
   peerSchema,
@@ -35,6 +36,9 @@ const JOIN_MAX = 64;
 export const joinRequestSchema = z.strictObject({
   addresses: z.array(z.string().min(1).max(300)).min(1).max(JOIN_MAX),
 });
+/** 32 bytes as base64 have 44 characters; what is wrong with it is said without quoting it. */
+export const keyRequestSchema = z.strictObject({ key: z.string().min(1).max(100) });
+export const fingerprintRequestSchema = z.strictObject({ fingerprint: z.string().min(1).max(64) });
 export const emptySchema = z.strictObject({});
 
 export const ROUTES: readonly Route[] = [
@@ -100,7 +104,42 @@ export const ROUTES: readonly Route[] = [
       return {};
     },
   },
+  {
+    method: 'GET',
+    path: '/v1/keyring',
+    summary: 'Keys that seal gossip, by fingerprint',
+    response: z.array(keyringEntrySchema),
+    handle: (view) => sortBy(view.keyring(), ({ fingerprint }) => fingerprint),
+  },
+  {
+    method: 'POST',
+    path: '/v1/keyring/add',
+    summary: 'Give all hosts a further key',
+    response: keyringEntrySchema,
+    body: keyRequestSchema,
+    handle: (view, { body }) => view.keyringAdd((body as z.infer<typeof keyRequestSchema>).key),
+  },
+  {
+    method: 'POST',
+    path: '/v1/keyring/use',
+    summary: 'Seal with this key, as soon as all hosts hold it',
+    response: keyringEntrySchema,
+    body: fingerprintRequestSchema,
+    handle: (view, { body }) => view.keyringUse(fingerprintIn(body)),
+  },
+  {
+    method: 'POST',
+    path: '/v1/keyring/remove',
+    summary: 'Forget this key on all hosts, as soon as nobody seals with it',
+    response: keyringEntrySchema,
+    body: fingerprintRequestSchema,
+    handle: (view, { body }) => view.keyringRemove(fingerprintIn(body)),
+  },
 ];
+
+function fingerprintIn(body: unknown): string {
+  return (body as z.infer<typeof fingerprintRequestSchema>).fingerprint;
+}
 
 function knownNetwork(view: DaemonView, name: string): unknown {
   const network = view.network(name);

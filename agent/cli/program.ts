@@ -8,6 +8,7 @@ import { completionCommand } from './commands/completion.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dockerCommand } from './commands/docker-command.ts';
 import { fdbCommand } from './commands/fdb.ts';
+import { keyringCommand } from './commands/keyring.ts';
 import { joinCommand, leaveCommand } from './commands/membership.ts';
 import { networksCommand } from './commands/networks.ts';
 import { peersCommand } from './commands/peers.ts';
@@ -36,6 +37,7 @@ export function buildProgram(context: CliContext): Command {
     fdbCommand(context),
     joinCommand(context),
     leaveCommand(context),
+    keyringCommand(context),
     dockerCommand(context),
     waitCommand(),
     demoCommand(context),

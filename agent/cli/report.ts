@@ -10,6 +10,7 @@ export function renderReport(report: StartupReport): string {
     `overlayd ${report.version} is up`,
     `  node        ${report.node}`,
     `  gossip      ${formatHostPort(report.advertiseAddr, report.gossipPort)} (UDP and TCP)`,
+    `  sealing     ${sealingText(report)}`,
     `  data        ${formatHostPort(report.dataPathAddr, report.dataPort)} (UDP, VXLAN)`,
     `  io          ${report.io}, ${report.workers} ${report.workers === 1 ? 'worker' : 'workers'}`,
     `  seeds       ${report.seeds.length === 0 ? 'none: waiting to be joined' : report.seeds.join(', ')}`,
@@ -22,6 +23,12 @@ export function renderReport(report: StartupReport): string {
   ];
   if (networks.some(({ ipRange }) => ipRange === undefined)) lines.push('', `Note: ${IP_RANGE_NOTE}`);
   return `${lines.join('\n')}\n`;
+}
+
+function sealingText({ gossipEncryption: { mode, primary } }: StartupReport): string {
+  if (mode === 'off') return 'none: gossip in clear (--keyring seals it)';
+  const also = mode === 'transition' ? '; clear gossip is taken too (--gossip-encryption transition)' : '';
+  return `gossip, key ${primary ?? '-'}${also}`;
 }
 
 function networkTable(networks: readonly StartupNetwork[]): string {

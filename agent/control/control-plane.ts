@@ -1,4 +1,5 @@
 import type { Address } from '../../proto/env.ts';
+import { TABLE } from '../../proto/state/interface.ts';
 import type { StateNode } from '../../proto/state/interface.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
 import type { StaticPeer } from '../../proto/view/rows.ts';
@@ -7,10 +8,13 @@ import { formatHostPort, ipFamily } from '../config/address.ts';
 import type { RunConfig, Seed } from '../config/run-config.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { Log } from '../log.ts';
-import type { JoinResult } from '../status.ts';
+import { OverlaydError } from '../errors.ts';
+import type { GossipEncryption, JoinResult } from '../status.ts';
 import { ConflictReporter } from './announce.ts';
 import { Cluster } from './cluster.ts';
 import type { EndpointFile } from './endpoint-file.ts';
+import type { GossipKeys } from './gossip-keys.ts';
+import { KeyringControl } from './keyring-control.ts';
 import type { KnownPeers } from './known-peers.ts';
 import { Reconciler } from './reconciler.ts';
 import { SeedKeeper, resolveSeeds } from './seeds.ts';
@@ -34,6 +38,8 @@ export interface ControlPlaneOptions {
   readonly staticPeers: readonly StaticPeer[];
   /** Largest UDP payload to a peer, bytes. */
   readonly maxPayload: number;
+  /** undefined: gossip goes in clear. */
+  readonly keys: GossipKeys | undefined;
   readonly onFailure: (error: Error) => void;
   readonly log: Log;
 }
@@ -48,12 +54,19 @@ export class ControlPlane {
   readonly #state: StateNode;
   readonly #snapshots: NodeJS.Timeout;
   readonly #family: 4 | 6;
+  readonly #keyring: KeyringControl | undefined;
 
-  private constructor(options: ControlPlaneOptions, cluster: Cluster, reconciler: Reconciler) {
+  private constructor(
+    options: ControlPlaneOptions,
+    cluster: Cluster,
+    reconciler: Reconciler,
+    keyring: KeyringControl | undefined,
+  ) {
     const { config, swim, log } = options;
     this.swim = swim;
     this.reconciler = reconciler;
     this.#cluster = cluster;
+    this.#keyring = keyring;
     this.#endpoints = options.endpoints;
     this.#known = options.known;
     this.#state = options.state;
@@ -110,12 +123,30 @@ export class ControlPlane {
       },
     );
     reconciler.restore(options.endpoints.read());
+    const onChange = (): void => {
+      cluster.touch();
+    };
+    const { keys } = options;
+    const keyring = keys && new KeyringControl({ keys, swim, state, onChange, log });
     const conflicts = new ConflictReporter(state, log);
     cluster.onChanges((changes) => {
       reconciler.handleChanges(changes);
       if (changes.some((change) => change.scope === 0)) conflicts.check();
+      if (changes.some(({ scope, table }) => scope === 0 && table === TABLE.keyring)) keyring?.touch();
     });
-    return new ControlPlane(options, cluster, reconciler);
+    return new ControlPlane(options, cluster, reconciler, keyring);
+  }
+
+  /** Throws OverlaydError where gossip goes in clear. */
+  keyring(): KeyringControl {
+    if (this.#keyring !== undefined) return this.#keyring;
+    throw new OverlaydError('OVL_NO_KEYRING', 'this host has no keyring: its gossip goes in clear', {
+      hint: 'Start overlayd with --keyring FILE (and --gossip-encryption transition while other hosts have none).',
+    });
+  }
+
+  gossipEncryption(): GossipEncryption {
+    return this.#keyring?.summary() ?? { mode: 'off' };
   }
 
   /** Alone by intent (no seeds), or somebody else is alive: what this host knows is what there is to know. */
@@ -162,6 +193,7 @@ export class ControlPlane {
   async close(): Promise<void> {
     this.#seeds.close();
     clearInterval(this.#snapshots);
+    this.#keyring?.close();
     this.#snapshot();
     this.reconciler.close();
     await this.#cluster.close();

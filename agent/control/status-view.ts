@@ -10,6 +10,7 @@ import type {
   DaemonMetrics,
   FdbEntry,
   Frames,
+  GossipEncryption,
   NetworkDetail,
   NetworkSummary,
   Peer,
@@ -26,6 +27,7 @@ export interface StatusParts {
   readonly dataplane: Dataplane;
   readonly reconciler: Reconciler;
   readonly isReady: () => boolean;
+  readonly gossipEncryption: () => GossipEncryption;
   readonly startedAtMs: number;
   readonly now: () => number;
 }
@@ -55,6 +57,7 @@ export class StatusView {
       networks: this.networks(),
       frames: framesOf(counters, ''),
       drops: { ...drops },
+      gossipEncryption: this.#parts.gossipEncryption(),
     };
   }
 

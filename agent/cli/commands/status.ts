@@ -21,6 +21,14 @@ export function statusCommand(context: CliContext): Command {
   });
 }
 
+function sealingText(gossip: Status['gossipEncryption']): string {
+  if (gossip === undefined || gossip.mode === 'off') return 'none: gossip in clear';
+  const { mode, primary, keys, next, waitingFor = [] } = gossip;
+  const missing = waitingFor.length === 0 ? '' : `, waits for ${printable(waitingFor.join(', '))}`;
+  const coming = next === undefined ? '' : `, next ${next}${missing}`;
+  return `gossip ${mode}, key ${primary ?? '-'} of ${keys ?? '-'}${coming}`;
+}
+
 function renderStatus(context: CliContext, status: Status, options: ClientOptions): string {
   const colour = colourer(context);
   const peers = Object.entries(status.peers).map(([state, count]) => {
@@ -34,6 +42,7 @@ function renderStatus(context: CliContext, status: Status, options: ClientOption
   return [
     `node       ${printable(status.node)} (overlayd ${status.version}), up ${humanDuration(status.uptimeSeconds)}, ${health}`,
     `gossip     ${formatHostPort(status.advertiseAddr, status.gossipPort)}`,
+    `sealing    ${sealingText(status.gossipEncryption)}`,
     `data       ${formatHostPort(status.dataPathAddr, status.dataPort)}, ${status.io}, ${workers}`,
     `peers      ${peers.join(', ')}`,
     `frames     from TAP ${fromTap}, to TAP ${toTap}, from tunnel ${fromTunnel}, to tunnel ${toTunnel}`,

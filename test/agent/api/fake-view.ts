@@ -8,6 +8,7 @@ import type {
   DaemonMetrics,
   DaemonView,
   FdbEntry,
+  KeyringEntry,
   NetworkDetail,
   Peer,
   Status,
@@ -96,6 +97,33 @@ const FDB: FdbEntry[] = [
   },
 ];
 
+const KEYRING: KeyringEntry[] = [
+  {
+    fingerprint: '3f1c000000000001',
+    bits: 256,
+    origin: 'rotated',
+    state: 'primary',
+    missing: [],
+    primaryOf: ['host-b'],
+  },
+  {
+    fingerprint: 'a9d0000000000002',
+    bits: 128,
+    origin: 'hand',
+    state: 'next',
+    missing: ['host-c'],
+    primaryOf: [],
+  },
+  {
+    fingerprint: '0b77000000000003',
+    bits: 256,
+    origin: 'file',
+    state: 'leaving',
+    missing: [],
+    primaryOf: [],
+  },
+];
+
 const STATUS: Status = {
   node: 'host-a',
   version: '0.1.0',
@@ -111,6 +139,13 @@ const STATUS: Status = {
   networks: NETWORKS.map(({ members: _m, staticPeers: _s, gateway: _g, ipRange: _i, ...summary }) => summary),
   frames: { fromTap: 10, toTap: 20, fromTunnel: 21, toTunnel: 9 },
   drops: { 'unknown-vni': 3, 'bad-length': 0 },
+  gossipEncryption: {
+    mode: 'required',
+    primary: '3f1c000000000001',
+    keys: 3,
+    next: 'a9d0000000000002',
+    waitingFor: ['host-c'],
+  },
 };
 
 const METRICS: DaemonMetrics = {
@@ -140,6 +175,8 @@ export interface FakeView extends DaemonView {
   current: DaemonMetrics;
   aliveAfter: number;
   readonly joined: string[][];
+  /** What the keyring verbs were told, in order. */
+  readonly keyed: string[];
   left: number;
   failWith: Error | undefined;
 }
@@ -151,6 +188,7 @@ export function fakeView(): FakeView {
     current: METRICS,
     aliveAfter: 0,
     joined: [],
+    keyed: [],
     left: 0,
     failWith: undefined,
     status() {
@@ -173,6 +211,19 @@ export function fakeView(): FakeView {
     leave() {
       view.left++;
       return Promise.resolve();
+    },
+    keyring: () => KEYRING,
+    keyringAdd(key) {
+      view.keyed.push(`add ${key}`);
+      return KEYRING[0]!;
+    },
+    keyringUse(fingerprint) {
+      view.keyed.push(`use ${fingerprint}`);
+      return KEYRING[1]!;
+    },
+    keyringRemove(fingerprint) {
+      view.keyed.push(`remove ${fingerprint}`);
+      return KEYRING[2]!;
     },
     metrics: () => view.current,
     isReady: () => view.ready,

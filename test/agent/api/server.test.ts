@@ -11,11 +11,18 @@ import { OverlaydError } from '../../../agent/errors.ts';
 import { golden } from '../golden.ts';
 import { fakeView, scratchDirectory, silentLog, startFakeDaemon } from './fake-view.ts';
 
+const BODIES: Readonly<Record<string, object>> = {
+  '/v1/join': { addresses: ['192.0.2.2'] },
+  '/v1/keyring/add': { key: 'AAAA' },
+  '/v1/keyring/use': { fingerprint: 'a9d0' },
+  '/v1/keyring/remove': { fingerprint: '0b77' },
+};
+
 void tap.test('every route answers what its schema says, sorted', async (t) => {
   const app = buildApi(fakeView(), silentLog);
   for (const route of ROUTES) {
     const url = route.path.replace(':name', 'overlay');
-    const payload = route.body && { addresses: ['192.0.2.2'] };
+    const payload = route.body && BODIES[url];
     const response = await app.inject({ method: route.method, url, ...(payload && { payload }) });
     t.equal(response.statusCode, 200, `${route.method} ${url}`);
     t.match(response.headers['content-type'], /^application\/json/);

@@ -26,6 +26,7 @@ void tap.test('help of every verb, examples first', async (t) => {
     'fdb',
     'join',
     'leave',
+    'keyring',
     'docker-command',
     'wait',
     'demo',
@@ -33,7 +34,13 @@ void tap.test('help of every verb, examples first', async (t) => {
     'completion',
   ]);
   let all = '';
-  for (const argv of [[], ...verbs.map((verb) => [verb]), ['networks', 'ls'], ['networks', 'inspect']]) {
+  const below = [
+    ['networks', 'ls'],
+    ['networks', 'inspect'],
+    ['keyring', 'add'],
+    ['keyring', 'use'],
+  ];
+  for (const argv of [[], ...verbs.map((verb) => [verb]), ...below]) {
     const { status, stdout, stderr } = await inProcess([...argv, '--help']);
     t.match({ status, stderr }, { status: 0, stderr: '' });
     t.match(stdout, /^Examples:\n/);

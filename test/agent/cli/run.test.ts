@@ -95,6 +95,7 @@ void tap.test('the start-up report', async (t) => {
     socket: '/run/overlayd/overlayd.sock',
     metricsAddr: '127.0.0.1:9472',
     seeds: ['192.0.2.2:7946'],
+    gossipEncryption: { mode: 'required', primary: '3f1c000000000001', keys: 1 } as const,
     networks: [
       OVERLAY,
       {
@@ -111,7 +112,8 @@ void tap.test('the start-up report', async (t) => {
     ],
   };
   const alone = { ...report, workers: 1, seeds: [], metricsAddr: undefined, networks: [OVERLAY] };
-  const text = `${renderReport(report)}\n${renderReport(alone)}`;
+  const inClear = { ...alone, gossipEncryption: { mode: 'off' } as const };
+  const text = `${renderReport(report)}\n${renderReport(inClear)}`;
   t.equal(text, golden('test/agent/cli/golden/report.txt', text), 'UPDATE_GOLDEN=1 writes it anew');
 });
 

@@ -46,6 +46,11 @@ void tap.test('tables are as they are written down', async (t) => {
     'fdb -o wide --network overlay',
     'join 192.0.2.2',
     'leave',
+    'keyring ls',
+    'keyring -o wide',
+    'keyring add --generate',
+    'keyring use a9d0',
+    'keyring remove 0b77',
     'docker-command overlay',
     'docker-command open',
   ];

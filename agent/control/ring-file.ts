@@ -1,0 +1,93 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { SavedRing } from '../../proto/keyring/saved-ring.ts';
+import { SecretKey } from '../../proto/keyring/secret-key.ts';
+import { sha256 } from '../crypto/aes-gcm.ts';
+import { OverlaydError } from '../errors.ts';
+import type { Log } from '../log.ts';
+
+/**
+ * Keys that came by hand or by rotation, and the plan about all keys, kept over a restart (0600, written beside and renamed, on
+ * the disk before any other host hears of it). Without it the host starts with the operator's file and learns the rest anew.
+ */
+const fingerprint = z.string().regex(/^[0-9a-f]{16}$/);
+const fileSchema = z.object({
+  version: z.literal(1),
+  keys: z.array(z.object({ key: z.base64(), origin: z.enum(['hand', 'rotated']) })).max(64),
+  planned: z
+    .array(
+      z.object({
+        fingerprint,
+        action: z.enum(['add', 'use', 'remove']),
+        isRotated: z.boolean(),
+        stamp: z.int().min(0),
+        isMine: z.boolean(),
+      }),
+    )
+    .max(1024),
+  primary: fingerprint,
+  base: fingerprint,
+  primaryAgeMs: z.number().min(0),
+  savedAtMs: z.number(),
+});
+
+export class RingFile {
+  readonly #path: string;
+  readonly #wall: () => number;
+  readonly #log: Log;
+
+  constructor(stateDir: string, wall: () => number, log: Log) {
+    this.#path = join(stateDir, 'keyring.json');
+    this.#wall = wall;
+    this.#log = log;
+  }
+
+  read(): SavedRing | undefined {
+    try {
+      const { keys, ...file } = fileSchema.parse(JSON.parse(readFileSync(this.#path, 'utf8')));
+      // A clock that was put back tells of no time; one that was put forward costs one early rotation.
+      const awayMs = Math.max(0, this.#wall() - file.savedAtMs);
+      return {
+        ...file,
+        keys: keys.map(({ key, origin }) => ({
+          key: new SecretKey(Buffer.from(key, 'base64'), sha256),
+          origin,
+        })),
+        primaryAgeMs: file.primaryAgeMs + awayMs,
+      };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+        // What is wrong with it may quote it, and so is not told.
+        this.#log.warn({ path: this.#path }, 'kept gossip keys could not be read; learning them anew');
+      }
+      return undefined;
+    }
+  }
+
+  /** Throws OverlaydError: a key that cannot be kept must not be announced. */
+  write({ keys, ...saved }: SavedRing): void {
+    const plain = keys.map(({ key, origin }) => {
+      return { key: Buffer.from(key.reveal()).toString('base64'), origin };
+    });
+    const text = JSON.stringify({ version: 1, ...saved, keys: plain, savedAtMs: this.#wall() });
+    const beside = `${this.#path}.new`;
+    try {
+      mkdirSync(join(this.#path, '..'), { recursive: true, mode: 0o700 });
+      const fd = openSync(beside, 'w', 0o600);
+      try {
+        writeSync(fd, text);
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(beside, this.#path);
+    } catch (cause) {
+      const message = `cannot keep gossip keys in ${this.#path}: ${(cause as Error).message}`;
+      throw new OverlaydError('OVL_STATE_DIR', message, {
+        hint: 'Make the folder writable for overlayd, or give another one with --state-dir.',
+        cause,
+      });
+    }
+  }
+}
