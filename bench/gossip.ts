@@ -39,9 +39,11 @@ for (const { id, measure } of parts) {
   figures.push([id, measure(seed)]);
   process.stderr.write(`${((performance.now() - beganMs) / 1_000).toFixed(1)} s\n`);
 }
+/** JSON knows no Infinity: what never came is null there. */
+const never = (_key: string, value: unknown): unknown => value ?? Infinity;
 const measured = new Map(figures);
 const isPart = values.filter !== '' && existsSync(values.json);
-const before = isPart ? (JSON.parse(readFileSync(values.json, 'utf8')) as GossipResult).parts : {};
+const before = isPart ? (JSON.parse(readFileSync(values.json, 'utf8'), never) as GossipResult).parts : {};
 const merged = all.flatMap(({ id }): [string, readonly Figure[]][] => {
   const found = measured.get(id) ?? before[id];
   return found === undefined ? [] : [[id, found]];

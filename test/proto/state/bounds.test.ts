@@ -1,0 +1,111 @@
+/** What keeps a State small whatever happens (gossip.md 7.3, 7.5, 7.6, 7.10). */
+import t from 'tap';
+import { SeededRng } from '../../../proto/rng.ts';
+import { decodeRoots } from '../../../proto/state/digest.ts';
+import { TABLE } from '../../../proto/state/interface.ts';
+import { SYNC_FLAG, decodeMessage, encodeSync, encodeUpdate } from '../../../proto/state/messages.ts';
+import type { Message } from '../../../proto/state/messages.ts';
+import type { StateOptions } from '../../../proto/state/options.ts';
+import { State } from '../../../proto/state/state.ts';
+import { encodeEndpoint } from '../../../proto/state/values/endpoint.ts';
+import { encodeInterest, interestKey } from '../../../proto/state/values/interest.ts';
+import { macKey } from '../../../proto/state/values/mac.ts';
+
+const WALL_MS = 1_700_000_000_000;
+const EPOCH = BigInt(WALL_MS);
+const VNI = 7;
+const ENDPOINT = encodeEndpoint({ mobility: 0, ips: ['10.0.0.1'], flags: 0, name: 'web' });
+
+function host(scopes: readonly number[], peers: number, rate: Partial<StateOptions> = {}): State {
+  const state = new State(
+    { node: 'me', epoch: EPOCH, ...rate },
+    { rng: new SeededRng(1), wall: () => WALL_MS },
+  );
+  for (const vni of scopes) state.put(0, 0, TABLE.interest, interestKey(vni), encodeInterest());
+  for (let i = 1; i <= peers; i++) state.handleMemberAlive(0, `p${i}`, EPOCH);
+  return state;
+}
+
+/** Takes what is to be sent until `ms` from `from` on, decoded. */
+function sent(state: State, from: number, ms: number): { to: string; message: Message; bytes: number }[] {
+  const out = [];
+  for (let now = from; now <= from + ms; now += 10) {
+    if (state.nextDeadline() <= now) state.handleDeadline(now);
+    for (let m = state.pollTransmit(); m !== undefined; m = state.pollTransmit())
+      out.push({ to: m.to, message: decodeMessage(m.bytes, now), bytes: m.bytes.length });
+  }
+  return out;
+}
+
+void t.test(
+  'push/pull carries digests only: one size however much there is, at most 64 KiB',
+  async (test) => {
+    const state = host([VNI], 0);
+    const empty = state.delegate.localState(0, true).length;
+    for (let m = 1; m <= 5_000; m++) state.put(0, VNI, TABLE.endpoint, macKey(m), ENDPOINT);
+    test.ok(state.delegate.localState(0, true).length <= empty + 13, 'records are not in it');
+
+    const scopes = Array.from({ length: 10_000 }, (_, i) => i + 1);
+    const wide = host(scopes, 0);
+    const told = new Set<number>();
+    for (let i = 0; i < 3; i++) {
+      const bytes = wide.delegate.localState(0, false);
+      test.ok(bytes.length <= 65_536, `${bytes.length} bytes`);
+      const roots = decodeRoots(bytes) ?? [];
+      test.equal(roots[0]?.scope, 0, 'that of the cluster is always there');
+      for (const { scope } of roots) told.add(scope);
+    }
+    test.equal(told.size, 10_001, 'three of them tell of all networks');
+  },
+);
+
+void t.test('relays are dropped above 4,096, and the scope is synced early instead', async (test) => {
+  const state = host([VNI], 60);
+  for (let i = 1; i <= 60; i++) {
+    const record = { table: TABLE.interest, key: interestKey(VNI), keyHex: '', value: encodeInterest() };
+    const rest = { tombstone: false, epoch: EPOCH, seq: 1, hlc: 1n, bornMs: 0, mark: 0 };
+    const name = { scope: 0, owner: `p${i}`, epoch: EPOCH };
+    const update = { ...name, from: 0, to: 1, records: [{ ...record, ...rest }] };
+    state.handleMessage(0, `p${i}`, encodeUpdate(update));
+  }
+  test.equal(state.interested(VNI).length, 61);
+  sent(state, 0, 60_000);
+  const before = state.counters().get('drop:relay') ?? 0;
+  for (let seq = 1; seq <= 6_000; seq++) {
+    const name = { scope: VNI, owner: 'p1', epoch: EPOCH };
+    const update = { ...name, from: seq - 1, to: seq, records: [] };
+    state.handleMessage(61_000, 'p1', encodeUpdate(update));
+  }
+  test.ok((state.counters().get('drop:relay') ?? 0) - before >= 6_000 - 4_096);
+  const syncs = sent(state, 61_000, 3_000).filter(
+    ({ message }) => message.kind === 'sync' && message.sync.scope === VNI,
+  );
+  test.ok(syncs.length > 0, 'within three seconds');
+});
+
+void t.test('four snapshots at once; whoever asks beyond that hears BUSY', async (test) => {
+  // Slow, so that none is done before the next asks.
+  const state = host([VNI], 8, { rateBytes: 50_000, burstBytes: 5_000 });
+  for (let m = 1; m <= 4_000; m++) state.put(0, VNI, TABLE.endpoint, macKey(m), ENDPOINT);
+  sent(state, 0, 40_000);
+  for (let i = 1; i <= 6; i++) {
+    const request = encodeSync({ id: i, scope: VNI, flags: 0, lines: [] });
+    state.handleMessage(41_000, `p${i}`, request);
+  }
+  const out = sent(state, 41_000, 2_000);
+  const busy = out.filter(({ message }) => message.kind === 'busy');
+  const answers = out.filter(
+    ({ message }) => message.kind === 'sync' && (message.sync.flags & SYNC_FLAG.answer) !== 0,
+  );
+  test.same(
+    busy.map(({ to }) => to),
+    ['p5', 'p6'],
+  );
+  test.same(
+    answers.map(({ to }) => to),
+    ['p1', 'p2', 'p3', 'p4'],
+  );
+  const more = [...out, ...sent(state, 43_010, 20_000)].filter(({ message }) => message.kind === 'delta');
+  test.same([...new Set(more.map(({ to }) => to))].sort(), ['p1', 'p2', 'p3', 'p4'], 'the four are served');
+  test.ok(Math.max(...more.map(({ bytes }) => bytes)) <= 512 * 1_024, 'in pieces');
+});
