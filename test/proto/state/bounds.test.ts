@@ -3,27 +3,43 @@ import t from 'tap';
 import { SeededRng } from '../../../proto/rng.ts';
 import { decodeRoots } from '../../../proto/state/digest.ts';
 import { TABLE } from '../../../proto/state/interface.ts';
-import { SYNC_FLAG, decodeMessage, encodeSync, encodeUpdate } from '../../../proto/state/messages.ts';
+import { SYNC_FLAG, decodeMessage, encodeSync } from '../../../proto/state/messages.ts';
 import type { Message } from '../../../proto/state/messages.ts';
 import type { StateOptions } from '../../../proto/state/options.ts';
 import { State } from '../../../proto/state/state.ts';
 import { encodeEndpoint } from '../../../proto/state/values/endpoint.ts';
 import { encodeInterest, interestKey } from '../../../proto/state/values/interest.ts';
 import { macKey } from '../../../proto/state/values/mac.ts';
+import { fakeSigner, fakeVerifier } from './fake-identity.ts';
 
 const WALL_MS = 1_700_000_000_000;
 const EPOCH = BigInt(WALL_MS);
 const VNI = 7;
 const ENDPOINT = encodeEndpoint({ mobility: 0, ips: ['10.0.0.1'], flags: 0, name: 'web' });
 
-function host(scopes: readonly number[], peers: number, rate: Partial<StateOptions> = {}): State {
-  const state = new State(
-    { node: 'me', epoch: EPOCH, ...rate },
-    { rng: new SeededRng(1), wall: () => WALL_MS },
-  );
+function host(
+  scopes: readonly number[],
+  peers: number,
+  rate: Partial<StateOptions> = {},
+  node = 'me',
+): State {
+  const deps = {
+    rng: new SeededRng(1),
+    wall: () => WALL_MS,
+    signer: fakeSigner(node),
+    verifier: fakeVerifier,
+  };
+  const state = new State({ node, epoch: EPOCH, ...rate }, deps);
   for (const vni of scopes) state.put(0, 0, TABLE.interest, interestKey(vni), encodeInterest());
-  for (let i = 1; i <= peers; i++) state.handleMemberAlive(0, `p${i}`, EPOCH);
+  for (let i = 1; i <= peers; i++) if (`p${i}` !== node) state.handleMemberAlive(0, `p${i}`, EPOCH);
   return state;
+}
+
+/** What a State says of the cluster, as it rides on memberlist's packets. */
+function said(state: State): Uint8Array[] {
+  state.handleDeadline(20);
+  while (state.pollTransmit() !== undefined);
+  return state.delegate.broadcasts(20, 3, 65_536);
 }
 
 /** Takes what is to be sent until `ms` from `from` on, decoded. */
@@ -62,20 +78,27 @@ void t.test(
 void t.test('relays are dropped above 4,096, and the scope is synced early instead', async (test) => {
   const state = host([VNI], 60);
   for (let i = 1; i <= 60; i++) {
-    const record = { table: TABLE.interest, key: interestKey(VNI), keyHex: '', value: encodeInterest() };
-    const rest = { tombstone: false, epoch: EPOCH, seq: 1, hlc: 1n, bornMs: 0, mark: 0 };
-    const name = { scope: 0, owner: `p${i}`, epoch: EPOCH };
-    const update = { ...name, from: 0, to: 1, records: [{ ...record, ...rest }] };
-    state.handleMessage(0, `p${i}`, encodeUpdate(update));
+    for (const bytes of said(host([VNI], 0, {}, `p${i}`))) state.handleMessage(20, `p${i}`, bytes);
   }
   test.equal(state.interested(VNI).length, 61);
-  sent(state, 0, 60_000);
+  sent(state, 20, 60_000);
+  // One that knows only us writes and writes, an update each.
+  const writer = host([VNI], 0, { rateBytes: 1e9, burstBytes: 1e9 }, 'p1');
+  writer.handleMemberAlive(0, 'me', EPOCH);
+  for (const bytes of said(host([VNI], 0))) writer.handleMessage(20, 'me', bytes);
   const before = state.counters().get('drop:relay') ?? 0;
-  for (let seq = 1; seq <= 6_000; seq++) {
-    const name = { scope: VNI, owner: 'p1', epoch: EPOCH };
-    const update = { ...name, from: seq - 1, to: seq, records: [] };
-    state.handleMessage(61_000, 'p1', encodeUpdate(update));
+  let updates = 0;
+  for (let i = 1; i <= 6_000; i++) {
+    const now = 1_000 + i * 40;
+    writer.put(now, VNI, TABLE.endpoint, macKey(i), ENDPOINT);
+    writer.handleDeadline(now + 20);
+    for (let m = writer.pollTransmit(); m !== undefined; m = writer.pollTransmit()) {
+      if (m.to !== 'me' || decodeMessage(m.bytes, now).kind !== 'update') continue;
+      updates++;
+      state.handleMessage(61_000, 'p1', m.bytes);
+    }
   }
+  test.ok(updates >= 6_000, `${updates} updates`);
   test.ok((state.counters().get('drop:relay') ?? 0) - before >= 6_000 - 4_096);
   const syncs = sent(state, 61_000, 3_000).filter(
     ({ message }) => message.kind === 'sync' && message.sync.scope === VNI,
