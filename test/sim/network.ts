@@ -19,6 +19,10 @@ export interface LinkFaults {
   readonly chunkBytes: number;
   /** Every dial is refused. */
   readonly refuseStreams: boolean;
+  /** Longer datagrams are lost. */
+  readonly maxBytes: number;
+  /** Share of datagrams that arrive with one bit flipped. */
+  readonly flip: number;
 }
 
 export const GOOD_LINK: LinkFaults = {
@@ -29,6 +33,8 @@ export const GOOD_LINK: LinkFaults = {
   reorder: 0,
   chunkBytes: 1400,
   refuseStreams: false,
+  maxBytes: Infinity,
+  flip: 0,
 };
 
 /** What a host of the network does with what arrives. */
@@ -114,8 +120,8 @@ export class SimNetwork {
   send(from: Address, to: Address, bytes: Uint8Array): void {
     this.packets.sent += 1;
     this.packets.bytes += bytes.length;
-    const { loss, duplicate, reorder, latencyMs } = this.faults;
-    if (this.#isCut(from.ip, to.ip) || this.#rng.float() < loss) {
+    const { loss, duplicate, reorder, latencyMs, maxBytes, flip } = this.faults;
+    if (bytes.length > maxBytes || this.#isCut(from.ip, to.ip) || this.#rng.float() < loss) {
       this.packets.lost += 1;
       return;
     }
@@ -124,7 +130,9 @@ export class SimNetwork {
       const late = this.#rng.float() < reorder ? latencyMs * 10 : 0;
       this.#timers.at(this.#now() + this.#delayMs() + late, () => {
         // A copy for each: nobody may scribble over what another still reads.
-        this.#listeners.get(`${to.ip} ${to.port}`)?.onDatagram(bytes.slice(), from);
+        const copy = bytes.slice();
+        if (flip > 0 && this.#rng.float() < flip) this.#flipBit(copy);
+        this.#listeners.get(`${to.ip} ${to.port}`)?.onDatagram(copy, from);
       });
     }
   }
@@ -223,6 +231,11 @@ export class SimNetwork {
     const { dialler, acceptor } = entry.connection;
     if (entry.isDialler) return { own: dialler, other: acceptor };
     return acceptor && { own: acceptor, other: dialler };
+  }
+
+  #flipBit(bytes: Uint8Array): void {
+    const at = below(this.#rng, bytes.length);
+    bytes[at] = (bytes[at] as number) ^ (1 << below(this.#rng, 8));
   }
 
   #isCut(from: string, to: string): boolean {

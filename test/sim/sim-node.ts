@@ -34,6 +34,8 @@ export interface SimNodeOptions extends Partial<Omit<SwimOptions, 'name' | 'addr
   readonly name: string;
   readonly ip: string;
   readonly port?: number;
+  /** False: `events` stays empty, as long runs of many nodes need. */
+  readonly keepEvents?: boolean;
   readonly layer?: (of: { name: string; rng: SeededRng; now: number; life: number }) => SimLayer;
   /** Keys of this node, made anew at every start after the layer; in clear without. */
   readonly sealing?: (of: { life: number }) => SealingDeps | undefined;
@@ -79,7 +81,15 @@ export class SimNode implements Receiver {
 
   /** First start and every restart: all memory is new, name and address are the same. */
   start(): void {
-    const { name: _name, ip: _ip, port: _port, layer, sealing, ...options } = this.#options;
+    const {
+      name: _name,
+      ip: _ip,
+      port: _port,
+      keepEvents: _keepEvents,
+      layer,
+      sealing,
+      ...options
+    } = this.#options;
     this.#life += 1;
     const rng = this.#sim.rng.fork(`${this.name}/${this.#life}`);
     this.#layer = layer?.({ name: this.name, rng: rng.fork('layer'), now: this.#sim.now, life: this.#life });
@@ -168,7 +178,7 @@ export class SimNode implements Receiver {
   #pump(swim: Swim): void {
     const { now } = this.#sim;
     for (let event = swim.pollEvent(); event !== undefined; event = swim.pollEvent()) {
-      this.events.push(event);
+      if (this.#options.keepEvents !== false) this.events.push(event);
       this.#sim.trace(this.name, event);
       this.#layer?.handleEvent(now, event, swim);
     }

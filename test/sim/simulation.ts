@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Address } from '../../proto/env.ts';
 import { SeededRng } from '../../proto/rng.ts';
 import type { SwimEvent } from '../../proto/swim/interface.ts';
 import { TimerHeap } from '../../proto/swim/timer-heap.ts';
@@ -26,6 +27,8 @@ export class Simulation {
   readonly timers = new TimerHeap();
   readonly network: SimNetwork;
   readonly nodes: SimNode[] = [];
+  /** Hears every event of every member. */
+  onEvent: ((event: SwimEvent) => void) | undefined;
   readonly #trace = createHash('sha256');
   #now = 0;
 
@@ -49,9 +52,13 @@ export class Simulation {
   addNodes(count: number, options: Partial<SimNodeOptions> = {}): SimNode[] {
     return Array.from({ length: count }, () => {
       const i = this.nodes.length + 1;
-      const ip = `10.0.${Math.floor(i / 251)}.${(i % 251) + (i >= 251 ? 1 : 0)}`;
-      return this.addNode({ name: `n${i}`, ip, ...options });
+      return this.addNode({ name: `n${i}`, ip: this.addressOf(i).ip, ...options });
     });
+  }
+
+  /** Of the member n`i` of `addNodes`. */
+  addressOf(i: number): Address {
+    return { ip: `10.0.${Math.floor(i / 251)}.${(i % 251) + (i >= 251 ? 1 : 0)}`, port: 7946 };
   }
 
   run(ms: number): void {
@@ -72,6 +79,7 @@ export class Simulation {
   }
 
   trace(node: string, event: SwimEvent): void {
+    this.onEvent?.(event);
     const detail =
       'member' in event ? `${event.member.name} ${event.member.state} ${event.member.incarnation}` : '';
     this.note(`${node} ${event.type} ${detail}`);
