@@ -6,6 +6,9 @@
  * through it, is undone by the cleanup stack.
  */
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CleanupStack } from './cleanup.ts';
 import { Service, run } from './command.ts';
@@ -27,6 +30,7 @@ export type EndpointKind = 'device' | 'macvlan';
 export const UNDERLAY_MTU = 1500;
 const UNDERLAY_DEVICE = 'under0';
 const CARRIER_WITHIN_MS = 10_000;
+const DEVICE_WITHIN_MS = 5_000;
 const REACHABLE_WITHIN_MS = 30_000;
 
 export class Testbed {
@@ -77,6 +81,23 @@ export class Testbed {
     const service = new Service(argv, { ...options, netns: this.netns(side) });
     this.defer(argv[0] ?? 'a service', () => service.stop());
     return service;
+  }
+
+  /** A new folder for root alone, removed with the testbed. */
+  scratch(what: string): string {
+    const folder = mkdtempSync(join(tmpdir(), `${this.name}-`));
+    this.defer(what, () => rmSync(folder, { recursive: true, force: true }));
+    return folder;
+  }
+
+  /** Until `service` has made its interface. */
+  waitDevice(side: Side, device: string, service: Service): Promise<void> {
+    const exists = (): Promise<boolean> =>
+      this.ip(side, ['link', 'show', device]).then(
+        () => true,
+        () => false,
+      );
+    return service.waitUntil(exists, DEVICE_WITHIN_MS, this.signal);
   }
 
   defer(what: string, undo: () => Promise<unknown> | void): void {

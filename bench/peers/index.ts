@@ -1,8 +1,12 @@
 /** All peers, in the order of the tables. */
 
+import { fastdPeer } from './fastd.ts';
 import { kernelVxlanPeer } from './kernel-vxlan.ts';
+import { nebulaPeer } from './nebula.ts';
+import { openvpnPeer } from './openvpn.ts';
 import { overlaydBatchPeer, overlaydDgramPeer } from './overlayd.ts';
 import type { Peer } from './peer.ts';
+import { tincPeer } from './tinc.ts';
 import { vethPeer } from './veth.ts';
 import { wireguardGoPeer, wireguardGoTrixiePeer } from './wireguard-go.ts';
 
@@ -16,4 +20,8 @@ export const PEERS: readonly Peer[] = [
   overlaydDgramPeer,
   wireguardGoPeer,
   wireguardGoTrixiePeer,
+  nebulaPeer,
+  tincPeer,
+  fastdPeer,
+  openvpnPeer,
 ];

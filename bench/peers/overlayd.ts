@@ -3,8 +3,7 @@
  * Network, VNI, TAP and ports are the defaults.
  */
 
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Service } from '../harness/command.ts';
@@ -31,8 +30,7 @@ export const overlaydDgramPeer: Peer = {
 
 async function upOverlayd(bed: Testbed, io: 'batch' | 'dgram'): Promise<RunningPeer> {
   if (!existsSync(MAIN)) throw new PeerUnavailable('overlayd is not built (npm run build)');
-  const scratch = mkdtempSync(join(tmpdir(), 'ovlbench-overlayd-'));
-  bed.defer('state of overlayd', () => rmSync(scratch, { recursive: true, force: true }));
+  const scratch = bed.scratch('state of overlayd');
   const daemons: Service[] = [];
   for (const side of SIDES) daemons.push(startDaemon(bed, side, io, scratch));
   const version = await waitForCluster(bed, daemons, scratch, io);

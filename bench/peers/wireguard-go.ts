@@ -5,8 +5,7 @@
  * and run without installing. It carries IP, not Ethernet.
  */
 
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run, which } from '../harness/command.ts';
 import type { Service } from '../harness/command.ts';
@@ -41,8 +40,7 @@ export const wireguardGoTrixiePeer: Peer = {
 
 async function upWireguard(bed: Testbed, program: readonly string[]): Promise<RunningPeer> {
   if (!which('wg')) throw new PeerUnavailable('wg is not installed (package wireguard-tools)');
-  const scratch = mkdtempSync(join(tmpdir(), 'ovlbench-wg-'));
-  bed.defer('keys of wireguard-go', () => rmSync(scratch, { recursive: true, force: true }));
+  const scratch = bed.scratch('keys of wireguard-go');
   const keys = [await makeKey(scratch, 0), await makeKey(scratch, 1)] as const;
   const services: Service[] = [];
   for (const side of SIDES) services.push(await startDaemon(bed, program, side));
