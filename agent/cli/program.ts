@@ -4,46 +4,42 @@ import type { Command } from 'commander';
 import { OverlaydError } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { verb } from './client-command.ts';
-import { completionCommand } from './commands/completion.ts';
-import { demoCommand } from './commands/demo.ts';
-import { dockerCommand } from './commands/docker-command.ts';
-import { fdbCommand } from './commands/fdb.ts';
-import { keyringCommand } from './commands/keyring.ts';
-import { joinCommand, leaveCommand } from './commands/membership.ts';
-import { networksCommand } from './commands/networks.ts';
-import { peersCommand } from './commands/peers.ts';
-import { runCommand } from './commands/run.ts';
-import { statusCommand } from './commands/status.ts';
-import { versionCommand } from './commands/version.ts';
-import { waitCommand } from './commands/wait.ts';
 import { EXIT, renderError } from './context.ts';
 import type { CliContext } from './context.ts';
 
 /** Help of the same width for everybody: what is pasted into a document does not depend on a window. */
 const HELP_WIDTH = 110;
 
-export function buildProgram(context: CliContext): Command {
+/** Verbs in the order of the help. Each is in a module of its own, loaded when it is called or help lists them all. */
+const VERBS: Readonly<Record<string, (context: CliContext) => Promise<Command>>> = {
+  run: async (context) => (await import('./commands/run.ts')).runCommand(context),
+  status: async (context) => (await import('./commands/status.ts')).statusCommand(context),
+  peers: async (context) => (await import('./commands/peers.ts')).peersCommand(context),
+  networks: async (context) => (await import('./commands/networks.ts')).networksCommand(context),
+  fdb: async (context) => (await import('./commands/fdb.ts')).fdbCommand(context),
+  join: async (context) => (await import('./commands/membership.ts')).joinCommand(context),
+  leave: async (context) => (await import('./commands/membership.ts')).leaveCommand(context),
+  keyring: async (context) => (await import('./commands/keyring.ts')).keyringCommand(context),
+  'docker-command': async (context) => (await import('./commands/docker-command.ts')).dockerCommand(context),
+  wait: async () => (await import('./commands/wait.ts')).waitCommand(),
+  demo: async (context) => (await import('./commands/demo.ts')).demoCommand(context),
+  version: async (context) => (await import('./commands/version.ts')).versionCommand(context),
+  completion: async (context) => (await import('./commands/completion.ts')).completionCommand(context),
+};
+/** It is made from all the others. */
+const VERB_OF_ALL = 'completion';
+
+/** The program with the verb `called` alone, or with all of them when that is none of ours or needs the others. */
+export async function buildProgram(context: CliContext, called?: string): Promise<Command> {
   const program = verb('overlayd', 'One Ethernet for the containers of many hosts.', [
     'overlayd run                      start the daemon on the first host',
     'overlayd run --join 192.0.2.1     and on every other',
     'overlayd status                   how is it going?',
     'overlayd docker-command overlay   how do containers get on it?',
   ]).version(`overlayd ${VERSION}`, '-V, --version', 'version of this program');
-  const commands = [
-    runCommand(context),
-    statusCommand(context),
-    peersCommand(context),
-    networksCommand(context),
-    fdbCommand(context),
-    joinCommand(context),
-    leaveCommand(context),
-    keyringCommand(context),
-    dockerCommand(context),
-    waitCommand(),
-    demoCommand(context),
-    versionCommand(context),
-    completionCommand(context),
-  ];
+  const isOne = called !== undefined && called !== VERB_OF_ALL && Object.hasOwn(VERBS, called);
+  const loaders = isOne ? [VERBS[called]!] : Object.values(VERBS);
+  const commands = await Promise.all(loaders.map((load) => load(context)));
   for (const command of commands) program.addCommand(command);
   program.helpCommand('help [verb]', 'help for a verb');
   configure(program, context);
@@ -63,7 +59,8 @@ function configure(command: Command, context: CliContext): void {
 /** Runs one command line (without node and script); returns the exit code. */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
   try {
-    await buildProgram(context).parseAsync([...argv], { from: 'user' });
+    const program = await buildProgram(context, argv[0]);
+    await program.parseAsync([...argv], { from: 'user' });
     return context.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.good : EXIT.usage;

@@ -17,7 +17,7 @@ const SILENT: CliContext = {
 };
 
 void tap.test('help of every verb, examples first', async (t) => {
-  const verbs = buildProgram(SILENT).commands.map((command) => command.name());
+  const verbs = (await buildProgram(SILENT)).commands.map((command) => command.name());
   t.strictSame(verbs, [
     'run',
     'status',
@@ -47,6 +47,20 @@ void tap.test('help of every verb, examples first', async (t) => {
     all += `$ overlayd ${[...argv, '--help'].join(' ')}\n${stdout}\n`;
   }
   t.equal(all, golden('test/agent/cli/golden/help.txt', all), 'UPDATE_GOLDEN=1 writes it anew');
+});
+
+void tap.test('a verb that is called is built alone, and under its name', async (t) => {
+  const { commands } = await buildProgram(SILENT);
+  for (const name of commands.map((command) => command.name())) {
+    if (name === 'completion') continue;
+    const alone = await buildProgram(SILENT, name);
+    t.strictSame(
+      alone.commands.map((command) => command.name()),
+      [name],
+    );
+  }
+  t.equal((await buildProgram(SILENT, 'completion')).commands.length, commands.length);
+  t.equal((await buildProgram(SILENT, 'toString')).commands.length, commands.length);
 });
 
 void tap.test('no verb at all is a usage error, with help', async (t) => {
