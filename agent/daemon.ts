@@ -15,6 +15,7 @@ import { nextEpoch } from './control/epoch.ts';
 import { openGossipKeys } from './control/gossip-keys.ts';
 import { KnownPeers } from './control/known-peers.ts';
 import { loadIdentity } from './control/identity-file.ts';
+import { PinFile } from './control/pin-file.ts';
 import { StatusView } from './control/status-view.ts';
 import { verifier } from './crypto/ed25519.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
@@ -70,10 +71,16 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const known = new KnownPeers(config.stateDir, wallMs(), log);
   const epoch = nextEpoch(config.stateDir, wallMs());
   const signer = await loadIdentity(config.stateDir);
+  const pins = new PinFile(config.stateDir, log);
   const state = new State(
     { node: config.nodeName, epoch },
-    { rng: systemRng(), wall: wallMs, signer, verifier },
+    { rng: systemRng(), wall: wallMs, signer, verifier, identities: { pins: pins.read() } },
   );
+  const { identities } = state;
+  identities.onOtherKey = (peer) => {
+    const cure = `if ${peer} was installed anew, remove its entry from ${config.stateDir}/identities.json while this daemon is stopped`;
+    log.warn({ peer }, `refusing this name under another key than the one that was seen first; ${cure}`);
+  };
   announceHost(monotonicMs(), config, dataplane.taps, state);
   const control = await ControlPlane.open({
     config,
@@ -82,6 +89,8 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     state,
     dataplane,
     endpoints,
+    pins,
+    identities,
     known,
     staticPeers: staticPeersOf(config),
     maxPayload: config.underlayMtu - HEADERS_BYTES[ipFamily(config.dataPathAddr)],

@@ -15,6 +15,8 @@ import { Cluster } from './cluster.ts';
 import type { EndpointFile } from './endpoint-file.ts';
 import type { GossipKeys } from './gossip-keys.ts';
 import { KeyringControl } from './keyring-control.ts';
+import type { PinFile } from './pin-file.ts';
+import type { Identities } from '../../proto/state/identities.ts';
 import type { KnownPeers } from './known-peers.ts';
 import { Reconciler } from './reconciler.ts';
 import { SeedKeeper, resolveSeeds } from './seeds.ts';
@@ -34,6 +36,8 @@ export interface ControlPlaneOptions {
   readonly state: StateNode;
   readonly dataplane: Dataplane;
   readonly endpoints: EndpointFile;
+  readonly pins: PinFile;
+  readonly identities: Identities;
   readonly known: KnownPeers;
   readonly staticPeers: readonly StaticPeer[];
   /** Largest UDP payload to a peer, bytes. */
@@ -50,6 +54,8 @@ export class ControlPlane {
   readonly #cluster: Cluster;
   readonly #seeds: SeedKeeper;
   readonly #endpoints: EndpointFile;
+  readonly #pins: PinFile;
+  readonly #identities: Identities;
   readonly #known: KnownPeers;
   readonly #state: StateNode;
   readonly #snapshots: NodeJS.Timeout;
@@ -68,6 +74,8 @@ export class ControlPlane {
     this.#cluster = cluster;
     this.#keyring = keyring;
     this.#endpoints = options.endpoints;
+    this.#pins = options.pins;
+    this.#identities = options.identities;
     this.#known = options.known;
     this.#state = options.state;
     this.#family = ipFamily(config.advertiseAddr);
@@ -185,6 +193,7 @@ export class ControlPlane {
 
   #snapshot(): void {
     this.#endpoints.write(this.reconciler.announced());
+    this.#pins.write(this.#identities.version, this.#identities.pins());
     if (this.swim.self.state !== 'left') {
       this.#known.note(wallMs(), this.swim.members(), this.swim.self.name);
     }

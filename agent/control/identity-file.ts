@@ -42,7 +42,7 @@ export async function loadIdentity(stateDir: string): Promise<Signer> {
     if (header === HEADER && seed.length === SEED_BYTES && seed.toString('base64') === body)
       return new Uint8Array(seed);
     throw new OverlaydError('OVL_IDENTITY_DAMAGED', `${file} is not an identity that overlayd wrote`, {
-      hint: 'Bring it back from a backup, or remove it for a new identity; then run "overlayd identities forget" with the name of this host on the others.',
+      hint: 'Bring it back from a backup, or remove it for a new identity; then remove the entry of this host from identities.json in the state folder of the others while they are stopped.',
     });
   }
 }

@@ -10,6 +10,7 @@
  */
 import { WireError, toHex } from './bytes.ts';
 import { ROOTS_MAX, decodeAck, decodeRoots, encodeAck, encodeRoots } from './digest.ts';
+import type { Identities } from './identities.ts';
 import type { Claim, StateChange, StateNode, StateRecord, StateTransmit, Table } from './interface.ts';
 import { TABLE } from './interface.ts';
 import type { Message, SyncMessage } from './messages.ts';
@@ -59,6 +60,11 @@ export class State implements StateNode {
   }
 
   // Commands
+
+  /** Whose keys we know; to be kept on disk. */
+  get identities(): Identities {
+    return this.#parts.identities;
+  }
 
   /** Our epoch as it is now: higher than the one given when our name was met ahead of us. To be put into Meta. */
   get epoch(): bigint {

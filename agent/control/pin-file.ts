@@ -1,0 +1,78 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Pin } from '../../proto/state/identities.ts';
+import type { Log } from '../log.ts';
+
+/**
+ * Which key each host of the cluster has, and from which epoch on it is believed, kept over a restart: without it the
+ * first to speak under a name after a restart would be taken for its owner, and recorded traffic for news.
+ *
+ * A damaged file is told and put aside, not guessed at: the daemon then trusts first sight again.
+ */
+const fileSchema = z.object({
+  version: z.literal(1),
+  hosts: z
+    .array(
+      z.object({
+        name: z.string().min(1),
+        key: z.string().regex(/^[0-9a-f]{64}$/),
+        epoch: z.string().regex(/^[0-9]{1,19}$/),
+      }),
+    )
+    .max(65_536),
+});
+
+export class PinFile {
+  readonly #path: string;
+  readonly #log: Log;
+  #written = -1;
+
+  constructor(stateDir: string, log: Log) {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    this.#path = join(stateDir, 'identities.json');
+    this.#log = log;
+  }
+
+  read(): Pin[] {
+    try {
+      const { hosts } = fileSchema.parse(JSON.parse(readFileSync(this.#path, 'utf8')));
+      return hosts.map(({ name, key, epoch }) => ({ name, keyHex: key, minEpoch: BigInt(epoch) }));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#putAside(error as Error);
+      return [];
+    }
+  }
+
+  /** Writes if `version` is another than last time; beside and renamed, so that a crash leaves a whole file. */
+  write(version: number, pins: Iterable<Pin>): void {
+    if (version === this.#written) return;
+    const hosts = Array.from(pins, ({ name, keyHex, minEpoch }) => ({
+      name,
+      key: keyHex,
+      epoch: `${minEpoch}`,
+    }));
+    try {
+      writeFileSync(`${this.#path}.new`, JSON.stringify({ version: 1, hosts }), { mode: 0o600 });
+      renameSync(`${this.#path}.new`, this.#path);
+      this.#written = version;
+    } catch (error) {
+      this.#log.warn(
+        { error: (error as Error).message },
+        'the list of known identities could not be written',
+      );
+    }
+  }
+
+  #putAside(error: Error): void {
+    this.#log.warn(
+      { error: error.message },
+      `the list of known identities could not be read; it is kept as ${this.#path}.damaged, and keys are pinned anew`,
+    );
+    try {
+      renameSync(this.#path, `${this.#path}.damaged`);
+    } catch {
+      // The next write replaces it.
+    }
+  }
+}
