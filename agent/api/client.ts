@@ -4,7 +4,7 @@
  * Answers are checked against the schemas and handed on as they came, so that fields of a newer daemon survive.
  * Throws OverlaydError: exit code 3 when nobody answers, 4 without the right to ask, else what the daemon said.
  */
-import { Client } from 'undici';
+import { request } from 'node:http';
 import { z } from 'zod';
 import { OverlaydError } from '../errors.ts';
 import type {
@@ -29,23 +29,16 @@ import { errorOf, problemSchema } from './problem.ts';
 import { emptySchema } from './routes.ts';
 import { checkSocketPath } from './socket.ts';
 
-const CONNECT_TIMEOUT_MS = 5_000;
 const ANSWER_TIMEOUT_MS = 15_000;
 /** Joining tries every address, and one that is silent takes its time. */
 const JOIN_TIMEOUT_MS = 120_000;
 
 export class ApiClient {
   readonly #socket: string;
-  readonly #client: Client;
 
   constructor(socket: string) {
     checkSocketPath(socket);
     this.#socket = socket;
-    this.#client = new Client('http://overlayd', {
-      socketPath: socket,
-      connect: { timeout: CONNECT_TIMEOUT_MS },
-      bodyTimeout: ANSWER_TIMEOUT_MS,
-    });
   }
 
   status(): Promise<Status> {
@@ -94,10 +87,6 @@ export class ApiClient {
     return this.#request('POST', '/v1/keyring/remove', keyringEntrySchema, { fingerprint });
   }
 
-  async close(): Promise<void> {
-    await this.#client.destroy();
-  }
-
   #get<T>(path: string, schema: z.ZodType<T>): Promise<T> {
     return this.#request('GET', path, schema);
   }
@@ -121,25 +110,36 @@ export class ApiClient {
     return answer as T;
   }
 
-  async #exchange(
-    method: 'GET' | 'POST',
-    path: string,
-    body: unknown,
-  ): Promise<{ status: number; text: string }> {
-    try {
-      const response = await this.#client.request({
+  /** A connection of its own for each request: nothing stays open that would have to be closed. */
+  #exchange(method: 'GET' | 'POST', path: string, body: unknown): Promise<{ status: number; text: string }> {
+    const timeoutMs = method === 'POST' ? JOIN_TIMEOUT_MS : ANSWER_TIMEOUT_MS;
+    const content = body === undefined ? undefined : JSON.stringify(body);
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void => reject(this.#unreachable(error));
+      const asked = request({
+        socketPath: this.#socket,
         method,
         path,
-        headersTimeout: method === 'POST' ? JOIN_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
-        ...(body !== undefined && {
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(body),
+        agent: false,
+        timeout: timeoutMs,
+        ...(content !== undefined && {
+          headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) },
         }),
       });
-      return { status: response.statusCode, text: await response.body.text() };
-    } catch (error) {
-      throw this.#unreachable(error);
-    }
+      asked.once('error', fail);
+      // Node only tells of it.
+      asked.once('timeout', () => {
+        asked.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' }));
+      });
+      asked.once('response', (response) => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => (text += chunk));
+        response.once('error', fail);
+        response.once('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      });
+      asked.end(content);
+    });
   }
 
   #unreachable(error: unknown): OverlaydError {
@@ -155,8 +155,7 @@ export class ApiClient {
       ENOENT: 'there is no such socket',
       ECONNREFUSED: 'nobody listens on it',
       ENOTSOCK: 'it is not a socket',
-      UND_ERR_HEADERS_TIMEOUT: 'the daemon does not answer',
-      UND_ERR_BODY_TIMEOUT: 'the daemon stopped answering',
+      ETIMEDOUT: 'the daemon does not answer',
     };
     return new OverlaydError(
       'OVL_DAEMON_UNREACHABLE',

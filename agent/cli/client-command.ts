@@ -29,14 +29,8 @@ export function clientVerb(name: string, description: string, examples: readonly
     .option('--no-header', 'tables without their first line');
 }
 
-/** Opens a connection for `work` and closes it whatever happens. */
 export async function withClient<T>(socket: string, work: (client: ApiClient) => Promise<T>): Promise<T> {
-  // The HTTP client is the larger part of the start-up time; help and completion do without.
+  // The schemas of the answers are the larger part of the start-up time; help and completion do without.
   const { ApiClient: Client } = await import('../api/client.ts');
-  const client = new Client(socket);
-  try {
-    return await work(client);
-  } finally {
-    await client.close();
-  }
+  return work(new Client(socket));
 }

@@ -85,14 +85,8 @@ export class Daemon {
     return this.process.log();
   }
 
-  /** A connection per question: one kept open would not survive a restart of the daemon. */
-  async #ask<T>(question: (api: ApiClient) => Promise<T>): Promise<T> {
-    const api = new ApiClient(this.socket);
-    try {
-      return await question(api);
-    } finally {
-      await api.close();
-    }
+  #ask<T>(question: (api: ApiClient) => Promise<T>): Promise<T> {
+    return question(new ApiClient(this.socket));
   }
 
   #failure(done: Finished): OverlaydError {

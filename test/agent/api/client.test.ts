@@ -9,7 +9,6 @@ void tap.test('asks and orders', async (t) => {
   const daemon = await startFakeDaemon();
   const client = new ApiClient(daemon.socket);
   t.teardown(async () => {
-    await client.close();
     await daemon.close();
   });
   t.equal((await client.status()).node, 'host-a');
@@ -36,7 +35,6 @@ void tap.test('nobody there: exit code 3 and the cure', async (t) => {
   for (const path of [join(directory, 'none.sock'), file]) {
     const client = new ApiClient(path);
     await t.rejects(client.status(), { code: 'OVL_DAEMON_UNREACHABLE', exitCode: 3, hint: /overlayd run/ });
-    await client.close();
   }
 });
 
@@ -52,7 +50,6 @@ void tap.test('no right to ask: exit code 4', async (t) => {
     await t.rejects(client.status(), { code: 'OVL_NOT_PERMITTED', exitCode: 4, hint: /root/ });
   } finally {
     if (isRoot) process.seteuid?.(0);
-    await client.close();
     await daemon.close();
   }
 });
@@ -70,7 +67,6 @@ void tap.test('strange answers are told as such; fields of a newer daemon surviv
   });
   const client = new ApiClient(socket);
   t.teardown(async () => {
-    await client.close();
     server.close();
   });
   for (const strange of [
