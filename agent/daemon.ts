@@ -3,20 +3,24 @@ import type { SealingDeps } from '../proto/swim/sealing.ts';
 import { Swim } from '../proto/swim/swim.ts';
 import { State } from '../proto/state/state.ts';
 import { parseMac } from '../proto/state/values/mac.ts';
+import type { TunnelStatus } from '../proto/tunnel/interface.ts';
 import type { StaticPeer } from '../proto/view/rows.ts';
 import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
 import { formatHostPort, ipFamily, parseHostPort } from './config/address.ts';
 import type { RunConfig, Seed } from './config/run-config.ts';
+import { SEAL_BYTES } from './config/underlay.ts';
 import { announceHost } from './control/announce.ts';
 import { ControlPlane } from './control/control-plane.ts';
 import { EndpointFile } from './control/endpoint-file.ts';
 import { nextEpoch } from './control/epoch.ts';
 import { openGossipKeys } from './control/gossip-keys.ts';
+import { openTunnels } from './control/open-tunnels.ts';
 import { KnownPeers } from './control/known-peers.ts';
 import { loadIdentity } from './control/identity-file.ts';
 import { PinFile } from './control/pin-file.ts';
 import { StatusView } from './control/status-view.ts';
+import type { TunnelKeeper } from './control/tunnel-keeper.ts';
 import { verifier } from './crypto/ed25519.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
 import { openDataplane } from './dataplane/supervisor.ts';
@@ -70,11 +74,11 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const endpoints = new EndpointFile(config.stateDir, log);
   const known = new KnownPeers(config.stateDir, wallMs(), log);
   const epoch = nextEpoch(config.stateDir, wallMs());
-  const signer = await loadIdentity(config.stateDir);
+  const identity = await loadIdentity(config.stateDir);
   const pins = new PinFile(config.stateDir, log);
   const state = new State(
     { node: config.nodeName, epoch },
-    { rng: systemRng(), wall: wallMs, signer, verifier, identities: { pins: pins.read() } },
+    { rng: systemRng(), wall: wallMs, signer: identity.signer, verifier, identities: { pins: pins.read() } },
   );
   const { identities } = state;
   identities.onOtherKey = (peer) => {
@@ -82,6 +86,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     log.warn({ peer }, `refusing this name under another key than the one that was seen first; ${cure}`);
   };
   announceHost(monotonicMs(), config, dataplane.taps, state);
+  let tunnels: TunnelKeeper | undefined;
   const control = await ControlPlane.open({
     config,
     swim: createSwim(config, state, epoch, keys?.sealing),
@@ -94,12 +99,26 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     known,
     staticPeers: staticPeersOf(config),
     maxPayload: config.underlayMtu - HEADERS_BYTES[ipFamily(config.dataPathAddr)],
+    onClusterChange: () => tunnels?.refresh(),
     onFailure: fail,
     log,
   });
   undo.push(() => control.close());
+  if (keys !== undefined && isAnySealed(config)) {
+    tunnels = openTunnels({
+      config,
+      state,
+      view: control.reconciler.view,
+      dataplane,
+      keyring: keys.sealing.keyring,
+      staticKeys: identity.tunnelKeys,
+      identityOf: (name) => state.identityOf(name),
+      log,
+    });
+    undo.push(() => Promise.resolve(tunnels?.close()));
+  }
 
-  const view = viewOf(config, state, control, dataplane);
+  const view = viewOf(config, state, control, dataplane, () => tunnels?.sessions() ?? []);
   const api = await startApi(view, config.socket, log);
   undo.push(() => api.close());
   const metrics =
@@ -114,12 +133,17 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     },
     stop: async ({ removeTaps }) => {
       await control.leave();
+      tunnels?.close();
       await api.close();
       await metrics?.close();
       await control.close();
       await dataplane.stop(removeTaps);
     },
   };
+}
+
+function isAnySealed({ networks }: RunConfig): boolean {
+  return networks.some(({ encrypted }) => encrypted);
 }
 
 function createSwim(config: RunConfig, state: State, epoch: bigint, sealing: SealingDeps | undefined): Swim {
@@ -138,7 +162,13 @@ function createSwim(config: RunConfig, state: State, epoch: bigint, sealing: Sea
   );
 }
 
-function viewOf(config: RunConfig, state: State, control: ControlPlane, dataplane: Dataplane): DaemonView {
+function viewOf(
+  config: RunConfig,
+  state: State,
+  control: ControlPlane,
+  dataplane: Dataplane,
+  sessions: () => readonly TunnelStatus[],
+): DaemonView {
   const view = new StatusView({
     config,
     version: VERSION,
@@ -147,6 +177,7 @@ function viewOf(config: RunConfig, state: State, control: ControlPlane, dataplan
     dataplane,
     reconciler: control.reconciler,
     gossipEncryption: () => control.gossipEncryption(),
+    sessions,
     isReady: () => control.isSettled(),
     startedAtMs: monotonicMs(),
     now: monotonicMs,
@@ -183,8 +214,9 @@ function dataplaneOptions(config: RunConfig): DataplaneOptions {
     workers: config.workers,
     dataPathAddr: config.dataPathAddr,
     dataPort: config.dataPort,
-    taps: config.networks.map(({ tap, mtu }, index) => {
-      return { network: index, port: index, name: tap, mtu, macQuota: MAC_QUOTA, persist: true };
+    taps: config.networks.map(({ tap, mtu, encrypted }, index) => {
+      const sealBytes = encrypted ? SEAL_BYTES : 0;
+      return { network: index, port: index, name: tap, mtu, macQuota: MAC_QUOTA, persist: true, sealBytes };
     }),
   };
 }
@@ -207,6 +239,7 @@ function reportOf(config: RunConfig, control: ControlPlane, dataplane: Dataplane
     dataPort: config.dataPort,
     io: dataplane.ioDescription,
     workers: config.workers,
+    sealing: isAnySealed(config) ? dataplane.cipherDescription : undefined,
     socket: config.socket,
     metricsAddr: metricsAddr === undefined ? undefined : formatHostPort(metricsAddr.host, metricsAddr.port),
     seeds: config.join.map(({ host, port }) => formatHostPort(host, port)),

@@ -87,6 +87,8 @@ export const statusSchema = z.object({
   /** Which I/O path is in use: `batch` or `dgram`. */
   io: z.enum(['batch', 'dgram']),
   workers: z.int(),
+  /** How encrypted networks are sealed here; absent without any. */
+  sealing: z.string().optional(),
   /** Other hosts by state; this one is not counted. */
   peers: z.object({ alive: count, suspect: count, dead: count, left: count }),
   networks: z.array(networkSummarySchema),
@@ -98,12 +100,26 @@ export const statusSchema = z.object({
 });
 export type Status = z.infer<typeof statusSchema>;
 
+/** Keys shared with a host of an encrypted network. */
+export const peerSessionSchema = z.object({
+  /** established: in use; silent: in use, but nothing comes back; handshake: none yet; idle: no cluster key. */
+  state: z.enum(['established', 'silent', 'handshake', 'idle']),
+  ageSeconds: z.number().min(0).optional(),
+  /** Sessions since the first one. */
+  rekeys: count,
+  /** Why none stands. */
+  error: z.string().optional(),
+});
+
 export const peerSchema = z.object({
   name: z.string(),
   addr: z.string(),
   dataPathAddr: z.string().optional(),
   state: memberStateSchema,
+  /** A session stands: what goes to it on encrypted networks goes sealed. */
   sealed: z.boolean(),
+  /** Absent when no encrypted network is shared. */
+  session: peerSessionSchema.optional(),
   rttMs: z.number().min(0).optional(),
   /** Bytes of an underlay IP packet that reach it unfragmented. */
   pathMtu: z.int().optional(),
@@ -207,6 +223,8 @@ export interface StartupReport {
   /** In words: "batch (FFI, TSO, USO, GRO)". */
   readonly io: string;
   readonly workers: number;
+  /** In words; undefined without an encrypted network. */
+  readonly sealing: string | undefined;
   readonly socket: string;
   /** `IP:PORT`, undefined when off. */
   readonly metricsAddr: string | undefined;

@@ -83,7 +83,7 @@ export {
 export { PEER_LEARN, PEER_RX_BYTES, PEER_RX_FRAMES, PEER_TX_BYTES, PEER_TX_FRAMES } from './peer';
 export { NETWORK_SEALED, NETWORK_SUPPRESS } from './network';
 export { OPEN_OK, OPEN_STATUS } from './sealed';
-export { SESSION_SEALED } from './session';
+export { SESSION_HIGHEST, SESSION_SEALED } from './session';
 export { PORT_OFFLOAD, PORT_REFLECT, PORT_USO } from './port';
 export { FDB_LEARNED, FDB_LIMIT, FDB_LOCAL, FDB_STATIC } from './fdb';
 export {

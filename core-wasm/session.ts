@@ -27,14 +27,14 @@ const REMOTE: usize = 20;
 const PEER: usize = 24;
 const FLAGS: usize = 28;
 export const SESSION_SEALED: u32 = 32;
-const HIGHEST: usize = 40;
+export const SESSION_HIGHEST: u32 = 40;
 
 const USED: u32 = 1;
 /** Something was received on it. */
 const HEARD: u32 = 2;
 
 /** Far below where a counter could come round, and below what GCM bears; control makes a new session long before. */
-const SEALED_MAX: u64 = 1 << 40;
+const SEALED_MAX: u64 = 1 << 36;
 
 function sessionAt(session: u32): usize {
   return SESSION_BASE + session * SESSION_SIZE;
@@ -79,15 +79,15 @@ export function takeCounters(session: u32, datagrams: u32): bool {
 }
 
 export function mayReceive(session: u32, counter: u64): bool {
-  return isFresh(session, load<u64>(sessionAt(session), HIGHEST), counter);
+  return isFresh(session, load<u64>(sessionAt(session), SESSION_HIGHEST), counter);
 }
 
 /** Enters the counter of an opened datagram; false: it was there before. */
 export function received(session: u32, counter: u64): bool {
   const at = sessionAt(session);
-  const highest = load<u64>(at, HIGHEST);
+  const highest = load<u64>(at, SESSION_HIGHEST);
   if (!isFresh(session, highest, counter)) return false;
-  store<u64>(at, enterCounter(session, highest, counter), HIGHEST);
+  store<u64>(at, enterCounter(session, highest, counter), SESSION_HIGHEST);
   return true;
 }
 

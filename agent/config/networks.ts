@@ -16,7 +16,7 @@ export function resolveNetworks(
   underlayFamily: 4 | 6,
   where: string,
 ): NetworkConfig[] {
-  const largestMtu = defaultTapMtu(underlayMtu, underlayFamily);
+  const largestMtu = (encrypted = false): number => defaultTapMtu(underlayMtu, underlayFamily, encrypted);
   const networks = raw.map((network, index) => ({
     name: network.name,
     vni: network.vni,
@@ -24,14 +24,17 @@ export function resolveNetworks(
     gateway: network.gateway,
     ipRange: network['ip-range'],
     tap: network.tap ?? `tap${index}`,
-    mtu: network.mtu ?? largestMtu,
+    mtu: network.mtu ?? largestMtu(network.encrypted),
     encrypted: network.encrypted ?? false,
   }));
   const messages = [
     ...duplicates(networks, 'name', 'name'),
     ...duplicates(networks, 'vni', 'VNI'),
     ...duplicates(networks, 'tap', 'TAP'),
-    ...networks.flatMap((network) => [...addressMessages(network), ...mtuMessages(network, largestMtu)]),
+    ...networks.flatMap((network) => [
+      ...addressMessages(network),
+      ...mtuMessages(network, largestMtu(network.encrypted)),
+    ]),
   ];
   if (networks.length === 0) messages.push('at least one network is needed');
   throwIfAny(messages, where);

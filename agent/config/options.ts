@@ -102,6 +102,14 @@ export const OPTIONS: readonly OptionRow[] = [
     default: '12h',
   },
   {
+    key: 'rekey-interval',
+    flag: 'rekey-interval',
+    kind: 'text',
+    value: 'TIME',
+    description: 'how often two hosts of an encrypted network take new keys, 1s to 24h',
+    default: '12h',
+  },
+  {
     key: 'static-peers',
     flag: 'static-peer',
     kind: 'list',

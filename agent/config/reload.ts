@@ -17,6 +17,7 @@ const FIELDS: Readonly<Record<string, keyof RunConfig>> = {
   keyring: 'keyringFile',
   'gossip-encryption': 'gossipEncryption',
   'gossip-rekey-interval': 'gossipRekeyMs',
+  'rekey-interval': 'rekeyMs',
   workers: 'workers',
   io: 'io',
   socket: 'socket',

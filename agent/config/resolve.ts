@@ -1,6 +1,6 @@
 /**
  * From merged raw values to the configuration the daemon runs with: defaults, what depends on other values, what
- * depends on the machine. Whatever this version cannot keep (sealing of networks) is refused, never weakened.
+ * depends on the machine. What was asked to be sealed and cannot be is refused, never weakened.
  */
 import { OverlaydError } from '../errors.ts';
 import { ipFamily, parseHostPort } from './address.ts';
@@ -27,7 +27,7 @@ export async function resolveConfig(
   machine: Machine,
   locate: (key: keyof RawConfig) => string,
 ): Promise<RunConfig> {
-  refuseSealing(raw, locate);
+  checkSealing(raw, locate);
   const nodeName = raw['node-name'] ?? defaultNodeName(machine);
   const advertiseAddr = raw['advertise-addr'] ?? (await defaultAdvertiseAddr(machine));
   const dataPathAddr = raw['data-path-addr'] ?? advertiseAddr;
@@ -53,6 +53,7 @@ export async function resolveConfig(
       locate('static-peers'),
     ),
     ...gossipSealing(raw, locate),
+    rekeyMs: parseInterval(raw['rekey-interval'] ?? DEFAULT_REKEY_INTERVAL) ?? Infinity,
     workers: raw.workers ?? 1,
     io: raw.io,
     socket: raw.socket ?? DEFAULT_SOCKET,
@@ -65,18 +66,44 @@ export async function resolveConfig(
   };
 }
 
-/** A network that was meant to be sealed must not run in clear. */
-function refuseSealing(raw: RawConfig, locate: (key: keyof RawConfig) => string): void {
-  const encrypted = raw.networks?.find((network) => network.encrypted === true);
-  if (encrypted === undefined) return;
-  throw new OverlaydError(
-    'OVL_ENCRYPTION_UNAVAILABLE',
-    `${locate('networks')}: network "${encrypted.name}" is marked encrypted, and this version cannot seal traffic`,
-    {
-      hint: 'Nothing was started. Take "encrypted" away to run the network in clear, or use a version that seals.',
-      details: { network: encrypted.name },
-    },
-  );
+/** What cannot be sealed must not run at all: in clear it would be what nobody asked for. */
+function checkSealing(raw: RawConfig, locate: (key: keyof RawConfig) => string): void {
+  const encrypted = new Set(raw.networks?.flatMap(({ name, encrypted: is }) => (is === true ? [name] : [])));
+  const [first] = encrypted;
+  if (first === undefined) return;
+  const refuse = (code: string, network: string, message: string, hint: string): never => {
+    throw new OverlaydError(
+      code,
+      `${locate('networks')}: network "${network}" is marked encrypted, ${message}`,
+      {
+        hint: `Nothing was started. ${hint}`,
+        details: { network },
+        exitCode: 2,
+      },
+    );
+  };
+  if (raw.keyring === undefined) {
+    refuse(
+      'OVL_KEYRING_MISSING',
+      first,
+      'and there is no keyring',
+      'Give --keyring FILE, with a key that all hosts have.',
+    );
+  }
+  if ((raw.workers ?? 1) > 1) {
+    // Each worker would count and window for itself: what one has taken could be replayed to the other.
+    refuse(
+      'OVL_WORKERS_SEALED',
+      first,
+      `and there are ${raw.workers} workers`,
+      'Encrypted networks run on one: take --workers away.',
+    );
+  }
+  for (const { ip, network } of raw['static-peers'] ?? []) {
+    if (!encrypted.has(network)) continue;
+    const hint = 'A static peer speaks plain VXLAN only: put it on a network of its own.';
+    refuse('OVL_STATIC_PEER_SEALED', network, `and has the static peer ${ip}`, hint);
+  }
 }
 
 function gossipSealing(

@@ -48,6 +48,8 @@ export interface RunConfig {
   readonly gossipEncryption: 'off' | 'required' | 'transition';
   /** Infinity: never. */
   readonly gossipRekeyMs: number;
+  /** Age at which sessions of encrypted networks are replaced, ms. */
+  readonly rekeyMs: number;
   readonly workers: number;
   /** Undefined: batch where it loads, else dgram. */
   readonly io: 'batch' | 'dgram' | undefined;

@@ -76,6 +76,13 @@ const rekeyInterval = textOf('a time from 10s to 8760h, or "off"', (text) => {
     : undefined;
 });
 
+const SESSION_REKEY_MIN_MS = 1_000;
+const SESSION_REKEY_MAX_MS = 24 * 3_600_000;
+const sessionRekeyInterval = textOf('a time from 1s to 24h', (text) => {
+  const intervalMs = parseInterval(text) ?? 0;
+  return intervalMs >= SESSION_REKEY_MIN_MS && intervalMs <= SESSION_REKEY_MAX_MS ? text : undefined;
+});
+
 const cidr = z.string('expected a subnet such as 10.42.0.0/16').transform((text, context) => {
   const read = parseCidr(text);
   if (read !== undefined && !read.hostBitsSet) return read.cidr.text;
@@ -119,6 +126,7 @@ export const configSchema = z.strictObject({
   keyring: absolutePath.optional(),
   'gossip-encryption': z.enum(['required', 'transition'], 'expected required or transition').optional(),
   'gossip-rekey-interval': rekeyInterval.optional(),
+  'rekey-interval': sessionRekeyInterval.optional(),
   'static-peers': z.array(staticPeerSchema, 'expected a list of static peers').optional(),
   workers: integer(1, 64).optional(),
   io: z.enum(['batch', 'dgram'], 'expected batch or dgram').optional(),

@@ -21,13 +21,16 @@ const IP_MAX_BYTES = 65535;
 /** Anywhere behind the default route will do; no packet is sent. These are two of the DNS root servers. */
 const FAR_AWAY = { udp4: '198.41.0.4', udp6: '2001:503:ba3e::2:30' } as const;
 
+/** Header and tag of a sealed datagram (core-wasm/sealed.ts). */
+export const SEAL_BYTES = 32;
+
 /** Bytes between an underlay packet and the IP packet of a container inside it: 50 over IPv4, 70 over IPv6. */
 export function vxlanOverhead(family: 4 | 6): number {
   return IP_HEADER_BYTES[family] + UDP_HEADER_BYTES + VXLAN_HEADER_BYTES + ETHERNET_HEADER_BYTES;
 }
 
-export function defaultTapMtu(underlayMtu: number, family: 4 | 6): number {
-  return Math.min(underlayMtu, IP_MAX_BYTES) - vxlanOverhead(family);
+export function defaultTapMtu(underlayMtu: number, family: 4 | 6, encrypted = false): number {
+  return Math.min(underlayMtu, IP_MAX_BYTES) - vxlanOverhead(family) - (encrypted ? SEAL_BYTES : 0);
 }
 
 /** What resolve.ts asks of the machine; tests give their own answers. */

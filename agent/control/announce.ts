@@ -25,7 +25,7 @@ export function announceHost(
   });
 }
 
-/** Tells once of each pair of hosts that define one network differently; traffic goes by VNI all the same. */
+/** Tells once of each pair of hosts that define one network differently; traffic goes by VNI all the same, if it can. */
 export class ConflictReporter {
   readonly #state: StateNode;
   readonly #log: Log;
@@ -42,6 +42,10 @@ export class ConflictReporter {
       const key = JSON.stringify([owner, rejected, standing.definers[0]]);
       seen.add(key);
       if (this.#told.has(key)) continue;
+      if (rejected.vni === standing.vni && rejected.encrypted !== standing.encrypted) {
+        this.#sayEncryption(rejected.name, rejected.encrypted ? owner : standing.definers[0]);
+        continue;
+      }
       this.#log.warn(
         {
           peer: owner,
@@ -55,5 +59,13 @@ export class ConflictReporter {
       );
     }
     this.#told = seen;
+  }
+
+  /** The worst of differences: neither side takes what the other sends. */
+  #sayEncryption(network: string, peer = 'one'): void {
+    this.#log.error(
+      { peer, network },
+      `network "${network}" is encrypted on some hosts, ${peer} among them, and in clear on others: no traffic passes between these; make it the same on all of them`,
+    );
   }
 }

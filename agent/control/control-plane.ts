@@ -44,6 +44,8 @@ export interface ControlPlaneOptions {
   readonly maxPayload: number;
   /** undefined: gossip goes in clear. */
   readonly keys: GossipKeys | undefined;
+  /** Records of the cluster itself changed: hosts, networks, who takes part. */
+  readonly onClusterChange?: () => void;
   readonly onFailure: (error: Error) => void;
   readonly log: Log;
 }
@@ -139,8 +141,10 @@ export class ControlPlane {
     const conflicts = new ConflictReporter(state, log);
     cluster.onChanges((changes) => {
       reconciler.handleChanges(changes);
-      if (changes.some((change) => change.scope === 0)) conflicts.check();
+      if (!changes.some((change) => change.scope === 0)) return;
+      conflicts.check();
       if (changes.some(({ scope, table }) => scope === 0 && table === TABLE.keyring)) keyring?.touch();
+      options.onClusterChange?.();
     });
     return new ControlPlane(options, cluster, reconciler, keyring);
   }

@@ -10,7 +10,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Signer } from '../../proto/state/signing.ts';
+import type { KeyPair } from '../../proto/tunnel/crypto.ts';
 import { SEED_BYTES, newSeed, ready, signerOf } from '../crypto/ed25519.ts';
+import { tunnelKeysOfIdentity } from '../crypto/tunnel-crypto.ts';
 import { OverlaydError } from '../errors.ts';
 
 /**
@@ -21,13 +23,20 @@ import { OverlaydError } from '../errors.ts';
  */
 const HEADER = 'overlayd ed25519 seed 1';
 
+export interface HostIdentity {
+  readonly signer: Signer;
+  /** The same identity as X25519, for the tunnel handshake. */
+  readonly tunnelKeys: KeyPair;
+}
+
 /** Throws OverlaydError. */
-export async function loadIdentity(stateDir: string): Promise<Signer> {
+export async function loadIdentity(stateDir: string): Promise<HostIdentity> {
   await ready;
   const file = join(stateDir, 'identity');
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-    return signerOf(parseSeed(readText(file) ?? create(file)));
+    const seed = parseSeed(readText(file) ?? create(file));
+    return { signer: signerOf(seed), tunnelKeys: tunnelKeysOfIdentity(seed) };
   } catch (cause) {
     if (cause instanceof OverlaydError) throw cause;
     throw new OverlaydError('OVL_STATE_DIR', `cannot keep ${file}: ${(cause as Error).message}`, {

@@ -1,4 +1,5 @@
 import type { Member, SwimNode } from '../../proto/swim/interface.ts';
+import type { TunnelStatus } from '../../proto/tunnel/interface.ts';
 import { TABLE, type StateNode } from '../../proto/state/interface.ts';
 import { vniOfKeyHex } from '../../proto/state/values/interest.ts';
 import { macText } from '../../proto/state/values/mac.ts';
@@ -26,6 +27,8 @@ export interface StatusParts {
   readonly state: StateNode;
   readonly dataplane: Dataplane;
   readonly reconciler: Reconciler;
+  /** Sealed sessions; none without an encrypted network. */
+  readonly sessions: () => readonly TunnelStatus[];
   readonly isReady: () => boolean;
   readonly gossipEncryption: () => GossipEncryption;
   readonly startedAtMs: number;
@@ -53,6 +56,7 @@ export class StatusView {
       dataPort: config.dataPort,
       io: dataplane.ioDescription.startsWith('dgram') ? 'dgram' : 'batch',
       workers: config.workers,
+      ...(config.networks.some(({ encrypted }) => encrypted) ? { sealing: dataplane.cipherDescription } : {}),
       peers: this.#membersByState(),
       networks: this.networks(),
       frames: framesOf(counters, ''),
@@ -63,8 +67,9 @@ export class StatusView {
 
   peers(): Peer[] {
     const networks = this.#networksByOwner();
+    const sessions = new Map(this.#parts.sessions().map((session) => [session.peer, session]));
     return this.#others()
-      .map((member) => this.#peer(member, networks.get(member.name) ?? []))
+      .map((member) => this.#peer(member, networks.get(member.name) ?? [], sessions.get(member.name)))
       .sort((a, b) => compareText(a.name, b.name));
   }
 
@@ -158,6 +163,7 @@ export class StatusView {
       m.rttMs === undefined ? [] : [[m.name, m.rttMs / 1_000] as const],
     );
     const macs = this.#macsByVni();
+    const sessions = this.#parts.sessions();
     return {
       frames: framesOf(counters, ''),
       bytes: framesOf(counters, '-bytes'),
@@ -172,8 +178,8 @@ export class StatusView {
       members: this.#membersByState(),
       peerRttSeconds: Object.fromEntries(rtts),
       pathMtuBytes: {},
-      sealedSessions: 0,
-      rekeys: 0,
+      sealedSessions: sessions.filter(({ ageMs }) => ageMs !== undefined).length,
+      rekeys: sessions.reduce((sum, { rekeys }) => sum + rekeys, 0),
       gossip: swim.counters().counts,
       tableRepairs: this.#parts.reconciler.repairs,
       loopStallSeconds: dataplane.takeStallSeconds(),
@@ -185,7 +191,7 @@ export class StatusView {
     return swim.members().filter((member) => member.name !== swim.self.name);
   }
 
-  #peer(member: Member, networks: readonly string[]): Peer {
+  #peer(member: Member, networks: readonly string[], session: TunnelStatus | undefined): Peer {
     const vtep = this.#parts.reconciler.view.vtep(member.name);
     const reachable = member.state === 'alive' || member.state === 'suspect';
     return {
@@ -193,7 +199,8 @@ export class StatusView {
       addr: member.addr.ip,
       ...(vtep === undefined ? {} : { dataPathAddr: vtep.ip }),
       state: member.state,
-      sealed: false,
+      sealed: session?.ageMs !== undefined,
+      ...(session === undefined ? {} : { session: sessionOf(session) }),
       ...(member.rttMs === undefined ? {} : { rttMs: Math.round(member.rttMs * 1_000) / 1_000 }),
       ...(reachable && vtep !== undefined ? { path: 'direct' as const } : {}),
       networks: [...networks].sort(compareText),
@@ -237,6 +244,15 @@ export class StatusView {
     for (const entry of this.fdb()) counts.set(entry.vni, (counts.get(entry.vni) ?? 0) + 1);
     return counts;
   }
+}
+
+function sessionOf({ state, ageMs, rekeys, lastError }: TunnelStatus): NonNullable<Peer['session']> {
+  return {
+    state,
+    ...(ageMs === undefined ? {} : { ageSeconds: Math.round(ageMs / 1_000) }),
+    rekeys,
+    ...(lastError === undefined ? {} : { error: lastError }),
+  };
 }
 
 function framesOf(counters: Readonly<Record<string, number>>, suffix: '' | '-bytes'): Frames {

@@ -28,10 +28,13 @@ export function readPeer({ constants, view }: Core, peer: number): PeerCounters 
   };
 }
 
-/** Datagrams sealed on a session. */
-export function readSealed({ constants, view }: Core, place: number): number {
+/** Datagrams sealed on a session, and the highest counter received. */
+export function readSession({ constants, view }: Core, place: number): { sealed: number; highest: number } {
   const base = constant(constants, 'SESSION_BASE') + place * constant(constants, 'SESSION_SIZE');
-  return readU64(view, base + constant(constants, 'SESSION_SEALED'));
+  return {
+    sealed: readU64(view, base + constant(constants, 'SESSION_SEALED')),
+    highest: readU64(view, base + constant(constants, 'SESSION_HIGHEST')),
+  };
 }
 
 /** Every row of the forwarding table. Stops as soon as it has seen as many as the core counts. */

@@ -98,8 +98,8 @@ export interface Dataplane {
   /** Its peer is sent by it from now. */
   useSession(localIndex: number): void;
   removeSession(localIndex: number): void;
-  /** Datagrams sealed on a session so far. */
-  sealedOn(localIndex: number): number;
+  /** Datagrams sealed on a session so far, and the highest counter received on it. */
+  sessionCounters(localIndex: number): { readonly sealed: number; readonly highest: number };
   counters(): DataplaneCounters;
   /** Walks the core's table; for `fdb`, audits and resynchronisation after lost events. */
   fdb(): FdbRow[];

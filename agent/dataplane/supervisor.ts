@@ -18,7 +18,7 @@ import { CommandEncoder } from './commands.ts';
 import type { Command } from './commands.ts';
 import { constant, loadCore, readCounters, readDrops } from './core.ts';
 import type { CoreConstants } from './core-exports.ts';
-import { readFdb, readPeer, readSealed } from './core-reader.ts';
+import { readFdb, readPeer, readSession } from './core-reader.ts';
 import type { PeerCounters } from './core-reader.ts';
 import type {
   Dataplane,
@@ -191,10 +191,11 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#command(this.#sessions.remove(localIndex));
   }
 
-  sealedOn(localIndex: number): number {
+  sessionCounters(localIndex: number): { sealed: number; highest: number } {
     const place = this.#sessions.place(localIndex);
-    if (place === undefined) return 0;
-    return this.#live().reduce((sum, { core }) => sum + readSealed(core, place), 0);
+    const [worker] = this.#live(); // sealed networks have one
+    if (place === undefined || worker === undefined) return { sealed: 0, highest: 0 };
+    return readSession(worker.core, place);
   }
 
   #command(command: Command | undefined): boolean {

@@ -4,7 +4,7 @@ import { fastdPeer } from './fastd.ts';
 import { kernelVxlanPeer } from './kernel-vxlan.ts';
 import { nebulaPeer } from './nebula.ts';
 import { openvpnPeer } from './openvpn.ts';
-import { overlaydBatchPeer, overlaydDgramPeer } from './overlayd.ts';
+import { overlaydBatchPeer, overlaydDgramPeer, overlaydSealedPeer } from './overlayd.ts';
 import type { Peer } from './peer.ts';
 import { tincPeer } from './tinc.ts';
 import { vethPeer } from './veth.ts';
@@ -17,6 +17,7 @@ export const PEERS: readonly Peer[] = [
   vethPeer,
   kernelVxlanPeer,
   overlaydBatchPeer,
+  overlaydSealedPeer,
   overlaydDgramPeer,
   wireguardGoPeer,
   wireguardGoTrixiePeer,

@@ -3,7 +3,8 @@
  * Network, VNI, TAP and ports are the defaults.
  */
 
-import { existsSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Service } from '../harness/command.ts';
@@ -14,25 +15,33 @@ import type { Peer, RunningPeer } from './peer.ts';
 
 const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
 const TAP = 'tap0';
+const KEY_BYTES = 32;
 const READY_WITHIN_MS = 20_000;
 
 export const overlaydBatchPeer: Peer = {
   id: 'overlayd-batch',
   title: 'overlayd --io batch',
-  up: (bed) => upOverlayd(bed, 'batch'),
+  up: (bed) => upOverlayd(bed, 'batch', false),
+};
+
+export const overlaydSealedPeer: Peer = {
+  id: 'overlayd-sealed',
+  title: 'overlayd, encrypted',
+  up: (bed) => upOverlayd(bed, 'batch', true),
 };
 
 export const overlaydDgramPeer: Peer = {
   id: 'overlayd-dgram',
   title: 'overlayd --io dgram',
-  up: (bed) => upOverlayd(bed, 'dgram'),
+  up: (bed) => upOverlayd(bed, 'dgram', false),
 };
 
-async function upOverlayd(bed: Testbed, io: 'batch' | 'dgram'): Promise<RunningPeer> {
+async function upOverlayd(bed: Testbed, io: 'batch' | 'dgram', isSealed: boolean): Promise<RunningPeer> {
   if (!existsSync(MAIN)) throw new PeerUnavailable('overlayd is not built (npm run build)');
   const scratch = bed.scratch('state of overlayd');
   const daemons: Service[] = [];
-  for (const side of SIDES) daemons.push(startDaemon(bed, side, io, scratch));
+  const sealing = isSealed ? sealingOptions(scratch) : {};
+  for (const side of SIDES) daemons.push(startDaemon(bed, side, scratch, { '--io': io, ...sealing }));
   const version = await waitForCluster(bed, daemons, scratch, io);
   return {
     devices: [TAP, TAP],
@@ -74,11 +83,21 @@ async function waitForCluster(
   }
 }
 
-function startDaemon(bed: Testbed, side: Side, io: string, scratch: string): Service {
+/** The default network, encrypted. */
+function sealingOptions(scratch: string): Record<string, string> {
+  const keyring = join(scratch, 'keyring');
+  writeFileSync(keyring, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { mode: 0o600 });
+  return {
+    '--keyring': keyring,
+    '--network': `name=overlay,vni=4096,subnet=10.42.0.0/16,tap=${TAP},encrypted`,
+  };
+}
+
+function startDaemon(bed: Testbed, side: Side, scratch: string, more: Record<string, string>): Service {
   const options = {
     '--node-name': `bench-${side}`,
     '--advertise-addr': bed.underlay[side],
-    '--io': io,
+    ...more,
     '--socket': socketIn(scratch, side),
     '--state-dir': join(scratch, `state-${side}`),
     '--metrics-addr': 'none',

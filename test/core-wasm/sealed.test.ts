@@ -14,6 +14,7 @@ const A = '192.0.2.1';
 const KEY = new Uint8Array(32).fill(1);
 const TAG = 16;
 const LEAD = 16;
+const RUN = 50;
 
 const plain = (to: string, from = MAC_A): Uint8Array => ethernet(to, from, 0x88b5, pattern(50));
 
@@ -221,3 +222,31 @@ for (const build of ['release', 'debug'] as const) {
     b.close();
   });
 }
+
+void t.test('a million forged datagrams: none gets in, and the good one after them does', async (sub) => {
+  const { b } = sealedPair('release');
+  const good = reference(KEY, 0x0b0b0b0b, 1n, vxlan(SEALED_VNI, plain(MAC_B)));
+  const run = new Uint8Array(good.length * RUN);
+  let state = 20261122;
+  const dice = (): number => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0);
+  for (let sent = 0; sent < 1_000_000; sent += RUN) {
+    for (let i = 0; i < RUN; i++) {
+      const at = i * good.length;
+      run.set(good, at);
+      // Of a known session with fresh counters: all but the key is right.
+      run[at + 11] = dice() >>> 24;
+      run[at + 12] = dice() >>> 24;
+      run[at + 15] = dice() >>> 24;
+      const place = at + LEAD + (dice() % (good.length - LEAD));
+      run[place] = (run[place] ?? 0) ^ (1 + ((dice() >>> 24) % 255));
+    }
+    b.receive(A, run, good.length);
+    if (b.h.outs().length > 0) sub.fail('one got in');
+  }
+  sub.equal(b.h.drops('bad-seal'), 1_000_000);
+  sub.equal(b.h.counter('delivered'), 0);
+  b.receive(A, good);
+  sub.equal(b.h.counter('delivered'), 1);
+  sub.equal(b.h.imbalance(), 0);
+  b.close();
+});

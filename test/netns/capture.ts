@@ -47,6 +47,16 @@ export class Capture {
     return new Capture(file, process);
   }
 
+  /** UDP payloads to 4789 so far, as hex. */
+  async payloads(): Promise<string[]> {
+    await this.#process.stop('SIGINT');
+    const decoding = ['-d', 'udp.port==4789,data'];
+    const argv = ['tshark', '-n', '-r', this.#file, ...decoding, '-T', 'fields', '-e', 'udp.payload'];
+    const done = await run(argv, 120_000);
+    if (done.status !== 0) throw new Error(`tshark: ${done.stderr}`);
+    return done.stdout.split('\n').filter((line) => line !== '');
+  }
+
   async judge(vni: number): Promise<Verdict> {
     await this.#process.stop('SIGINT');
     const checks = ['ip', 'udp', 'tcp'].flatMap((layer) => ['-o', `${layer}.check_checksum:TRUE`]);

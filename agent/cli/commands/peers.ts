@@ -23,9 +23,18 @@ function columns(context: CliContext): Column<Peer>[] {
     { title: 'ADDRESS', value: ({ addr }) => printable(addr) },
     { title: 'STATE', value: ({ state }) => colour(STATE_COLOUR[state], state) },
     { title: 'RTT', value: ({ rttMs }) => (rttMs === undefined ? undefined : `${rttMs.toFixed(2)} ms`) },
-    { title: 'SEALED', value: ({ sealed }) => sealed },
+    {
+      title: 'SEALED',
+      value: ({ sealed, session }) => (sealed ? 'yes' : (session?.error ?? session?.state ?? 'no')),
+    },
     { title: 'PATH', value: ({ path }) => path && printable(path) },
     { title: 'DATA PATH', wide: true, value: ({ dataPathAddr }) => dataPathAddr && printable(dataPathAddr) },
+    {
+      title: 'SESSION',
+      wide: true,
+      value: ({ session }) => session?.ageSeconds && `${session.ageSeconds} s`,
+    },
+    { title: 'REKEYS', wide: true, value: ({ session }) => session?.rekeys },
     { title: 'PATH MTU', wide: true, value: ({ pathMtu }) => pathMtu },
     { title: 'NETWORKS', value: ({ networks }) => printable(networks.join(',')) },
   ];

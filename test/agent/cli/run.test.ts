@@ -26,11 +26,7 @@ void tap.test('an unknown key in the file: file, line and the nearest known key'
 
 void tap.test('what cannot be kept is refused before anything is touched', async (t) => {
   const cases: [string[], number, RegExp][] = [
-    [
-      ['--network', 'name=a,vni=1,encrypted', '--advertise-addr', '127.0.0.1'],
-      1,
-      /OVL_ENCRYPTION_UNAVAILABLE/,
-    ],
+    [['--network', 'name=a,vni=1,encrypted', '--advertise-addr', '127.0.0.1'], 2, /OVL_KEYRING_MISSING/],
     [['--gossip-encryption', 'required'], 2, /there is no keyring\n {2}Give --keyring FILE/],
     [['--gossip-port', '99999'], 2, /--gossip-port: expected a whole number, 1 to 65535, got 99999/],
     [['--network', 'name=a,vmi=1'], 2, /unknown key "vmi".*did you mean "vni"/],
@@ -92,6 +88,7 @@ void tap.test('the start-up report', async (t) => {
     dataPort: 4789,
     io: 'batch (FFI, TSO, USO, GRO)',
     workers: 2,
+    sealing: 'AES-256-GCM by OpenSSL',
     socket: '/run/overlayd/overlayd.sock',
     metricsAddr: '127.0.0.1:9472',
     seeds: ['192.0.2.2:7946'],
@@ -111,7 +108,14 @@ void tap.test('the start-up report', async (t) => {
       { ...OVERLAY, name: 'bare', vni: 7, tap: 'tap2', subnet: undefined },
     ],
   };
-  const alone = { ...report, workers: 1, seeds: [], metricsAddr: undefined, networks: [OVERLAY] };
+  const alone = {
+    ...report,
+    sealing: undefined,
+    workers: 1,
+    seeds: [],
+    metricsAddr: undefined,
+    networks: [OVERLAY],
+  };
   const inClear = { ...alone, gossipEncryption: { mode: 'off' } as const };
   const text = `${renderReport(report)}\n${renderReport(inClear)}`;
   t.equal(text, golden('test/agent/cli/golden/report.txt', text), 'UPDATE_GOLDEN=1 writes it anew');

@@ -122,13 +122,25 @@ void tap.test('gossip and data cannot share a UDP port', async (t) => {
   await t.rejects(load({ 'data-port': '7946' }), /gossip and data both want UDP 7946/);
 });
 
-void tap.test('what was meant to be sealed is refused, never run in clear', async (t) => {
-  await t.rejects(load({ networks: ['name=a,vni=1', 'name=b,vni=2,encrypted'] }), {
-    code: 'OVL_ENCRYPTION_UNAVAILABLE',
-    message: /network "b" is marked encrypted/,
-    hint: /Nothing was started/,
-    exitCode: 1,
-  });
+void tap.test('what is to be sealed and cannot be is refused, never run in clear', async (t) => {
+  const networks = ['name=a,vni=1', 'name=b,vni=2,encrypted'];
+  const keyring = '/etc/overlayd/keyring';
+  const refused = { message: /network "b" is marked encrypted/, hint: /Nothing was started/, exitCode: 2 };
+  await t.rejects(load({ networks }), { ...refused, code: 'OVL_KEYRING_MISSING' });
+  await t.rejects(load({ networks, keyring, workers: '2' }), { ...refused, code: 'OVL_WORKERS_SEALED' });
+  const peer = { networks, keyring, 'static-peers': ['192.0.2.9,network=b'] };
+  await t.rejects(load(peer), { ...refused, code: 'OVL_STATIC_PEER_SEALED' });
+  const plain = { networks, keyring, 'static-peers': ['192.0.2.9,network=a'] };
+  const config = await load(plain);
+  t.strictSame(
+    config.networks.map(({ mtu }) => mtu),
+    [1450, 1418],
+    'the seal takes 32 bytes',
+  );
+  t.equal(config.rekeyMs, 12 * 3_600_000);
+  t.equal((await load({ ...plain, 'rekey-interval': '5s' })).rekeyMs, 5_000);
+  await t.rejects(load({ ...plain, 'rekey-interval': '25h' }), /a time from 1s to 24h/);
+  await t.rejects(load({ networks: ['name=b,vni=2,mtu=1419,encrypted'], keyring }), /at most 1418/);
 });
 
 void tap.test('sealing of gossip', async (t) => {

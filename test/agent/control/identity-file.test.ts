@@ -19,13 +19,13 @@ void t.test('made once, kept for ever, for nobody else to read', async (test) =>
   const dir = folder(test);
   const first = await loadIdentity(dir);
   const again = await loadIdentity(dir);
-  test.equal(toHex(again.publicKey), toHex(first.publicKey));
+  test.equal(toHex(again.signer.publicKey), toHex(first.signer.publicKey));
   test.same(readdirSync(dir), ['identity']);
   test.equal(statSync(join(dir, 'identity')).mode & 0o777, 0o600);
   const bytes = new Uint8Array([1, 2, 3]);
-  test.ok(verifier.verify(first.publicKey, bytes, again.sign(bytes)));
+  test.ok(verifier.verify(first.signer.publicKey, bytes, again.signer.sign(bytes)));
   const other = await loadIdentity(folder(test));
-  test.not(toHex(other.publicKey), toHex(first.publicKey));
+  test.not(toHex(other.signer.publicKey), toHex(first.signer.publicKey));
 });
 
 void t.test('a damaged file is an error with a cure, and is left as it is', async (test) => {

@@ -1,0 +1,65 @@
+import type { Keyring } from '../../proto/keyring/keyring.ts';
+import type { StateNode } from '../../proto/state/interface.ts';
+import type { KeyPair } from '../../proto/tunnel/crypto.ts';
+import { tunnelPsk } from '../../proto/tunnel/psk.ts';
+import { Tunnels } from '../../proto/tunnel/tunnels.ts';
+import type { ForwardingView } from '../../proto/view/forwarding.ts';
+import { monotonicMs, wallMs } from '../clock.ts';
+import type { RunConfig } from '../config/run-config.ts';
+import { tunnelCrypto, tunnelKeyOfIdentity } from '../crypto/tunnel-crypto.ts';
+import type { Dataplane } from '../dataplane/dataplane.ts';
+import { systemRng } from '../entropy.ts';
+import type { Log } from '../log.ts';
+import { TunnelKeeper } from './tunnel-keeper.ts';
+
+export interface TunnelParts {
+  readonly config: RunConfig;
+  readonly state: Pick<StateNode, 'interested'>;
+  readonly view: Pick<ForwardingView, 'vtep'>;
+  readonly dataplane: Dataplane;
+  readonly keyring: Keyring;
+  /** X25519, of this host's identity. */
+  readonly staticKeys: KeyPair;
+  /** Ed25519 public key by which a name is known; undefined when it is not, or when it is revoked. */
+  readonly identityOf: (name: string) => Uint8Array | undefined;
+  readonly log: Log;
+}
+
+/** Sessions with every live host that takes part in an encrypted network of ours. */
+export function openTunnels(parts: TunnelParts): TunnelKeeper {
+  const { config, state, view, dataplane, keyring, staticKeys, identityOf, log } = parts;
+  const timing = { rekeyIntervalMs: config.rekeyMs };
+  const tunnels = new Tunnels({
+    crypto: tunnelCrypto,
+    rng: systemRng(),
+    staticKeys,
+    nowMs: monotonicMs(),
+    wallMs: wallMs(),
+    timing,
+  });
+  const vnis = config.networks.filter(({ encrypted }) => encrypted).map(({ vni }) => vni);
+  return new TunnelKeeper({
+    tunnels,
+    peers: {
+      *wanted() {
+        for (const vni of vnis)
+          for (const name of state.interested(vni)) if (name !== config.nodeName) yield name;
+      },
+      vtep: (name) => view.vtep(name),
+      staticKey: (name) => {
+        const identity = identityOf(name);
+        return identity && tunnelKeyOfIdentity(identity);
+      },
+    },
+    dataplane,
+    dataPathAddr: config.dataPathAddr,
+    // The base key first: it is the one that changes least, and that every host has.
+    psks: () => {
+      const { base, keys } = keyring;
+      const ordered = [base, ...keys.filter((key) => key !== base)];
+      return ordered.map((key) => tunnelPsk(tunnelCrypto, key.reveal()));
+    },
+    keyVersion: () => keyring.version,
+    log,
+  });
+}

@@ -1,0 +1,217 @@
+import { createSocket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
+import type { Address } from '../../proto/env.ts';
+import type { SessionEvent, TunnelStatus } from '../../proto/tunnel/interface.ts';
+import type { TunnelPsk } from '../../proto/tunnel/psk.ts';
+import type { Tunnels } from '../../proto/tunnel/tunnels.ts';
+import { monotonicMs } from '../clock.ts';
+import { ipFamily } from '../config/address.ts';
+import type { Dataplane, DataplaneEvent } from '../dataplane/dataplane.ts';
+import type { Log } from '../log.ts';
+
+/**
+ * The sealed sessions of this host, running: the protocol object (proto/tunnel) between the cluster's state, which says
+ * who is a peer, and the data path, which seals and opens.
+ *
+ * Handshake messages go out from a socket of their own, to the peers' data port; what comes back comes to our data port,
+ * where the data path hands it over. Whom we have no session with gets nothing, and nothing of it is let in: what fails
+ * here fails closed.
+ */
+export interface TunnelPeers {
+  /** Names of the hosts that take part in one of our sealed networks. */
+  wanted(): Iterable<string>;
+  /** Where a host takes datagrams, and its number in the data path's tables. */
+  vtep(
+    name: string,
+  ): { readonly ip: string; readonly port: number; readonly peer: number | undefined } | undefined;
+  /** The X25519 key of its identity; undefined while that is unknown, or when it is revoked. */
+  staticKey(name: string): Uint8Array | undefined;
+}
+
+export interface TunnelKeeperOptions {
+  readonly tunnels: Tunnels;
+  readonly peers: TunnelPeers;
+  readonly dataplane: Dataplane;
+  readonly dataPathAddr: string;
+  /** Of the cluster keys that are held, the preferred first; called when `version` has changed. */
+  readonly psks: () => readonly TunnelPsk[];
+  readonly keyVersion: () => number;
+  readonly log: Log;
+}
+
+/** How often peers, keys and counters are compared with what the sessions go by. */
+const LOOK_MS = 1_000;
+
+interface Known extends Address {
+  readonly peer: number;
+  readonly staticKey: string;
+}
+
+export class TunnelKeeper {
+  readonly #options: TunnelKeeperOptions;
+  readonly #tunnels: Tunnels;
+  readonly #socket: Socket;
+  readonly #known = new Map<string, Known>();
+  /** Sessions that stand in the data path, with the highest counter received so far. */
+  readonly #standing = new Map<number, number>();
+  readonly #look: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
+  #keyVersion: number | undefined;
+  #closed = false;
+
+  constructor(options: TunnelKeeperOptions) {
+    this.#options = options;
+    this.#tunnels = options.tunnels;
+    this.#socket = createSocket(ipFamily(options.dataPathAddr) === 4 ? 'udp4' : 'udp6');
+    // A lost handshake message is said again; the reason is not worth a line each.
+    this.#socket.on('error', () => undefined);
+    this.#socket.bind({ address: options.dataPathAddr, port: 0 });
+    options.dataplane.onEvent((event) => this.#handle(event));
+    this.#look = setInterval(() => this.refresh(), LOOK_MS);
+    this.refresh();
+  }
+
+  /** To be called when state may have changed who is a peer. */
+  refresh(): void {
+    if (this.#closed) return;
+    const now = monotonicMs();
+    const { keyVersion, psks } = this.#options;
+    if (this.#keyVersion !== keyVersion()) {
+      this.#keyVersion = keyVersion();
+      this.#tunnels.setPsks(now, psks());
+    }
+    this.#comparePeers(now);
+    this.#noteCounters(now);
+    this.#settle();
+  }
+
+  /** By peer name; for status. */
+  sessions(): readonly TunnelStatus[] {
+    return this.#tunnels.sessions(monotonicMs());
+  }
+
+  counters(): ReadonlyMap<string, number> {
+    return this.#tunnels.counters();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#look);
+    clearTimeout(this.#timer);
+    this.#socket.close();
+  }
+
+  #comparePeers(now: number): void {
+    const { peers } = this.#options;
+    const wanted = new Set(peers.wanted());
+    for (const name of this.#known.keys()) if (!wanted.has(name)) this.#forget(name);
+    for (const name of wanted) {
+      const vtep = peers.vtep(name);
+      const staticKey = peers.staticKey(name);
+      if (vtep?.peer === undefined || staticKey === undefined) this.#forget(name);
+      else this.#setPeer(now, name, { ...vtep, peer: vtep.peer }, staticKey);
+    }
+  }
+
+  #setPeer(
+    now: number,
+    name: string,
+    { ip, port, peer }: Address & { readonly peer: number },
+    staticKey: Uint8Array,
+  ): void {
+    const wanted = { ip, port, peer, staticKey: Buffer.from(staticKey).toString('hex') };
+    const known = this.#known.get(name);
+    // The data path has dropped the sessions of a number that was given up.
+    if (known !== undefined && known.peer !== peer) this.#forget(name);
+    else if (known?.ip === ip && known.port === port && known.staticKey === wanted.staticKey) return;
+    if (!this.#tunnels.setPeer(now, name, { staticKey, addr: { ip, port } })) return;
+    this.#known.set(name, wanted);
+  }
+
+  #forget(name: string): void {
+    if (!this.#known.delete(name)) return;
+    this.#tunnels.removePeer(name);
+    this.#settle();
+  }
+
+  #noteCounters(now: number): void {
+    const { dataplane } = this.#options;
+    for (const [localIndex, before] of this.#standing) {
+      const { sealed, highest } = dataplane.sessionCounters(localIndex);
+      this.#tunnels.noteSent(now, localIndex, sealed);
+      if (highest === before) continue;
+      this.#standing.set(localIndex, highest);
+      this.#tunnels.noteReceived(now, localIndex);
+    }
+  }
+
+  #handle(event: DataplaneEvent): void {
+    const now = monotonicMs();
+    switch (event.type) {
+      case 'handshake':
+        this.#tunnels.handleDatagram(now, event.bytes, event);
+        break;
+      case 'session-heard':
+        this.#tunnels.noteReceived(now, event.localIndex);
+        break;
+      case 'sessions-lost':
+        this.#options.log.warn({}, 'sealed sessions were lost with a data plane worker; making new ones');
+        for (const name of this.#known.keys()) this.#forget(name);
+        this.#comparePeers(now);
+        break;
+      default:
+        return;
+    }
+    this.#settle();
+  }
+
+  /** Orders first: who is answered may send at once. */
+  #settle(): void {
+    if (this.#closed) return;
+    for (let event = this.#tunnels.pollSession(); event !== undefined; event = this.#tunnels.pollSession()) {
+      this.#obey(event);
+    }
+    for (let out = this.#tunnels.pollTransmit(); out !== undefined; out = this.#tunnels.pollTransmit()) {
+      this.#socket.send(out.bytes, out.to.port, out.to.ip, () => undefined);
+    }
+    this.#armTimer();
+  }
+
+  #obey(event: SessionEvent): void {
+    const { dataplane, log } = this.#options;
+    const { localIndex } = event;
+    if (event.type === 'use') {
+      dataplane.useSession(localIndex);
+      return;
+    }
+    if (event.type === 'remove') {
+      this.#standing.delete(localIndex);
+      dataplane.removeSession(localIndex);
+      return;
+    }
+    const peer = this.#known.get(event.peer)?.peer ?? this.#options.peers.vtep(event.peer)?.peer;
+    const { remoteIndex, sendKey, receiveKey } = event;
+    const keys = { sealKey: sendKey.reveal(), openKey: receiveKey.reveal() };
+    if (peer !== undefined && dataplane.addSession({ localIndex, remoteIndex, peer, ...keys })) {
+      this.#standing.set(localIndex, 0);
+      return;
+    }
+    log.error(
+      { peer: event.peer },
+      'no room for a sealed session in the data path: nothing is sent to this peer',
+    );
+  }
+
+  #armTimer(): void {
+    clearTimeout(this.#timer);
+    const delayMs = this.#tunnels.nextDeadline() - monotonicMs();
+    if (!Number.isFinite(delayMs)) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#tunnels.handleDeadline(monotonicMs());
+        this.#settle();
+      },
+      Math.min(Math.max(1, delayMs), LOOK_MS * 60),
+    );
+  }
+}
