@@ -5,6 +5,9 @@
  * all of them, also while one daemon is killed and comes back. Every step is checked, and the exit code is 0 only when
  * all went well. Nothing stays behind.
  */
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { OverlaydError } from '../errors.ts';
 import type { Daemon } from './daemon.ts';
 import type { Container } from './hosts.ts';
@@ -22,13 +25,10 @@ export interface DemoOptions {
 const HOSTS_MIN = 2;
 const HOSTS_MAX = 16;
 const TRANSFER_BYTES = 256 << 20;
+const KEY_BYTES = 32;
+const ENCRYPTED_NETWORK = 'name=overlay,vni=4096,subnet=10.42.0.0/16,tap=tap0,encrypted';
 /** Runs the demonstration; returns the exit code. Throws `OverlaydError` when it cannot be begun. */
 export async function runDemo(options: DemoOptions): Promise<number> {
-  if (options.encrypted) {
-    throw new OverlaydError('OVL_NOT_AVAILABLE', 'sealed networks are not in this version of overlayd yet', {
-      hint: 'Run the demo without --encrypted.',
-    });
-  }
   if (!Number.isInteger(options.hosts) || options.hosts < HOSTS_MIN || options.hosts > HOSTS_MAX) {
     throw new OverlaydError('OVL_USAGE', `the demo runs with ${HOSTS_MIN} to ${HOSTS_MAX} hosts`, {
       exitCode: 2,
@@ -55,18 +55,24 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   }
 }
 
-async function perform(testbed: Testbed, daemons: Daemon[], { hosts, out }: DemoOptions): Promise<boolean> {
+async function perform(
+  testbed: Testbed,
+  daemons: Daemon[],
+  { hosts, encrypted, out }: DemoOptions,
+): Promise<boolean> {
   out(`1. ${hosts} hosts, each a network namespace with an address on one underlay (10.77.0.0/24)`);
   for (let made = 0; made < hosts; made++) testbed.addHost();
   for (const host of testbed.hosts) out(`   ${host.name}  ${host.ipv4}  ${host.ipv6}`);
 
   out('2. overlayd on every host; all but the first are told one thing, --join of the first');
   const joining = performance.now();
-  for (const host of testbed.hosts) daemons.push(host.startDaemon());
+  const args = encrypted ? sealingArgs(testbed) : [];
+  for (const host of testbed.hosts) daemons.push(host.startDaemon({ args }));
   for (const daemon of daemons) {
     await daemon.ready(hosts - 1);
   }
   out(`   all know each other after ${secondsSince(joining)} s`);
+  if (encrypted) await awaitSealed(daemons, out);
 
   out('3. a container on every host: a namespace with a macvlan child of tap0, as Docker makes it');
   const containers = testbed.hosts.map((host) => host.addContainer());
@@ -93,8 +99,25 @@ async function perform(testbed: Testbed, daemons: Daemon[], { hosts, out }: Demo
   for (const row of (await daemons[0]?.fdb()) ?? []) {
     out(`   ${row.mac}  ${row.local ? 'here' : `on ${row.owner ?? row.vtep}`}  ${row.ips.join(' ')}`);
   }
-  const survived = await killOne(containers, daemons, out);
+  const survived = await killOne(containers, daemons, args, out);
   return pingsWell && arrived && survived;
+}
+
+/** A key of this demo alone, and the default network, encrypted. */
+function sealingArgs(testbed: Testbed): string[] {
+  const keyring = join(testbed.scratch, 'keyring');
+  writeFileSync(keyring, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { mode: 0o600 });
+  return ['--keyring', keyring, '--network', ENCRYPTED_NETWORK];
+}
+
+async function awaitSealed(daemons: readonly Daemon[], out: (line: string) => void): Promise<void> {
+  const begin = performance.now();
+  for (const daemon of daemons) {
+    await until(`${daemon.host.name} has keys with every other host`, 30_000, async () =>
+      (await daemon.peers()).every(({ sealed }) => sealed),
+    );
+  }
+  out(`   each pair of them has made keys of its own ${secondsSince(begin)} s later; nothing goes in clear`);
 }
 
 async function pingAll(containers: readonly Container[], out: (line: string) => void): Promise<boolean> {
@@ -120,6 +143,7 @@ async function pingAll(containers: readonly Container[], out: (line: string) => 
 async function killOne(
   containers: readonly Container[],
   daemons: readonly Daemon[],
+  args: readonly string[],
   out: (line: string) => void,
 ): Promise<boolean> {
   const [first, second] = containers;
@@ -137,7 +161,7 @@ async function killOne(
   const before = interrupted.count().answered;
   await sleep(2000);
   const restart = performance.now();
-  victim.host.startDaemon();
+  victim.host.startDaemon({ args });
   await until(`${victim.name} answers again`, 30_000, () => interrupted.count().answered > before + 10);
   out(`   ${victim.name} kept its interface; it answers again ${secondsSince(restart)} s after the start`);
 
