@@ -106,4 +106,7 @@ void t.test('from inside: nonsense under a good seal is a value or a WireError',
   test.end();
 });
 
-const nonceOf = (rng: SeededRng): Uint8Array => Uint8Array.from({ length: 12 }, () => below(rng, 256));
+/** Hoisted: the tests above begin before this line is reached. */
+function nonceOf(rng: SeededRng): Uint8Array {
+  return Uint8Array.from({ length: 12 }, () => below(rng, 256));
+}

@@ -35,6 +35,7 @@ void tap.test('defaults', async (t) => {
       keyringFile: undefined,
       gossipEncryption: 'off',
       gossipRekeyMs: 43_200_000,
+      rekeyMs: 43_200_000,
       workers: 1,
       io: undefined,
       socket: '/run/overlayd/overlayd.sock',
