@@ -210,6 +210,18 @@ for (const build of ['release', 'debug'] as const) {
     b.close();
   });
 
+  void t.test(`${build}: 3.37 counters end far below where they could come round`, async (sub) => {
+    const { a } = sealedPair(build);
+    const sealed = a.h.constant('SESSION_BASE') + a.h.constant('SESSION_SEALED');
+    a.h.core.view.setBigUint64(sealed, 2n ** 36n - 1n, true);
+    a.h.tap(0, vnet(), plain(MAC_B));
+    sub.equal(a.h.counter('sealed'), 1, 'the last one');
+    a.h.tap(0, vnet(), plain(MAC_B));
+    sub.equal(a.h.drops('no-session'), 1);
+    sub.equal(a.h.imbalance(), 0);
+    a.close();
+  });
+
   void t.test(`${build}: sessions end with their peer`, async (sub) => {
     const { a, b } = sealedPair(build);
     sub.notOk(a.session(1, 0x0a0a0a0a, 1, KEY, KEY), 'an index in use');

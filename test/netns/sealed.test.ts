@@ -158,6 +158,33 @@ netnsTest('keys are replaced under traffic, and no packet is lost to it', ['ping
   t.equal(lost, 0, `of ${sent}`);
 });
 
+for (const { mtu, underlay, inner } of [
+  { mtu: 1450, underlay: 'ipv4', inner: 1368 },
+  { mtu: 1400, underlay: 'ipv6', inner: 1298 },
+  { mtu: 9000, underlay: 'ipv4', inner: 8918 },
+] as const) {
+  netnsTest(
+    `an underlay of ${mtu} bytes, ${underlay}: full packets pass, longer ones are refused at home`,
+    ['ping'],
+    async (t) => {
+      const { testbed, daemons } = await startCluster(t, {
+        hosts: 2,
+        mtu,
+        underlay,
+        argsOf: (host) => sealed(host),
+      });
+      const [a, b] = testbed.hosts.map((host) => host.addContainer()) as [Container, Container];
+      await allSealed(daemons);
+      await allLearnt(daemons, [a, b]);
+      t.equal((await daemons[0]?.status())?.networks[0]?.mtu, inner, 'and that is the MTU of the TAP');
+      const ping = (size: number) =>
+        a.exec(['ping', '-n', '-c3', '-i0.2', '-W2', '-M', 'do', '-s', `${size}`, b.ipv4]);
+      t.match((await ping(inner - 28)).stdout, ' 3 received');
+      t.match((await ping(inner - 27)).stderr, /too long/);
+    },
+  );
+}
+
 netnsTest('a host that dies and comes back is sealed again', ['ping'], async (t) => {
   const { testbed, daemons } = await startCluster(t, { hosts: 2, argsOf: (host) => sealed(host) });
   const [a, b] = testbed.hosts as [Host, Host];
