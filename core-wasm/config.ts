@@ -11,7 +11,9 @@ export const CONFIG_LEARN_PPS: u32 = 3;
 export const CONFIG_REFLECT_UNKNOWN: u32 = 4;
 /** Handshake messages that are handed to control in a second. */
 export const CONFIG_PUNT_PPS: u32 = 5;
-export const CONFIG_KEYS: u32 = 6;
+/** Broadcast and multicast frames that one port may flood in a second. */
+export const CONFIG_BROADCAST_PPS: u32 = 6;
+export const CONFIG_KEYS: u32 = 7;
 
 export function config(key: u32): u32 {
   return load<u32>((STATE_CONFIG + (key << 2)) as usize);
@@ -27,6 +29,8 @@ export function setDefaults(): void {
   setConfig(CONFIG_LEARN_PPS, 1000);
   setConfig(CONFIG_REFLECT_UNKNOWN, 1);
   setConfig(CONFIG_PUNT_PPS, 4000);
+  // A container floods some 25 frames in its first seconds: this lets 400 start at once behind one port.
+  setConfig(CONFIG_BROADCAST_PPS, 10_000);
 }
 
 /** Milliseconds of the last tick, modulo 2^32: compare by difference only. */

@@ -16,7 +16,7 @@ import { answer } from './answer';
 import { take } from './bucket';
 import { isGroup, loadMac } from './bytes';
 import { classify, flowHash } from './classify';
-import { CONFIG_REFLECT_UNKNOWN, CONFIG_UNKNOWN_PPS, config } from './config';
+import { CONFIG_BROADCAST_PPS, CONFIG_REFLECT_UNKNOWN, CONFIG_UNKNOWN_PPS, config } from './config';
 import {
   COUNTER_COPIES_LOST,
   COUNTER_CUT,
@@ -37,6 +37,7 @@ import { outHasRoom } from './out';
 import { PEER_SESSION, peerAt, peerExists, peerMaxPayload } from './peer';
 import {
   PORT_REFLECT,
+  PORT_STORM_BUCKET,
   PORT_UNKNOWN_BUCKET,
   firstPort,
   nextPort,
@@ -54,6 +55,7 @@ import {
   REASON_NO_SESSION,
   REASON_OVERSIZE,
   REASON_SAME_PORT,
+  REASON_STORM_LIMIT,
   REASON_TOO_BIG,
   REASON_TRUNCATED,
   REASON_TX_FULL,
@@ -106,7 +108,7 @@ function inspect(network: u32, port: u32, vnet: usize, frame: usize, length: u32
 }
 
 function forward(network: u32, port: u32, frame: usize, length: u32): u32 {
-  if (isGroup(frame)) return flood(network, port, frame, length, portHas(port, PORT_REFLECT));
+  if (isGroup(frame)) return floodGroup(network, port, frame, length);
   const entry = fdbFind(fdbKey(network, loadMac(frame)));
   if (!entry) return floodUnknown(network, port, frame, length);
   const destination = entryDestination(entry);
@@ -148,6 +150,12 @@ function cutIntoArena(network: u32, frame: usize, length: u32, lead: u32, trail:
   cut(arenaCursor(table), frame, length, networkVni(network), lead, trail);
   if (cutCount > 1) count(COUNTER_CUT, 1);
   return true;
+}
+
+/** Broadcast and multicast. What the tables answered has not come here, so it costs no token. */
+function floodGroup(network: u32, port: u32, frame: usize, length: u32): u32 {
+  if (!take(portAt(port) + PORT_STORM_BUCKET, config(CONFIG_BROADCAST_PPS))) return REASON_STORM_LIMIT;
+  return flood(network, port, frame, length, portHas(port, PORT_REFLECT));
 }
 
 function floodUnknown(network: u32, port: u32, frame: usize, length: u32): u32 {

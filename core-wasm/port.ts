@@ -2,11 +2,11 @@
  * Ports: one TAP each, member of one network.
  *
  *   u32 flags @0 · u32 network @4 · u32 next port of the network + 1 @8 · u32 MAC quota @12 · u32 MACs @16 · u32 IPs @20
- *   bucket: learning @24 · bucket: unknown unicast @32
+ *   bucket: learning @24 · bucket: unknown unicast @32 · bucket: broadcast and multicast @40
  */
 import { NETWORK_MAX, PORT_BASE, PORT_MAX, PORT_SIZE } from './layout';
 import { NETWORK_FIRST_PORT, networkAt } from './network';
-import { CONFIG_LEARN_PPS, CONFIG_UNKNOWN_PPS, config } from './config';
+import { CONFIG_BROADCAST_PPS, CONFIG_LEARN_PPS, CONFIG_UNKNOWN_PPS, config } from './config';
 import { fill } from './bucket';
 
 /** Frames whose destination is behind the same port go back out of it (macvlan in vepa or private mode). */
@@ -22,6 +22,7 @@ export const PORT_MACS: usize = 16;
 export const PORT_IPS: usize = 20;
 export const PORT_LEARN_BUCKET: usize = 24;
 export const PORT_UNKNOWN_BUCKET: usize = 32;
+export const PORT_STORM_BUCKET: usize = 40;
 const PORT_NETWORK: usize = 4;
 const PORT_NEXT: usize = 8;
 
@@ -66,6 +67,7 @@ export function portPut(port: u32, network: u32, quota: u32, flags: u32): bool {
   } else {
     fill(at + PORT_LEARN_BUCKET, config(CONFIG_LEARN_PPS));
     fill(at + PORT_UNKNOWN_BUCKET, config(CONFIG_UNKNOWN_PPS));
+    fill(at + PORT_STORM_BUCKET, config(CONFIG_BROADCAST_PPS));
   }
   if (!portExists(port) || portNetwork(port) != network) link(port, network);
   store<u32>(at, (flags & (PORT_REFLECT | PORT_OFFLOAD | PORT_USO)) | PORT_USED);

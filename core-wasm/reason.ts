@@ -66,5 +66,8 @@ export const REASON_SEALED_REFUSED: u32 = 31;
 /** More handshake messages than control may be given. */
 export const REASON_PUNT_RATE: u32 = 32;
 
+/** More broadcast and multicast frames from one port than may be flooded. */
+export const REASON_STORM_LIMIT: u32 = 33;
+
 /** Number of reasons; one above the last. */
-export const REASONS: u32 = 33;
+export const REASONS: u32 = 34;

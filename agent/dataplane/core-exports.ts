@@ -100,7 +100,8 @@ export interface CoreExports {
  *                   and spares another owner's row (mac zero: any owner's)
  *   OP_SESSION_PUT  a=session b=local index c=remote index d=peer ip=two f64: handles to open and to seal
  *   OP_SESSION_USE  a=session: its peer is sent by it from now   OP_SESSION_DEL  a=session
- *   OP_CONFIG       a=key (CONFIG_AGEING_SECONDS, CONFIG_UNKNOWN_PPS, CONFIG_LEARN_PPS, CONFIG_REFLECT_UNKNOWN…) b=value
+ *   OP_CONFIG       a=key (CONFIG_AGEING_SECONDS, CONFIG_UNKNOWN_PPS, CONFIG_BROADCAST_PPS, CONFIG_LEARN_PPS,
+ *                   CONFIG_REFLECT_UNKNOWN…) b=value
  *
  * Event record (64 bytes): u16 type @0 · u16 flags @2 · u32 network @4 · u32 port @8 · u32 c @12 · mac @16 · ip @24 · u32 d @40
  *   EVENT_MAC_LEARNED   a local MAC appeared or moved here (c = previous peer index + 1 when it stood at a peer, else 0)

@@ -1,12 +1,28 @@
 /** Forwarding: who gets a frame, and the named reason when nobody does (checklist 3.30, 3.39, T4). */
 import t from 'tap';
 import { concat, ip, mac, u16 } from '../model/bytes.ts';
-import { BROADCAST, MAC_A, MAC_B, ethernet, pattern, udp, vnet } from '../model/frame.ts';
+import { BROADCAST, MAC_A, MAC_B, arp, ethernet, ndp, pattern, udp, vnet } from '../model/frame.ts';
 import { Harness, vxlan } from '../model/harness.ts';
 
 const NET = 3;
 const VNI = 0xabcdef;
 const plain = (to: string, from = MAC_A): Uint8Array => ethernet(to, from, 0x88b5, pattern(50));
+
+const MAC_C = '02:00:00:00:00:0c';
+const hex = (byte: number): string => byte.toString(16).padStart(2, '0');
+/** What a container with mDNS floods as it starts, and how often: destination, times. */
+const CONTAINER_START: readonly (readonly [to: string, times: number])[] = [
+  // Announcement of its IPv4 address, and questions for the gateway and two neighbours.
+  [BROADCAST, 4],
+  // Duplicate address detection for two IPv6 addresses (RFC 4862), listener reports (RFC 3810), router solicitations.
+  ['33:33:ff:00:00:0c', 2],
+  ['33:33:00:00:00:16', 6],
+  ['33:33:00:00:00:02', 3],
+  // Probes and announcements over IPv4 and IPv6 (RFC 6762 §8), and IGMP reports for the group.
+  ['01:00:5e:00:00:fb', 3],
+  ['33:33:00:00:00:fb', 3],
+  ['01:00:5e:00:00:16', 2],
+];
 
 function smallUdp(size: number): Uint8Array {
   return udp({ version: 4, payload: pattern(size) }).frame;
@@ -117,6 +133,89 @@ for (const build of ['release', 'debug'] as const) {
     sub.equal(h.datagrams().length, 1, 'a second later it may flood again');
     sub.equal(h.imbalance(), 0);
   });
+
+  void t.test(`${build}: 3.39 a storm of broadcast and multicast is cut at its port, named`, async (sub) => {
+    const h = bench(build);
+    h.command('CONFIG', { a: h.constant('CONFIG_BROADCAST_PPS'), b: 5 });
+    h.port(1, NET);
+    h.flood(NET, 7);
+    h.fdb(NET, mac(MAC_B), 7);
+    const mdns = plain('01:00:5e:00:00:fb');
+    for (let i = 0; i < 4; i++) {
+      h.tap(1, vnet(), plain(BROADCAST, MAC_C));
+      h.tap(1, vnet(), plain('01:00:5e:00:00:fb', MAC_C));
+    }
+    sub.equal(h.drops('storm-limit'), 3, 'both kinds from one bucket');
+    sub.equal(h.datagrams().length, 5);
+    sub.equal(h.outs().length, 5, 'what is dropped reaches no other port either');
+    h.reset();
+    h.tap(1, vnet(), plain(MAC_B, MAC_C));
+    h.tap(1, vnet(), plain('02:00:00:00:00:77', MAC_C));
+    h.tap(0, vnet(), mdns);
+    h.tunnel('192.0.2.7', vxlan(VNI, plain(BROADCAST, MAC_B)));
+    sub.equal(h.drops('storm-limit'), 3, 'not unicast, not another port, not what a tunnel brings');
+    h.pass(200);
+    h.reset();
+    for (let i = 0; i < 3; i++) h.tap(1, vnet(), plain(BROADCAST, MAC_C));
+    sub.equal(h.datagrams().length, 1, 'a fifth of a second later there is one more');
+    sub.equal(h.drops('storm-limit'), 5);
+    sub.equal(h.imbalance(), 0);
+  });
+
+  void t.test(`${build}: 3.39 what the tables answer is no storm`, async (sub) => {
+    const h = bench(build);
+    h.command('CONFIG', { a: h.constant('CONFIG_BROADCAST_PPS'), b: 2 });
+    h.flood(NET, 7);
+    h.fdb(NET, mac(MAC_B), 7);
+    h.command('NEIGHBOUR_PUT', { a: NET, ip: ip('10.42.0.2'), mac: mac(MAC_B) });
+    h.command('NEIGHBOUR_PUT', { a: NET, ip: ip('fd00::2'), mac: mac(MAC_B) });
+    const solicitation = ndp({
+      to: '33:33:ff:00:00:02',
+      source: 'fd00::1',
+      destination: 'ff02::1:ff00:2',
+      type: 135,
+      target: 'fd00::2',
+      option: MAC_A,
+    });
+    for (let i = 0; i < 10; i++) {
+      h.tap(0, vnet(), arp({ senderIp: '10.42.0.1', targetIp: '10.42.0.2' }));
+      h.tap(0, vnet(), solicitation);
+    }
+    sub.equal(h.counter('answered'), 20);
+    for (let i = 0; i < 3; i++) h.tap(0, vnet(), arp({ senderIp: '10.42.0.1', targetIp: '10.42.0.99' }));
+    sub.equal(h.datagrams().length, 2, 'questions that nobody can answer are flooded, and count');
+    sub.equal(h.drops('storm-limit'), 1);
+    sub.equal(h.imbalance(), 0);
+  });
+
+  void t.test(
+    `${build}: 3.39 four hundred containers that start in the same instant are no storm`,
+    async (sub) => {
+      const h = bench(build);
+      h.port(0, NET, undefined, 1000);
+      h.flood(NET, 7);
+      const floods = CONTAINER_START.reduce((sum, [, times]) => sum + times, 0);
+      let frames = 0;
+      for (let container = 0; container < 400; container++) {
+        const from = `02:42:0a:2a:${hex(container >> 8)}:${hex(container & 255)}`;
+        for (const [to, times] of CONTAINER_START) {
+          for (let i = 0; i < times; i++) h.tap(0, vnet(), plain(to, from));
+        }
+        frames += floods;
+        h.reset();
+      }
+      sub.equal(h.drops('storm-limit'), 0);
+      sub.equal(h.counter('sent'), frames);
+      for (let i = frames; i < 10_000; i++) {
+        h.tap(0, vnet(), plain(BROADCAST, '02:42:0a:2a:00:01'));
+        h.reset();
+      }
+      sub.equal(h.drops('storm-limit'), 0, 'the default is ten thousand a second');
+      h.tap(0, vnet(), plain(BROADCAST, '02:42:0a:2a:00:01'));
+      sub.equal(h.drops('storm-limit'), 1);
+      sub.equal(h.imbalance(), 0);
+    },
+  );
 
   void t.test(
     `${build}: T4 a reflecting port gets back what is for its own side, others do not`,
