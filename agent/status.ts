@@ -168,6 +168,8 @@ export interface DaemonMetrics {
   readonly rekeys: number;
   /** The membership counters as they are: keys `type:in` and `type:out`; `drop:reason` for what was not understood. */
   readonly gossip: ReadonlyMap<string, number>;
+  /** The counters of the replicated state as they are: proto/state/state.ts lists the keys. */
+  readonly state: ReadonlyMap<string, number>;
   /** Forwarding rows that the auditor found wrong and put right. */
   readonly tableRepairs: number;
   /** Longest gap between two breaths of the packet loop since the last scrape. */

@@ -157,7 +157,7 @@ export class StatusView {
   }
 
   metrics(): DaemonMetrics {
-    const { config, dataplane, swim } = this.#parts;
+    const { config, dataplane, swim, state } = this.#parts;
     const { counters, drops }: DataplaneCounters = dataplane.counters();
     const rtts = this.#others().flatMap((m) =>
       m.rttMs === undefined ? [] : [[m.name, m.rttMs / 1_000] as const],
@@ -181,6 +181,7 @@ export class StatusView {
       sealedSessions: sessions.filter(({ ageMs }) => ageMs !== undefined).length,
       rekeys: sessions.reduce((sum, { rekeys }) => sum + rekeys, 0),
       gossip: swim.counters().counts,
+      state: state.counters(),
       tableRepairs: this.#parts.reconciler.repairs,
       loopStallSeconds: dataplane.takeStallSeconds(),
     };

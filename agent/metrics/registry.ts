@@ -67,6 +67,20 @@ function createOurs(registry: Registry) {
       'sealed',
     ]),
     gossipDrops: counter('gossip_drops_total', 'Gossip messages not understood or refused', ['reason']),
+    stateRefused: counter('state_refused_total', 'Signed pieces of other hosts’ records not taken in', [
+      'reason',
+    ]),
+    stateDrops: counter('state_drops_total', 'Messages of the replicated state malformed or without room', [
+      'reason',
+    ]),
+    stateWithheld: counter(
+      'state_withheld_total',
+      'Questions to an owner because a copy stayed unlike what it signed',
+    ),
+    stateDivergences: counter(
+      'state_divergences_total',
+      'Copies that differed where they had to be the same; must stay 0',
+    ),
     tableRepairs: counter('table_repairs_total', 'Forwarding rows that differed from the cluster state'),
     loopStall: gauge('loop_stall_seconds', 'Longest pause of the packet loop since the last scrape'),
   };
@@ -86,6 +100,7 @@ function copy(ours: Ours, now: DaemonMetrics): void {
   ours.sealedSessions.set(now.sealedSessions);
   setCounter(ours.rekeys, {}, now.rekeys);
   for (const [key, count] of now.gossip) copyGossip(ours, key, count);
+  copyState(ours, now.state);
   setCounter(ours.tableRepairs, {}, now.tableRepairs);
   ours.loopStall.set(now.loopStallSeconds);
 }
@@ -98,6 +113,17 @@ function copyGossip(ours: Ours, key: string, count: number): void {
     const direction = second.replace('clear-', '');
     setCounter(ours.gossipSealed, { direction, sealed: second === direction ? 'yes' : 'no' }, count);
   } else setCounter(ours.gossip, { type: first, direction: second }, count);
+}
+
+/** Of the keys only `refused:reason`, `drop:reason`, `withheld` and `divergence`; the reasons are the code's own words. */
+function copyState(ours: Ours, counts: ReadonlyMap<string, number>): void {
+  for (const [key, count] of counts) {
+    const [kind = '', reason = ''] = key.split(':');
+    if (kind === 'refused') setCounter(ours.stateRefused, { reason }, count);
+    else if (kind === 'drop') setCounter(ours.stateDrops, { reason }, count);
+  }
+  setCounter(ours.stateWithheld, {}, counts.get('withheld') ?? 0);
+  setCounter(ours.stateDivergences, {}, counts.get('divergence') ?? 0);
 }
 
 function setCounter<L extends string>(

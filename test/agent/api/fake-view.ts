@@ -165,6 +165,13 @@ const METRICS: DaemonMetrics = {
     ['ping:out', 6],
     ['drop:bad-crc', 2],
   ]),
+  state: new Map([
+    ['in:update', 9],
+    ['refused:signature', 4],
+    ['refused:old-epoch', 1],
+    ['drop:malformed', 3],
+    ['withheld', 2],
+  ]),
   loopStallSeconds: 0.002,
 };
 

@@ -55,6 +55,11 @@ void tap.test('the names and labels of the contract', async (t) => {
     'overlayd_gossip_messages_total{type="ping",direction="in"} 5',
     'overlayd_gossip_messages_total{type="ping",direction="out"} 6',
     'overlayd_gossip_drops_total{reason="bad-crc"} 2',
+    'overlayd_state_refused_total{reason="signature"} 4',
+    'overlayd_state_refused_total{reason="old-epoch"} 1',
+    'overlayd_state_drops_total{reason="malformed"} 3',
+    'overlayd_state_withheld_total 2',
+    'overlayd_state_divergences_total 0',
     'overlayd_table_repairs_total 2',
     'overlayd_loop_stall_seconds 0.002',
   ]);
@@ -72,6 +77,23 @@ void tap.test('a scrape copies: counters are set and not added, what is gone is 
   t.match(text, 'overlayd_drops_total{reason="unknown-vni"} 7\n');
   t.match(text, 'overlayd_frames_total{direction="from_tap"} 10\n');
   t.notMatch(text, 'overlayd_peer_rtt_seconds{');
+});
+
+void tap.test('a divergence of the replicated state shows', async (t) => {
+  const view = fakeView();
+  const server = await start(t, view);
+  await get(server, '/metrics');
+  view.current = {
+    ...view.current,
+    state: new Map([
+      ['divergence', 1],
+      ['refused:signature', 5],
+    ]),
+  };
+  const { text } = await get(server, '/metrics');
+  t.match(text, '\noverlayd_state_divergences_total 1\n');
+  t.match(text, '\noverlayd_state_withheld_total 0\n');
+  t.match(text, '\noverlayd_state_refused_total{reason="signature"} 5\n');
 });
 
 void tap.test('a peer name with quotes does not break the exposition', async (t) => {
