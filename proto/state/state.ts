@@ -319,7 +319,7 @@ export class State implements StateNode {
 
   /**
    * What happened, by name: "in:KIND" messages; "refused:REASON" pieces of logs that may not come in; "drop:REASON" for
-   * malformed input and full queues; "divergence" (must stay 0), "renumbered", "restarts-seen", "hlc-ahead",
+   * malformed input and full queues; "divergence" (must stay 0), "withheld", "renumbered", "restarts-seen", "hlc-ahead",
    * "too-many-holes", "snapshot-out-of-order".
    */
   counters(): ReadonlyMap<string, number> {
