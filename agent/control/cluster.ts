@@ -105,6 +105,8 @@ export class Cluster {
     const said = new Promise<void>((resolve) => {
       this.#leaveDone = resolve;
     });
+    // First, so that it is known wherever the unsigned message of membership comes.
+    this.state.sayGoodbye(monotonicMs());
     this.swim.leave(monotonicMs());
     this.touch();
     let timer: NodeJS.Timeout | undefined;

@@ -6,6 +6,7 @@
  * 4 × ceil(log10(n + 1)) peers. The relay queue is bounded; on overflow relays are dropped and the scope flagged for an
  * early sync. A relay whose records have all been superseded is not sent any more.
  */
+import { isGoodbye } from './farewells.ts';
 import { recordsOf } from './block.ts';
 import type { Counters } from './counters.ts';
 import type { Update } from './messages.ts';
@@ -105,9 +106,11 @@ export class Epidemic {
   }
 
   #isSuperseded({ scope, owner, epoch, blocks }: Update): boolean {
+    const records = blocks.flatMap(recordsOf);
+    // Its log is gone here because of it.
+    if (records.some(isGoodbye)) return false;
     const log = this.#store.log(scope, owner);
     if (log === undefined || log.epoch !== epoch) return true;
-    const records = blocks.flatMap(recordsOf);
     if (records.length === 0) return false;
     return records.every(
       ({ table, keyHex, seq }) => (log.records.get(recordId(table, keyHex))?.seq ?? 0) > seq,

@@ -55,6 +55,8 @@ export interface StateNode {
   put(now: number, scope: number, table: Table, key: Uint8Array, value: Uint8Array): void;
   delete(now: number, scope: number, table: Table, key: Uint8Array): void;
 
+  /** Before leaving: by this word of ours alone our records go at once everywhere. */
+  sayGoodbye(now: number): void;
   /** After leave and join by hand: says all our records again, as a new life. */
   renew(now: number): void;
 

@@ -17,7 +17,15 @@ import { OWNER_MAX_BYTES, cutRecords, updateRoom } from './messages.ts';
 import type { StateConfig } from './options.ts';
 import type { OwnerLog } from './owner-log.ts';
 import type { LogRecord } from './record.ts';
-import { KEY_MAX_BYTES, TABLE_MARKER, VALUE_MAX_BYTES, recordHash, recordId, recordRoom } from './record.ts';
+import {
+  KEY_MAX_BYTES,
+  TABLE_GOODBYE,
+  TABLE_MARKER,
+  VALUE_MAX_BYTES,
+  recordHash,
+  recordId,
+  recordRoom,
+} from './record.ts';
 import type { Signer, Verifier } from './signing.ts';
 import type { Store } from './store.ts';
 import { toHex } from './bytes.ts';
@@ -105,6 +113,11 @@ export class OwnLogs {
     this.#write(now, own, table, key.slice(), value.slice(), false);
   }
 
+  /** Says that we go: all we said in this epoch is void, until `renumber` begins another. */
+  sayGoodbye(now: number): void {
+    this.put(now, 0, TABLE_GOODBYE, EMPTY, EMPTY);
+  }
+
   /** Deleting what is not there is no write. */
   delete(now: number, scope: number, table: number, key: Uint8Array): void {
     const own = this.#logs.get(scope);
@@ -137,7 +150,9 @@ export class OwnLogs {
   renumber(now: number, epoch: bigint): void {
     this.#epoch = epoch;
     for (const own of this.#logs.values()) {
-      const live = [...own.log.records.values()].filter((r) => !r.tombstone && r.table !== TABLE_MARKER);
+      const live = [...own.log.records.values()].filter(
+        (r) => !r.tombstone && r.table !== TABLE_MARKER && r.table !== TABLE_GOODBYE,
+      );
       own.log.beginEpoch(epoch);
       own.sent = 0;
       own.sentDigest = 0n;

@@ -6,6 +6,7 @@ import { Bulk } from './bulk.ts';
 import { Counters } from './counters.ts';
 import { Divergence } from './divergence.ts';
 import { Epidemic } from './epidemic.ts';
+import { Farewells } from './farewells.ts';
 import { FastPath } from './fast-path.ts';
 import { Gaps } from './gaps.ts';
 import { Heads } from './heads.ts';
@@ -57,7 +58,22 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
   const piggyback = new Piggyback();
   const divergence = new Divergence();
   const client = new SyncClient(store, targets, outbox, rng, config.syncIntervalMs);
-  const peers = new Peers({ self, rng, owners, store, ownLogs, heads, gaps, merge, bulk, client });
+  const farewells = new Farewells();
+  const peers = new Peers({
+    self,
+    rng,
+    owners,
+    store,
+    ownLogs,
+    heads,
+    gaps,
+    merge,
+    bulk,
+    client,
+    identities,
+    farewells,
+    counters,
+  });
   const fastPath = new FastPath({
     ownLogs,
     merge,
@@ -87,6 +103,11 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
     // Whoever has it can show our signature.
     outbox.send(URGENCY.control, from, encodePull(name, Math.max(0, head - 1)), false);
   };
+  const tellFarewell = (to: string, owner: string, epoch: bigint): boolean => {
+    const bytes = farewells.of(owner, epoch);
+    if (bytes !== undefined) outbox.send(URGENCY.relay, to, bytes, false);
+    return bytes !== undefined;
+  };
   const server = new SyncServer({
     self,
     packetBytes,
@@ -98,6 +119,7 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
     counters,
     isJoining: (scope) => client.isJoining(scope),
     onOwnHint,
+    tellFarewell,
   });
 
   const treeRepair = new TreeRepair({
@@ -125,5 +147,16 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
   epidemic.onOverflow = (now, scope) => client.trigger(now, scope, undefined, EARLY_SYNC_MS);
   // Not all parts: those that only other parts need stay inside.
   const wired = { counters, hlc, owners, store, identities, ownLogs, merge, outbox, epidemic, heads, gaps };
-  return { ...wired, piggyback, client, server, divergence, treeRepair, peers, fastPath };
+  return {
+    ...wired,
+    farewells,
+    tellFarewell,
+    piggyback,
+    client,
+    server,
+    divergence,
+    treeRepair,
+    peers,
+    fastPath,
+  };
 }

@@ -4,10 +4,14 @@
  */
 import type { Rng } from '../env.ts';
 import type { Bulk } from './bulk.ts';
+import type { Counters } from './counters.ts';
+import type { Farewells } from './farewells.ts';
 import type { Gaps } from './gaps.ts';
 import type { Heads } from './heads.ts';
+import type { Identities } from './identities.ts';
 import type { Merge } from './merge.ts';
 import type { OwnLogs } from './own-logs.ts';
+import type { OwnerLog } from './owner-log.ts';
 import type { OwnerEvent, Owners } from './owners.ts';
 import type { Store } from './store.ts';
 import type { SyncClient } from './sync-client.ts';
@@ -25,6 +29,9 @@ export interface PeersDeps {
   readonly merge: Merge;
   readonly bulk: Bulk;
   readonly client: SyncClient;
+  readonly identities: Identities;
+  readonly farewells: Farewells;
+  readonly counters: Counters;
 }
 
 /** A host that just started greets everybody; an old one only in a small cluster. */
@@ -61,11 +68,38 @@ export class Peers {
     bulk.forget(name);
   }
 
+  /** Membership is not signed: who has not said good-bye itself may be there still, and is held as if it were dead. */
   handleLeft(now: number, name: string): void {
-    const { owners, store, bulk } = this.#deps;
-    this.#follow(owners.left(now, name, this.#epochOf(name)));
+    const { owners, store, bulk, identities, counters } = this.#deps;
+    const epoch = this.#epochOf(name);
+    if (epoch > 0n && !identities.isRetired(name, epoch)) {
+      counters.add('left-unsigned');
+      this.handleDead(now, name);
+      return;
+    }
+    this.#follow(owners.left(now, name, epoch));
     store.forgetInterested();
     bulk.forget(name);
+  }
+
+  /** Ends the logs of all who said good-bye since. */
+  handleGoodbyes(now: number): void {
+    for (const log of this.#deps.farewells.take()) this.#goodbye(now, log);
+  }
+
+  /** Whether it is still a member is for membership to say: an old good-bye that is replayed ends but the old epoch. */
+  #goodbye(now: number, log: OwnerLog): void {
+    const { owners, store, identities, farewells, counters } = this.#deps;
+    const { owner, epoch } = log;
+    if (identities.isRetired(owner, epoch)) return;
+    counters.add('goodbyes');
+    farewells.keep(log);
+    identities.retire(owner, epoch);
+    store.touchOwner(owner);
+    const isGone = this.#epochOf(owner) <= epoch && owners.liveness(owner) !== 'alive';
+    if (isGone) this.#follow(owners.left(now, owner, epoch));
+    else for (const other of store.logsOf(owner)) if (other.epoch <= epoch) this.#remove(other);
+    store.forgetInterested();
   }
 
   /** Ends holds and forgets those who are long gone. */
@@ -131,17 +165,20 @@ export class Peers {
   }
 
   #follow(event: OwnerEvent | undefined): void {
-    const { store, merge, gaps } = this.#deps;
+    const { store } = this.#deps;
     if (event === undefined) return;
     // Also before a removal: by now the owner counts for nothing, so that removing its records tells nobody.
     store.touchOwner(event.owner);
     if (event.type === 'removed') {
-      for (const log of store.logsOf(event.owner)) {
-        store.removeLog(log);
-        merge.forget(log);
-        gaps.forget(log);
-      }
+      for (const log of store.logsOf(event.owner)) this.#remove(log);
     }
+  }
+
+  #remove(log: OwnerLog): void {
+    const { store, merge, gaps } = this.#deps;
+    store.removeLog(log);
+    merge.forget(log);
+    gaps.forget(log);
   }
 
   /** The highest epoch that we know of an owner. */

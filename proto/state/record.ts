@@ -14,6 +14,8 @@ export const VALUE_MAX_BYTES = 1_024;
 
 /** An owner's sign that all it has to say in this epoch has been said up to here: what it said before may go. */
 export const TABLE_MARKER = 0;
+/** Under an empty key in scope 0: its owner goes, and all it said up to this epoch with it (farewells.ts). */
+export const TABLE_GOODBYE = 8;
 
 const TOMBSTONE = 1;
 const HAS_HLC_DELTA = 2;

@@ -10,6 +10,7 @@
  */
 import { WireError, fromHex, toHex } from './bytes.ts';
 import { ROOTS_MAX, decodeAck, decodeRoots, encodeAck, encodeRoots } from './digest.ts';
+import { isGoodbye } from './farewells.ts';
 import type { Identities } from './identities.ts';
 import type { Claim, StateChange, StateNode, StateRecord, StateTransmit, Table } from './interface.ts';
 import { TABLE } from './interface.ts';
@@ -46,6 +47,7 @@ export class State implements StateNode {
     const { store, hlc, piggyback } = this.#parts;
     store.onChange = (log, record) => {
       if (log.scope !== 0) return;
+      if (log.owner !== this.#node && isGoodbye(record)) this.#parts.farewells.note(log);
       this.#clusterChangedMs = this.#nowMs;
       if (record.table === TABLE.interest) {
         this.#parts.peers.interestChanged(this.#nowMs, log.owner, record.keyHex);
@@ -86,6 +88,14 @@ export class State implements StateNode {
       this.#sendNow(now);
     }
     this.#parts.ownLogs.delete(now, scope, table, key);
+    this.#leave(now);
+  }
+
+  /** To be followed by membership's leave, and by `renew` before a join. */
+  sayGoodbye(now: number): void {
+    this.#enter(now);
+    this.#parts.ownLogs.sayGoodbye(now);
+    this.#sendNow(now);
     this.#leave(now);
   }
 
@@ -149,6 +159,9 @@ export class State implements StateNode {
         return this.#parts.server.handlePull(from, message.log, message.from);
       case 'delta': {
         const { update, flags, manifest } = message;
+        // Who offers what has ended has not heard of it.
+        if (!this.#parts.store.log(0, update.owner))
+          this.#parts.tellFarewell(from, update.owner, update.epoch);
         this.#parts.merge.delta(now, update, flags, manifest);
         const log = this.#parts.store.log(update.scope, update.owner);
         if (log !== undefined) this.#parts.gaps.check(now, log, from);
@@ -256,6 +269,7 @@ export class State implements StateNode {
 
   /** After everything that may have written or queued: what is due goes out. */
   #leave(now: number): void {
+    this.#parts.peers.handleGoodbyes(now);
     this.#parts.fastPath.flush(now);
     this.#parts.outbox.release(now);
   }
@@ -320,7 +334,7 @@ export class State implements StateNode {
   /**
    * What happened, by name: "in:KIND" messages; "refused:REASON" pieces of logs that may not come in; "drop:REASON" for
    * malformed input and full queues; "divergence" (must stay 0), "withheld", "renumbered", "restarts-seen", "hlc-ahead",
-   * "too-many-holes", "snapshot-out-of-order".
+   * "too-many-holes", "snapshot-out-of-order"; "goodbyes"; "left-unsigned" where membership said it and the host did not.
    */
   counters(): ReadonlyMap<string, number> {
     return this.#parts.counters.all;

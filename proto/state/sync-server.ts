@@ -35,6 +35,8 @@ export interface SyncServerDeps {
   readonly isJoining: (scope: number) => boolean;
   /** Somebody says, unsigned, how far our own log reaches. */
   readonly onOwnHint: (now: number, from: string, name: LogName, head: number) => void;
+  /** Shows somebody the good-bye of an owner; false when we have none of that epoch or a later one. */
+  readonly tellFarewell: (to: string, owner: string, epoch: bigint) => boolean;
 }
 
 export class SyncServer {
@@ -92,6 +94,7 @@ export class SyncServer {
   handlePull(from: string, name: LogName, above: number): void {
     const { store, outbox, packetBytes } = this.#deps;
     const log = store.log(name.scope, name.owner);
+    if (log === undefined) this.#deps.tellFarewell(from, name.owner, name.epoch);
     if (log === undefined || name.epoch > log.epoch) return;
     const start = name.epoch === log.epoch ? above : 0;
     if (start >= log.have) return;
@@ -132,7 +135,7 @@ export class SyncServer {
   }
 
   #compare(now: number, from: string, sync: SyncMessage): { jobs: Job[]; wants: SyncLine[] } {
-    const { store, owners, self, divergence } = this.#deps;
+    const { store, owners, self, divergence, tellFarewell } = this.#deps;
     const theirs = new Map(sync.lines.map((line) => [line.owner, line]));
     const jobs: Job[] = [];
     const wants: SyncLine[] = [];
@@ -151,7 +154,8 @@ export class SyncServer {
     for (const line of theirs.values()) {
       this.#checkOwn(now, from, sync.scope, line);
       const { owner, epoch } = line;
-      if (owner === self || line.have === 0 || !owners.accepts(owner, epoch)) continue;
+      if (owner === self || line.have === 0 || tellFarewell(from, owner, epoch)) continue;
+      if (!owners.accepts(owner, epoch)) continue;
       wants.push({ owner, epoch: 0n, have: 0, floor: 0, count: 0, digest: 0n });
     }
     return { jobs, wants };

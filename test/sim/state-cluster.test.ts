@@ -3,7 +3,7 @@ import { GOOD_LINK } from './network.ts';
 import { scenario } from './scenario.ts';
 import type { SimNode } from './sim-node.ts';
 import { Simulation } from './simulation.ts';
-import { addHost, agree, layerOf, learn } from './state-layer.ts';
+import { addHost, agree, layerOf, learn, leaveByHand } from './state-layer.ts';
 
 /** Replicated state over real membership on the virtual network: gossip.md 7, the timers of issue and checklist. */
 const MAC = 0x02_00_00_00_00_01;
@@ -112,7 +112,7 @@ scenario(
     test.equal(layerOf(nodes[0]!).route(MAC), nodes[1]!.addr.ip, 'held');
     sim.run(10_000);
     test.ok(rest.every((node) => layerOf(node).route(MAC) === undefined));
-    nodes[2]!.do((swim, now) => swim.leave(now));
+    leaveByHand(nodes[2]!);
     test.ok(
       sim.runUntil(() => layerOf(nodes[0]!).route(MAC + 1) === undefined, 2_000),
       'left',
@@ -125,9 +125,10 @@ scenario('who left by hand and joins again is back with all it has', [1, 2], (te
   const [first, , guest] = nodes as [SimNode, SimNode, SimNode];
   learn(guest, MAC);
   sim.run(40_000);
-  guest.do((swim, now) => swim.leave(now));
+  leaveByHand(guest);
   test.ok(sim.runUntil(() => layerOf(first).route(MAC) === undefined, 2_000));
   sim.run(10_000);
+  guest.do((_swim, now) => layerOf(guest).state.renew(now));
   guest.join(first.addr.ip);
   const isBack = (): boolean => allRoute(nodes, MAC, guest) && allFlood(nodes) && agree(nodes);
   test.ok(sim.runUntil(isBack, 5_000), 'within 5 s');

@@ -1,7 +1,7 @@
 import { GOOD_LINK } from './network.ts';
 import { scenario } from './scenario.ts';
 import type { SimNode } from './sim-node.ts';
-import { addHost, agree, layerOf, learn } from './state-layer.ts';
+import { addHost, agree, layerOf, learn, leaveByHand } from './state-layer.ts';
 
 /** More than 32 interested hosts: news no longer goes to each directly (gossip.md 7.5). */
 const MAC = 0x02_00_00_00_00_01;
@@ -32,7 +32,7 @@ scenario('40 hosts: who left by hand and joins again is back with all it has', [
   sim.run(10_000);
   learn(guest, MAC);
   test.ok(sim.runUntil(() => allRoute(nodes, guest), 5_000, 100));
-  guest.do((swim, now) => swim.leave(now));
+  leaveByHand(guest);
   test.ok(sim.runUntil(() => layerOf(nodes[3]!).route(MAC) === undefined, 5_000, 100));
   sim.run(10_000);
   // As the agent does it: to the others its records went with it.

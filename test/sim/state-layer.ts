@@ -157,6 +157,14 @@ export function learn(node: SimNode, mac: number, ip?: string): void {
   });
 }
 
+/** Leaves as the agent does it. */
+export function leaveByHand(node: SimNode): void {
+  node.do((swim, now) => {
+    layerOf(node).state.sayGoodbye(now);
+    swim.leave(now);
+  });
+}
+
 /** All hosts have the same state: equal roots of the cluster and the network. */
 export function agree(nodes: readonly SimNode[]): boolean {
   const roots = new Set(nodes.map((n) => `${layerOf(n).state.root(0)} ${layerOf(n).state.root(VNI)}`));

@@ -91,8 +91,16 @@ export class Cluster {
     this.#tell(name, (state) => state.handleMemberDead(this.now, name));
   }
 
+  /** Says good-bye, which arrives (`run`), and is then told of by membership. */
   leave(name: string): void {
+    this.state(name).sayGoodbye(this.now);
+    this.run(this.faults.latencyMs + this.faults.jitterMs);
+    this.sayLeft(name);
     this.hosts.get(name)!.alive = false;
+  }
+
+  /** Membership says to all that a host has left, true or not. */
+  sayLeft(name: string): void {
     this.#tell(name, (state) => state.handleMemberLeft(this.now, name));
   }
 

@@ -149,7 +149,7 @@ void t.test('who left is removed at once, and late deltas do not bring it back',
   cluster.state('b').handleMessage(cluster.now, 'c', late);
   cluster.run(5_000);
   test.same(owners(cluster.state('b'), MAC), []);
-  test.equal(cluster.state('b').counters().get('refused:owner-left'), 1);
+  test.equal(cluster.state('b').counters().get('refused:old-epoch'), 1);
 });
 
 /** The next update that a sends, as bytes. */
