@@ -45,6 +45,8 @@ export class Cluster {
   wallBase = 1_700_000_000_000;
   sent = { messages: 0, bytes: 0, reliable: 0, reliableBytes: 0 };
   pushPullMs = 30_000;
+  /** Sees every message that arrives. */
+  onDelivery: (bytes: Uint8Array) => void = () => {};
   #packets: Packet[] = [];
   #order = 0;
   #nextPushPull = 0;
@@ -66,6 +68,8 @@ export class Cluster {
         wall: () => this.wallBase + this.now,
         signer: fakeSigner(name),
         verifier: fakeVerifier,
+        // As the agent keeps them on disk.
+        identities: { pins: [...(known?.state.identities.pins() ?? [])] },
       },
     );
     this.hosts.set(name, { name, state, alive: true, epoch: mine });
@@ -145,6 +149,7 @@ export class Cluster {
     const host = this.hosts.get(to);
     if (host?.alive !== true || this.hosts.get(from)?.alive !== true || this.cuts.has(`${from}>${to}`))
       return;
+    this.onDelivery(bytes);
     host.state.handleMessage(this.now, from, bytes);
   }
 
