@@ -21,7 +21,7 @@ const KEY_BYTES = 32;
 export function keyringCommand(context: CliContext): Command {
   const keyring = verb('keyring', 'keys that seal gossip: rotation by hand, on all hosts', [
     'overlayd keyring ls',
-    'overlayd keyring add --generate --file /root/new-key    then: use, and remove the old one',
+    'overlayd keyring add --generate --file /etc/overlayd/new-key    then: use, and remove the old one',
     'overlayd keyring use 3f1c',
     'overlayd keyring remove a9d0',
   ]);
@@ -45,8 +45,8 @@ function listCommand(context: CliContext): Command {
 function addCommand(context: CliContext): Command {
   const examples = [
     'openssl rand -base64 32 | overlayd keyring add',
-    'overlayd keyring add --file /root/new-key',
-    'overlayd keyring add --generate --file /root/new-key',
+    'overlayd keyring add --file /etc/overlayd/new-key',
+    'overlayd keyring add --generate --file /etc/overlayd/new-key',
   ];
   return clientVerb('add', 'give all hosts a further key: one base64 line on stdin or in a file', examples)
     .option('--file <FILE>', 'take the key from this file (0600); with --generate: write it there')
