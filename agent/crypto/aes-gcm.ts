@@ -1,18 +1,19 @@
-import { createCipheriv, createDecipheriv, createHash, createSecretKey, hkdfSync } from 'node:crypto';
+import { createHash, createSecretKey, hkdfSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import type { SecretKey } from '../../proto/keyring/secret-key.ts';
 import type { Aead } from '../../proto/memberlist/sealed-block.ts';
+import { gcmOpen, gcmSeal } from './gcm.ts';
+import type { GcmName } from './gcm.ts';
 
 /** The ciphers and hashes that protocol code is given: OpenSSL, synchronous, AES-GCM by key size (NIST SP 800-38D). */
-const TAG_BYTES = 16;
-const ALGORITHM: Readonly<Record<number, 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm'>> = {
+const ALGORITHM: Readonly<Record<number, GcmName>> = {
   128: 'aes-128-gcm',
   192: 'aes-192-gcm',
   256: 'aes-256-gcm',
 };
 
 interface Prepared {
-  readonly algorithm: 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm';
+  readonly algorithm: GcmName;
   readonly key: KeyObject;
 }
 
@@ -22,27 +23,11 @@ const prepared = new WeakMap<SecretKey, Prepared>();
 export const aesGcm: Aead = {
   seal(key, nonce, aad, plain) {
     const { algorithm, key: object } = prepare(key);
-    const cipher = createCipheriv(algorithm, object, nonce, { authTagLength: TAG_BYTES });
-    cipher.setAAD(aad);
-    const head = cipher.update(plain);
-    cipher.final();
-    return Buffer.concat([head, cipher.getAuthTag()]);
+    return gcmSeal(algorithm, object, nonce, aad, plain);
   },
   open(key, nonce, aad, sealed) {
-    if (sealed.length < TAG_BYTES) return undefined;
     const { algorithm, key: object } = prepare(key);
-    const end = sealed.length - TAG_BYTES;
-    const decipher = createDecipheriv(algorithm, object, nonce, { authTagLength: TAG_BYTES });
-    decipher.setAAD(aad);
-    decipher.setAuthTag(sealed.subarray(end));
-    const plain = decipher.update(sealed.subarray(0, end));
-    try {
-      decipher.final();
-    } catch {
-      // OpenSSL says no more than that it does not fit.
-      return undefined;
-    }
-    return plain;
+    return gcmOpen(algorithm, object, nonce, aad, sealed);
   },
 };
 

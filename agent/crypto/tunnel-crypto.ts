@@ -1,7 +1,8 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import sodium, { ready as sodiumReady } from 'libsodium-wrappers';
 import type { KeyPair, TunnelCrypto } from '../../proto/tunnel/crypto.ts';
-import { KEY_BYTES, TAG_BYTES } from '../../proto/tunnel/crypto.ts';
+import { KEY_BYTES } from '../../proto/tunnel/crypto.ts';
+import { gcmOpen, gcmSeal } from './gcm.ts';
 
 /**
  * The primitives of the tunnel handshake: X25519 by libsodium, which refuses worthless public keys (RFC 7748 §6.1), hashes
@@ -24,28 +25,8 @@ export const tunnelCrypto: TunnelCrypto = {
   x25519PublicKey: (secretKey) => sodium.crypto_scalarmult_base(secretKey),
   hash: (bytes) => createHash('sha256').update(bytes).digest(),
   hmac: (key, bytes) => createHmac('sha256', key).update(bytes).digest(),
-  seal(key, nonce, aad, plain) {
-    const cipher = createCipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES });
-    cipher.setAAD(aad);
-    const text = cipher.update(plain);
-    cipher.final();
-    return Buffer.concat([text, cipher.getAuthTag()]);
-  },
-  open(key, nonce, aad, sealed) {
-    if (sealed.length < TAG_BYTES) return undefined;
-    const end = sealed.length - TAG_BYTES;
-    const decipher = createDecipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES });
-    decipher.setAAD(aad);
-    decipher.setAuthTag(sealed.subarray(end));
-    const plain = decipher.update(sealed.subarray(0, end));
-    try {
-      decipher.final();
-    } catch {
-      // OpenSSL says no more than that it does not fit.
-      return undefined;
-    }
-    return plain;
-  },
+  seal: (key, nonce, aad, plain) => gcmSeal(ALGORITHM, key, nonce, aad, plain),
+  open: (key, nonce, aad, sealed) => gcmOpen(ALGORITHM, key, nonce, aad, sealed),
   equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
 };
 

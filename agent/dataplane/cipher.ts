@@ -3,7 +3,7 @@
  *
  * Hot path: `seal` and `open` allocate nothing with OpenSSL. With node:crypto, the fall-back, they do.
  */
-import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { gcmOpen, gcmSeal } from '../crypto/gcm.ts';
 import { loadOpenSsl } from '../io/openssl.ts';
 import type { OpenSsl } from '../io/openssl.ts';
 import { constant } from './core.ts';
@@ -125,11 +125,8 @@ class NodeCipher implements Cipher {
 
   #sealOne(key: Uint8Array, at: number, bytes: number, aad: number): void {
     const text = this.#bytes(at + COUNTER_BYTES, bytes - COUNTER_BYTES - TAG_BYTES);
-    const cipher = createCipheriv('aes-256-gcm', key, this.#nonce(at));
-    cipher.setAAD(this.#aad(aad, text.length));
-    this.#core.bytes.set(cipher.update(text), at + COUNTER_BYTES);
-    cipher.final();
-    this.#core.bytes.set(cipher.getAuthTag(), at + bytes - TAG_BYTES);
+    const sealed = gcmSeal('aes-256-gcm', key, this.#nonce(at), this.#aad(aad, text.length), text);
+    this.#core.bytes.set(sealed, at + COUNTER_BYTES);
   }
 
   open(jobs: number): void {
@@ -148,17 +145,16 @@ class NodeCipher implements Cipher {
   }
 
   #openOne(key: Uint8Array, at: number, bytes: number, aad: number): boolean {
-    const text = this.#bytes(at + COUNTER_BYTES, bytes - COUNTER_BYTES - TAG_BYTES);
-    const decipher = createDecipheriv('aes-256-gcm', key, this.#nonce(at));
-    decipher.setAAD(this.#aad(aad, text.length));
-    decipher.setAuthTag(this.#bytes(at + bytes - TAG_BYTES, TAG_BYTES));
-    const plain = decipher.update(text);
-    try {
-      decipher.final();
-    } catch {
-      return false;
-    }
-    this.#core.bytes.set(plain, at + COUNTER_BYTES);
+    const sealed = this.#bytes(at + COUNTER_BYTES, bytes - COUNTER_BYTES);
+    const text = gcmOpen(
+      'aes-256-gcm',
+      key,
+      this.#nonce(at),
+      this.#aad(aad, sealed.length - TAG_BYTES),
+      sealed,
+    );
+    if (text === undefined) return false;
+    this.#core.bytes.set(text, at + COUNTER_BYTES);
     return true;
   }
 
