@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { RestoredEndpoint } from '../../proto/view/endpoints.ts';
 import type { Log } from '../log.ts';
+import { replaceFile } from './state-file.ts';
 
 /**
  * The endpoints of this host, kept over a restart: silent containers stay reachable though they have not yet said
@@ -40,13 +41,12 @@ export class EndpointFile {
     }
   }
 
-  /** Writes if something changed; beside and renamed, so that a crash leaves a whole file. */
+  /** Writes if something changed. */
   write(endpoints: Iterable<RestoredEndpoint>): void {
     const text = JSON.stringify({ version: 1, endpoints: [...endpoints] });
     if (text === this.#written) return;
     try {
-      writeFileSync(`${this.#path}.new`, text, { mode: 0o600 });
-      renameSync(`${this.#path}.new`, this.#path);
+      replaceFile(this.#path, text);
       this.#written = text;
     } catch (error) {
       this.#log.warn({ error: (error as Error).message }, 'the list of endpoints could not be written');

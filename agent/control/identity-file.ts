@@ -1,19 +1,11 @@
-import {
-  closeSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Signer } from '../../proto/state/signing.ts';
 import type { KeyPair } from '../../proto/tunnel/crypto.ts';
 import { SEED_BYTES, newSeed, ready, signerOf } from '../crypto/ed25519.ts';
 import { tunnelKeysOfIdentity } from '../crypto/tunnel-crypto.ts';
 import { OverlaydError } from '../errors.ts';
+import { stateFolderError, writeDurably } from './state-file.ts';
 
 /**
  * This host's identity: an Ed25519 seed in `<state-dir>/identity`, mode 0600, made at the first start.
@@ -39,10 +31,7 @@ export async function loadIdentity(stateDir: string): Promise<HostIdentity> {
     return { signer: signerOf(seed), tunnelKeys: tunnelKeysOfIdentity(seed) };
   } catch (cause) {
     if (cause instanceof OverlaydError) throw cause;
-    throw new OverlaydError('OVL_STATE_DIR', `cannot keep ${file}: ${(cause as Error).message}`, {
-      hint: 'Make the folder writable for overlayd, or give another one with --state-dir.',
-      cause,
-    });
+    throw stateFolderError(file, cause);
   }
 
   function parseSeed(text: string): Uint8Array {
@@ -70,13 +59,7 @@ function readText(file: string): string | undefined {
 function create(file: string): string {
   const beside = `${file}.${process.pid}.new`;
   const text = `${HEADER}\n${Buffer.from(newSeed()).toString('base64')}\n`;
-  const fd = openSync(beside, 'w', 0o600);
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  writeDurably(beside, text);
   try {
     linkSync(beside, file);
   } catch (error) {

@@ -1,10 +1,11 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Address } from '../../proto/env.ts';
 import { ipToBytes } from '../../proto/memberlist/address.ts';
 import type { Member } from '../../proto/swim/interface.ts';
 import type { Log } from '../log.ts';
+import { replaceFile } from './state-file.ts';
 
 /**
  * The members seen in the last 72 hours, kept over a restart: a host that comes back while its seeds are down still finds
@@ -88,7 +89,6 @@ export class KnownPeers {
     }
   }
 
-  /** Beside and renamed, so that a crash leaves a whole file. */
   #write(wallMs: number): void {
     const peers = Array.from(this.#peers, ([name, peer]) => ({ name, ...peer }));
     const key = peers
@@ -97,8 +97,7 @@ export class KnownPeers {
       .join();
     if (key === this.#writtenKey && wallMs - this.#writtenMs < REFRESH_MS) return;
     try {
-      writeFileSync(`${this.#path}.new`, JSON.stringify({ version: 1, peers }), { mode: 0o600 });
-      renameSync(`${this.#path}.new`, this.#path);
+      replaceFile(this.#path, JSON.stringify({ version: 1, peers }));
       this.#writtenKey = key;
       this.#writtenMs = wallMs;
     } catch (error) {

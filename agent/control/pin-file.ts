@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Pin } from '../../proto/state/identities.ts';
 import type { Log } from '../log.ts';
+import { replaceFile } from './state-file.ts';
 
 /**
  * Which key each host of the cluster has, and from which epoch on it is believed, kept over a restart: without it the
@@ -44,7 +45,7 @@ export class PinFile {
     }
   }
 
-  /** Writes if `version` is another than last time; beside and renamed, so that a crash leaves a whole file. */
+  /** Writes if `version` is another than last time. */
   write(version: number, pins: Iterable<Pin>): void {
     if (version === this.#written) return;
     const hosts = Array.from(pins, ({ name, keyHex, minEpoch }) => ({
@@ -53,8 +54,7 @@ export class PinFile {
       epoch: `${minEpoch}`,
     }));
     try {
-      writeFileSync(`${this.#path}.new`, JSON.stringify({ version: 1, hosts }), { mode: 0o600 });
-      renameSync(`${this.#path}.new`, this.#path);
+      replaceFile(this.#path, JSON.stringify({ version: 1, hosts }));
       this.#written = version;
     } catch (error) {
       this.#log.warn(

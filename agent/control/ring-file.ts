@@ -1,14 +1,14 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { SavedRing } from '../../proto/keyring/saved-ring.ts';
 import { SecretKey } from '../../proto/keyring/secret-key.ts';
 import { sha256 } from '../crypto/aes-gcm.ts';
-import { OverlaydError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { replaceFileDurably, stateFolderError } from './state-file.ts';
 
 /**
- * Keys that came by hand or by rotation, and the plan about all keys, kept over a restart (0600, written beside and renamed, on
+ * Keys that came by hand or by rotation, and the plan about all keys, kept over a restart (on
  * the disk before any other host hears of it). Without it the host starts with the operator's file and learns the rest anew.
  */
 const fingerprint = z.string().regex(/^[0-9a-f]{16}$/);
@@ -71,23 +71,11 @@ export class RingFile {
       return { key: Buffer.from(key.reveal()).toString('base64'), origin };
     });
     const text = JSON.stringify({ version: 1, ...saved, keys: plain, savedAtMs: this.#wall() });
-    const beside = `${this.#path}.new`;
     try {
       mkdirSync(join(this.#path, '..'), { recursive: true, mode: 0o700 });
-      const fd = openSync(beside, 'w', 0o600);
-      try {
-        writeSync(fd, text);
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-      renameSync(beside, this.#path);
+      replaceFileDurably(this.#path, text);
     } catch (cause) {
-      const message = `cannot keep gossip keys in ${this.#path}: ${(cause as Error).message}`;
-      throw new OverlaydError('OVL_STATE_DIR', message, {
-        hint: 'Make the folder writable for overlayd, or give another one with --state-dir.',
-        cause,
-      });
+      throw stateFolderError(`gossip keys in ${this.#path}`, cause);
     }
   }
 }

@@ -1,3 +1,5 @@
+import { toHex } from '../state/bytes.ts';
+
 /**
  * One symmetric key of the gossip, and the name that people and other hosts know it by.
  *
@@ -25,7 +27,7 @@ export class SecretKey {
     // The domain keeps these hashes apart from any other use of SHA-256 on the same key.
     const domain = Uint8Array.from(DOMAIN, (character) => character.charCodeAt(0));
     const hash = sha256(Uint8Array.of(...domain, 0, ...bytes)).subarray(0, FINGERPRINT_BYTES);
-    this.fingerprint = Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    this.fingerprint = toHex(hash);
   }
 
   /** Size in bits, as AES counts. */

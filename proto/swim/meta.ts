@@ -1,5 +1,6 @@
 import type { Address } from '../env.ts';
 import { bytesToIp, ipToBytes } from '../memberlist/address.ts';
+import { fromHex, toHex } from '../state/bytes.ts';
 
 /**
  * What an overlayd node says of itself in memberlist's Meta (gossip.md 2.13): "OV", version 1, the range of state
@@ -104,15 +105,13 @@ function bigEndian(bytes: Uint8Array): number {
 }
 
 function fingerprintBytes(fingerprint: string): number[] {
-  const pairs = /^[0-9a-f]{16}$/.test(fingerprint) ? fingerprint.match(/../g) : null;
-  if (pairs === null) throw new RangeError('a key fingerprint is 16 hex digits');
-  return pairs.map((pair) => Number.parseInt(pair, 16));
+  if (!/^[0-9a-f]{16}$/.test(fingerprint)) throw new RangeError('a key fingerprint is 16 hex digits');
+  return [...fromHex(fingerprint)];
 }
 
 /** What is left over at the end is no fingerprint. */
 function fingerprintsOf(bytes: Uint8Array): string[] {
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return hex.match(/.{16}/g) ?? [];
+  return toHex(bytes).match(/.{16}/g) ?? [];
 }
 
 function asciiCode(character: string): number {
