@@ -1,7 +1,7 @@
 import type { Address } from '../../proto/env.ts';
-import { decodeMeta } from '../../proto/swim/meta.ts';
 import type { Member, SwimEvent, SwimNode } from '../../proto/swim/interface.ts';
 import type { StateChange, StateNode } from '../../proto/state/interface.ts';
+import { feedState, sendState } from '../../proto/state/over-swim.ts';
 import { monotonicMs } from '../clock.ts';
 import { formatHostPort } from '../config/address.ts';
 import type { Log } from '../log.ts';
@@ -11,11 +11,9 @@ import { openGossipTransport, type GossipTransport } from './gossip-transport.ts
  * Membership and replicated state as one running thing: memberlist's events feed the state layer, the state layer's
  * messages leave as memberlist user messages, and what changed comes out in slices.
  *
- * Neither protocol object knows of the other or of sockets; this file is the only place where they meet.
+ * Neither protocol object knows of the other or of sockets: over-swim.ts tells one what the other says, and this file brings
+ * both to the sockets.
  */
-
-/** First byte of every state message; other user messages belong to other programs (Serf, networkdb). */
-const STATE_MESSAGE = 0xd7;
 
 /** Changes handed out per turn of the event loop, about 5 ms of work: syncs must not hold up probes (gossip.md trap 10). */
 const CHANGES_PER_TURN = 250;
@@ -125,30 +123,21 @@ export class Cluster {
 
   #handle(event: SwimEvent): void {
     const now = monotonicMs();
+    feedState(now, this.state, event);
     switch (event.type) {
       case 'join':
       case 'alive':
       case 'update':
-        this.state.handleMemberAlive(now, event.member.name, decodeMeta(event.member.meta)?.epoch);
+      case 'dead':
+      case 'left':
         this.#memberChanged(event.type, event.member);
         break;
       case 'suspect':
         this.#log.debug({ peer: event.member.name }, 'peer is suspected to be down');
         break;
-      case 'dead':
-        this.state.handleMemberDead(now, event.member.name);
-        this.#memberChanged(event.type, event.member);
-        break;
-      case 'left':
-        this.state.handleMemberLeft(now, event.member.name);
-        this.#memberChanged(event.type, event.member);
-        break;
       case 'user':
       case 'remote-state':
-        this.#handleBytes(now, event);
-        break;
       case 'ack-payload':
-        this.state.handleAckPayload(now, event.node, event.bytes);
         break;
       case 'conflict':
         this.#log.warn(
@@ -172,15 +161,6 @@ export class Cluster {
     this.touch();
   }
 
-  #handleBytes(now: number, event: Extract<SwimEvent, { type: 'user' | 'remote-state' }>): void {
-    if (event.bytes[0] !== STATE_MESSAGE) return;
-    const from = event.node;
-    // Not (yet) a member: what it says will come again by anti-entropy once it is.
-    if (from === undefined) return;
-    if (event.type === 'user') this.state.handleMessage(now, from, event.bytes);
-    else this.state.handleRemoteState(now, from, event.bytes);
-  }
-
   #memberChanged(what: string, member: Member): void {
     if (member.name !== this.swim.self.name) {
       this.#log.info({ peer: member.name, addr: member.addr.ip, state: member.state }, `peer ${what}`);
@@ -198,7 +178,7 @@ export class Cluster {
 
   #settle(): void {
     this.#handOutChanges();
-    this.#sendState();
+    sendState(monotonicMs(), this.state, this.swim);
     this.#transport?.kick();
     this.#armTimer();
   }
@@ -214,16 +194,6 @@ export class Cluster {
       }
     }
     if (changes.length > 0) this.#listener(changes);
-  }
-
-  #sendState(): void {
-    const now = monotonicMs();
-    for (let out = this.state.pollTransmit(); out !== undefined; out = this.state.pollTransmit()) {
-      const to = this.swim.member(out.to);
-      if (to === undefined) continue;
-      if (out.reliable) this.swim.sendUserReliable(now, to.addr, out.bytes);
-      else this.swim.sendUser(now, to.addr, out.bytes);
-    }
   }
 
   #armTimer(): void {

@@ -3,9 +3,9 @@
  * counting what the state layer says and hears and noting when each endpoint became visible.
  */
 import type { Change } from './cluster.ts';
+import { feedState, sendState } from '../../proto/state/over-swim.ts';
 import type { State } from '../../proto/state/state.ts';
 import type { SwimEvent } from '../../proto/swim/interface.ts';
-import { decodeMeta } from '../../proto/swim/meta.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
 import { TABLE } from '../../proto/state/interface.ts';
 import type { SimLayer } from '../../test/sim/sim-node.ts';
@@ -37,31 +37,11 @@ export class StateHost implements SimLayer {
   }
 
   handleEvent(now: number, event: SwimEvent): void {
-    switch (event.type) {
-      case 'join':
-      case 'alive':
-      case 'update':
-        this.state.handleMemberAlive(now, event.member.name, decodeMeta(event.member.meta)?.epoch);
-        break;
-      case 'dead':
-        this.state.handleMemberDead(now, event.member.name);
-        break;
-      case 'left':
-        this.state.handleMemberLeft(now, event.member.name);
-        break;
-      case 'ack-payload':
-        this.state.handleAckPayload(now, event.node, event.bytes);
-        break;
-      case 'user':
-        if (event.node === undefined || this.isDeaf) break;
-        this.traffic.in += (event.reliable ? streamBytes : datagramBytes)(event.bytes.length + 1);
-        this.state.handleMessage(now, event.node, event.bytes);
-        break;
-      case 'remote-state':
-        if (event.node !== undefined) this.state.handleRemoteState(now, event.node, event.bytes);
-        break;
-      default:
+    if (event.type === 'user' && event.node !== undefined) {
+      if (this.isDeaf) return;
+      this.traffic.in += (event.reliable ? streamBytes : datagramBytes)(event.bytes.length + 1);
     }
+    feedState(now, this.state, event);
   }
 
   handleDeadline(now: number): void {
@@ -76,13 +56,9 @@ export class StateHost implements SimLayer {
     for (let c = this.state.pollChange(); c !== undefined; c = this.state.pollChange()) {
       if (c.table === TABLE.endpoint) this.onChange(now, c);
     }
-    for (let out = this.state.pollTransmit(); out !== undefined; out = this.state.pollTransmit()) {
-      const to = swim.member(out.to);
-      if (to === undefined) continue;
+    sendState(now, this.state, swim, ({ reliable, bytes }) => {
       this.traffic.messages++;
-      this.traffic.out += (out.reliable ? streamBytes : datagramBytes)(out.bytes.length + 1);
-      if (out.reliable) swim.sendUserReliable(now, to.addr, out.bytes);
-      else swim.sendUser(now, to.addr, out.bytes);
-    }
+      this.traffic.out += (reliable ? streamBytes : datagramBytes)(bytes.length + 1);
+    });
   }
 }

@@ -7,9 +7,10 @@ import type { SavedRing } from '../../proto/keyring/saved-ring.ts';
 import type { SecretKey } from '../../proto/keyring/secret-key.ts';
 import type { SeededRng } from '../../proto/rng.ts';
 import { TABLE } from '../../proto/state/interface.ts';
+import { feedState, sendState } from '../../proto/state/over-swim.ts';
 import { State } from '../../proto/state/state.ts';
 import type { SwimEvent } from '../../proto/swim/interface.ts';
-import { announcedKeys, decodeMeta, encodeMeta } from '../../proto/swim/meta.ts';
+import { announcedKeys, encodeMeta } from '../../proto/swim/meta.ts';
 import type { SealingMode } from '../../proto/swim/sealing.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
 import type { SimLayer, SimNode } from './sim-node.ts';
@@ -59,29 +60,7 @@ export class KeyringLayer implements SimLayer {
 
   handleEvent(now: number, event: SwimEvent, swim: Swim): void {
     this.#attach(now, swim);
-    switch (event.type) {
-      case 'join':
-      case 'alive':
-      case 'update':
-        this.state.handleMemberAlive(now, event.member.name, decodeMeta(event.member.meta)?.epoch);
-        break;
-      case 'dead':
-        this.state.handleMemberDead(now, event.member.name);
-        break;
-      case 'left':
-        this.state.handleMemberLeft(now, event.member.name);
-        break;
-      case 'ack-payload':
-        this.state.handleAckPayload(now, event.node, event.bytes);
-        break;
-      case 'user':
-      case 'remote-state':
-        if (event.node === undefined || event.bytes[0] !== 0xd7) break;
-        if (event.type === 'user') this.state.handleMessage(now, event.node, event.bytes);
-        else this.state.handleRemoteState(now, event.node, event.bytes);
-        break;
-      default:
-    }
+    feedState(now, this.state, event);
   }
 
   handleDeadline(now: number): void {
@@ -99,12 +78,7 @@ export class KeyringLayer implements SimLayer {
       if (c.table === TABLE.keyring) this.#isDue = true;
     if (this.#isDue) this.#driver?.run(now);
     this.#isDue = false;
-    for (let out = this.state.pollTransmit(); out !== undefined; out = this.state.pollTransmit()) {
-      const to = swim.member(out.to);
-      if (to === undefined) continue;
-      if (out.reliable) swim.sendUserReliable(now, to.addr, out.bytes);
-      else swim.sendUser(now, to.addr, out.bytes);
-    }
+    sendState(now, this.state, swim);
   }
 
   /** As the operator's verbs do. */

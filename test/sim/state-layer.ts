@@ -4,11 +4,12 @@
  */
 import { TABLE } from '../../proto/state/interface.ts';
 import type { StateOptions } from '../../proto/state/options.ts';
+import { feedState, sendState } from '../../proto/state/over-swim.ts';
 import { State } from '../../proto/state/state.ts';
 import { encodeInterest, interestKey } from '../../proto/state/values/interest.ts';
 import { encodeVtep, vtepKey } from '../../proto/state/values/vtep.ts';
 import type { SwimEvent } from '../../proto/swim/interface.ts';
-import { decodeMeta, encodeMeta } from '../../proto/swim/meta.ts';
+import { encodeMeta } from '../../proto/swim/meta.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
 import { EndpointAnnouncer } from '../../proto/view/endpoints.ts';
 import { ForwardingView } from '../../proto/view/forwarding.ts';
@@ -28,7 +29,6 @@ export class StateLayer implements SimLayer {
   readonly announcer: EndpointAnnouncer;
   readonly rows = new RowModel();
   readonly #name: string;
-  readonly #names = new Map<string, string>();
 
   constructor(
     name: string,
@@ -54,38 +54,8 @@ export class StateLayer implements SimLayer {
     return this.state.delegate;
   }
 
-  handleEvent(now: number, event: SwimEvent, swim: Swim): void {
-    switch (event.type) {
-      case 'join':
-      case 'alive':
-      case 'update':
-        this.state.handleMemberAlive(now, event.member.name, decodeMeta(event.member.meta)?.epoch);
-        break;
-      case 'dead':
-        this.state.handleMemberDead(now, event.member.name);
-        break;
-      case 'left':
-        this.state.handleMemberLeft(now, event.member.name);
-        break;
-      case 'ack-payload':
-        this.state.handleAckPayload(now, event.node, event.bytes);
-        break;
-      case 'user':
-      case 'remote-state': {
-        const from = this.#nameAt(event.addr.ip, swim);
-        if (from === undefined || event.bytes[0] !== 0xd7) break;
-        if (event.type === 'user') this.state.handleMessage(now, from, event.bytes);
-        else this.state.handleRemoteState(now, from, event.bytes);
-        break;
-      }
-      default:
-    }
-  }
-
-  #nameAt(ip: string, swim: Swim): string | undefined {
-    const known = this.#names.get(ip) ?? swim.members().find((member) => member.addr.ip === ip)?.name;
-    if (known !== undefined) this.#names.set(ip, known);
-    return known;
+  handleEvent(now: number, event: SwimEvent): void {
+    feedState(now, this.state, event);
   }
 
   handleDeadline(now: number): void {
@@ -104,12 +74,7 @@ export class StateLayer implements SimLayer {
       this.announcer.handleChange(now, c);
     }
     this.rows.apply(this.view.takeChanges());
-    for (let out = this.state.pollTransmit(); out !== undefined; out = this.state.pollTransmit()) {
-      const to = swim.member(out.to);
-      if (to === undefined) continue;
-      if (out.reliable) swim.sendUserReliable(now, to.addr, out.bytes);
-      else swim.sendUser(now, to.addr, out.bytes);
-    }
+    sendState(now, this.state, swim);
   }
 
   /** The underlay address where frames for a MAC go; "local" for our own; undefined when nobody is known to have it. */

@@ -1,0 +1,52 @@
+/**
+ * Where membership and replicated state meet: what one says is told to the other. Neither knows of the other itself.
+ */
+import type { SwimEvent, SwimNode } from '../swim/interface.ts';
+import { decodeMeta } from '../swim/meta.ts';
+import type { StateNode, StateTransmit } from './interface.ts';
+import { STATE_MAGIC } from './messages.ts';
+
+/** Tells the state layer what membership has to say to it; other events are none of its business. */
+export function feedState(now: number, state: StateNode, event: SwimEvent): void {
+  switch (event.type) {
+    case 'join':
+    case 'alive':
+    case 'update':
+      state.handleMemberAlive(now, event.member.name, decodeMeta(event.member.meta)?.epoch);
+      break;
+    case 'dead':
+      state.handleMemberDead(now, event.member.name);
+      break;
+    case 'left':
+      state.handleMemberLeft(now, event.member.name);
+      break;
+    case 'ack-payload':
+      state.handleAckPayload(now, event.node, event.bytes);
+      break;
+    case 'user':
+    case 'remote-state':
+      // Other user messages belong to other programs (Serf, networkdb). What comes from somebody who is not (yet) a member
+      // will come again by anti-entropy once it is.
+      if (event.bytes[0] !== STATE_MAGIC || event.node === undefined) break;
+      if (event.type === 'user') state.handleMessage(now, event.node, event.bytes);
+      else state.handleRemoteState(now, event.node, event.bytes);
+      break;
+    default:
+  }
+}
+
+/** Sends what the state layer wants sent, to members that are known; `onSent` is told of each. */
+export function sendState(
+  now: number,
+  state: StateNode,
+  swim: SwimNode,
+  onSent: (out: StateTransmit) => void = () => {},
+): void {
+  for (let out = state.pollTransmit(); out !== undefined; out = state.pollTransmit()) {
+    const to = swim.member(out.to);
+    if (to === undefined) continue;
+    onSent(out);
+    if (out.reliable) swim.sendUserReliable(now, to.addr, out.bytes);
+    else swim.sendUser(now, to.addr, out.bytes);
+  }
+}
