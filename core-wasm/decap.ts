@@ -58,11 +58,11 @@ import {
 } from './reason';
 import {
   arm,
+  datagramSize,
   messageData,
   messageLength,
   messageName,
   messageNameLength,
-  messageSegment,
   messageTruncated,
 } from './receive';
 import { noteRouter } from './router';
@@ -115,11 +115,9 @@ export function queueSealed(messages: u32): u32 {
 }
 
 function queueMessage(peer: u32, message: u32): void {
-  const length = messageLength(message);
-  const segment = messageSegment(message);
-  const size: u32 = segment == 0 || segment > length ? length : segment;
+  const size = datagramSize(message);
   let at = messageData(message);
-  const end = at + length;
+  const end = at + messageLength(message);
   while (at < end) {
     const left = (end - at) as u32;
     const bytes = left < size ? left : size;
@@ -149,8 +147,7 @@ function receive(message: u32): void {
     return;
   }
   const length = messageLength(message);
-  const segment = messageSegment(message);
-  const size: u32 = segment == 0 || segment > length ? length : segment;
+  const size = datagramSize(message);
   const datagrams: u32 = length == 0 ? 1 : (length + size - 1) / size;
   count(COUNTER_FROM_TUNNEL, datagrams);
   count(COUNTER_FROM_TUNNEL_BYTES, length);

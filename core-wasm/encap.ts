@@ -170,23 +170,16 @@ function flood(network: u32, port: u32, frame: usize, length: u32, reflect: bool
   let reason = REASON_NO_DESTINATION;
   let copies: u32 = 0;
   let lost: u32 = 0;
-  if (floodPeers(network) && networkIsSealed(network)) {
-    // Every peer has its own key, so every peer gets its own copy.
-    for (let peer = floodNext(network, 0); peer != NO_MORE; peer = floodNext(network, peer + 1)) {
-      const failed = toPeerSealed(network, peer, frame, length, copies ? 0 : 1);
-      if (failed) {
-        reason = failed;
-        lost++;
-      } else {
-        copies++;
-      }
-    }
-  } else if (floodPeers(network)) {
-    if (!cutIntoArena(network, frame, length, 0, 0)) return REASON_TX_FULL;
-    // One payload, many messages.
+  if (floodPeers(network)) {
+    // In clear one payload serves many messages; sealed, every peer has its own key and so its own copy.
+    const isSealed = networkIsSealed(network);
+    if (!isSealed && !cutIntoArena(network, frame, length, 0, 0)) return REASON_TX_FULL;
     const start = arenaCursor(table);
     for (let peer = floodNext(network, 0); peer != NO_MORE; peer = floodNext(network, peer + 1)) {
-      const failed = post(table, peer, start, cutSize, cutCount, cutBytes, copies ? 0 : 1);
+      const verdict = copies ? 0 : 1;
+      const failed = isSealed
+        ? toPeerSealed(network, peer, frame, length, verdict)
+        : post(table, peer, start, cutSize, cutCount, cutBytes, verdict);
       if (failed) {
         reason = failed;
         lost++;
@@ -194,7 +187,7 @@ function flood(network: u32, port: u32, frame: usize, length: u32, reflect: bool
         copies++;
       }
     }
-    if (copies) arenaKeep(table, cutBytes);
+    if (!isSealed && copies) arenaKeep(table, cutBytes);
   }
   for (let next = firstPort(network); next; next = nextPort(next - 1)) {
     if (next - 1 == port && !reflect) continue;

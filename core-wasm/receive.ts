@@ -68,6 +68,13 @@ export function messageSegment(message: u32): u32 {
   return 0;
 }
 
+/** Bytes of each datagram in this message but the last, which may be shorter. */
+export function datagramSize(message: u32): u32 {
+  const length = messageLength(message);
+  const segment = messageSegment(message);
+  return segment == 0 || segment > length ? length : segment;
+}
+
 /** Makes a message ready for the next recvmmsg. */
 export function arm(message: u32): void {
   const base = load<u64>(STATE_ADDRESS);

@@ -8,6 +8,7 @@ import { loadOpenSsl } from '../io/openssl.ts';
 import type { OpenSsl } from '../io/openssl.ts';
 import { constant } from './core.ts';
 import type { Core } from './core.ts';
+import type { CoreExports } from './core-exports.ts';
 import { KEY_PAIR_BYTES } from './session-keys.ts';
 import type { CipherName } from './session-keys.ts';
 
@@ -16,6 +17,20 @@ export interface Cipher {
   seal(jobs: number): void;
   /** All jobs of the open table; writes OPEN_OK where the tag was right. */
   open(jobs: number): void;
+}
+
+/** Before anything of the transmit tables is sent: seals what the core has listed. */
+export function sealListed(core: CoreExports, cipher: Cipher): void {
+  const jobs = core.sealJobs();
+  if (jobs === 0) return;
+  cipher.seal(jobs);
+  core.sealReset();
+}
+
+/** Before fromTunnel, with the same messages: opens what is sealed among them. */
+export function openSealed(core: CoreExports, cipher: Cipher, messages: number): void {
+  const jobs = core.queueSealed(messages);
+  if (jobs > 0) cipher.open(jobs);
 }
 
 /** Layout of a job, in bytes. */

@@ -31,6 +31,7 @@ import {
   sendmmsgAt,
   writevAt,
 } from '../io/libc.ts';
+import { openSealed, sealListed } from './cipher.ts';
 import type { Cipher } from './cipher.ts';
 import type { ControlBlock } from './control-block.ts';
 import { constant } from './core.ts';
@@ -227,11 +228,7 @@ export class BatchLoop {
 
   #transmit(): void {
     const core = this.#core;
-    const jobs = core.sealJobs();
-    if (jobs > 0) {
-      this.#cipher.seal(jobs);
-      core.sealReset();
-    }
+    sealListed(core, this.#cipher);
     let pending = core.txPending();
     if (pending === 0) return;
     this.#sendWaited = false;
@@ -293,8 +290,7 @@ export class BatchLoop {
     const count = recvmmsgAt(this.#receiveFd, this.#receiveTable, RECEIVE_MESSAGES, MSG_DONTWAIT);
     if (count <= 0) return 0;
     const bytes = count > 1 ? LIGHT_BYTES + 1 : (this.#words[this.#firstLength] as number) + 1;
-    const sealed = this.#core.queueSealed(count);
-    if (sealed > 0) this.#cipher.open(sealed);
+    openSealed(this.#core, this.#cipher, count);
     this.#core.fromTunnel(count);
     this.#deliver();
     return bytes;

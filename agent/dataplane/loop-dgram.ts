@@ -10,6 +10,7 @@ import type { RemoteInfo, Socket } from 'node:dgram';
 import { monotonicMs } from '../clock.ts';
 import { EAGAIN, EBADFD, dup, errno, read, readAt, watchReadable, writevAt } from '../io/libc.ts';
 import { ipText, sockaddr } from '../io/sockaddr.ts';
+import { openSealed, sealListed } from './cipher.ts';
 import type { Cipher } from './cipher.ts';
 import type { ControlBlock } from './control-block.ts';
 import { constant } from './core.ts';
@@ -128,8 +129,7 @@ export class DgramLoop {
     this.#view.setUint32(table + MSGHDR.controlLength, 0, true);
     this.#view.setUint32(table + MSGHDR.flags, 0, true);
     this.#view.setUint32(table + MSGHDR.length, datagram.length, true);
-    const sealed = this.#core.queueSealed(1);
-    if (sealed > 0) this.#cipher.open(sealed);
+    openSealed(this.#core, this.#cipher, 1);
     this.#core.fromTunnel(1);
     this.#push();
   }
@@ -137,11 +137,7 @@ export class DgramLoop {
   #push(): void {
     this.#deliver();
     const core = this.#core;
-    const jobs = core.sealJobs();
-    if (jobs > 0) {
-      this.#cipher.seal(jobs);
-      core.sealReset();
-    }
+    sealListed(core, this.#cipher);
     const pending = core.txPending();
     for (let socket = 0; pending >>> socket !== 0; socket++) {
       const count = core.txCount(socket);

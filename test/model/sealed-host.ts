@@ -1,6 +1,6 @@
 /** Two packet cores with real ciphers between them: what one seals, the other is to open. */
 import { addressOf } from '../../agent/io/libc.ts';
-import { openCipher } from '../../agent/dataplane/cipher.ts';
+import { openCipher, openSealed, sealListed } from '../../agent/dataplane/cipher.ts';
 import type { Cipher } from '../../agent/dataplane/cipher.ts';
 import { SessionKeys } from '../../agent/dataplane/session-keys.ts';
 import type { CipherName } from '../../agent/dataplane/session-keys.ts';
@@ -33,15 +33,14 @@ export class SealedHost {
 
   /** What would be on the wire, and the tables empty again. */
   sent(): Uint8Array[] {
-    this.#cipher.seal(this.h.core.exports.sealJobs());
+    sealListed(this.h.core.exports, this.#cipher);
     const datagrams = this.h.datagrams().map(({ bytes }) => bytes);
-    this.h.core.exports.sealReset();
     this.h.reset();
     return datagrams;
   }
 
   receive(from: string, data: Uint8Array, segment?: number): void {
-    this.h.tunnel(from, data, segment, (jobs) => this.#cipher.open(jobs));
+    this.h.tunnel(from, data, segment, (messages) => openSealed(this.h.core.exports, this.#cipher, messages));
   }
 
   close(): void {

@@ -186,7 +186,9 @@ function feed(h: Harness, entry: 'tap' | 'tunnel', dice: Dice, input: Input): vo
   } else {
     const from = dice.roll(2) === 0 ? '192.0.2.1' : '192.0.2.2';
     const segment = input.segment === 0 ? undefined : input.segment;
-    h.tunnel(from, input.bytes.subarray(0, 65_536), segment, (jobs) => open(h, dice, jobs));
+    h.tunnel(from, input.bytes.subarray(0, 65_536), segment, (messages) =>
+      open(h, dice, h.core.exports.queueSealed(messages)),
+    );
   }
   must(h.imbalance() === 0, 'a frame without a verdict');
   checkPointers(h);
