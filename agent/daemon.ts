@@ -112,7 +112,6 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       dataplane,
       keyring: keys.sealing.keyring,
       staticKeys: identity.tunnelKeys,
-      identityOf: (name) => state.identityOf(name),
       log,
     });
     undo.push(() => Promise.resolve(tunnels?.close()));

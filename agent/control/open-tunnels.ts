@@ -1,5 +1,6 @@
 import type { Keyring } from '../../proto/keyring/keyring.ts';
-import type { StateNode } from '../../proto/state/interface.ts';
+import { fromHex } from '../../proto/state/bytes.ts';
+import type { State } from '../../proto/state/state.ts';
 import type { KeyPair } from '../../proto/tunnel/crypto.ts';
 import { tunnelPsk } from '../../proto/tunnel/psk.ts';
 import { Tunnels } from '../../proto/tunnel/tunnels.ts';
@@ -14,20 +15,18 @@ import { TunnelKeeper } from './tunnel-keeper.ts';
 
 export interface TunnelParts {
   readonly config: RunConfig;
-  readonly state: Pick<StateNode, 'interested'>;
+  readonly state: Pick<State, 'interested' | 'identities'>;
   readonly view: Pick<ForwardingView, 'vtep'>;
   readonly dataplane: Dataplane;
   readonly keyring: Keyring;
   /** X25519, of this host's identity. */
   readonly staticKeys: KeyPair;
-  /** Ed25519 public key by which a name is known; undefined when it is not, or when it is revoked. */
-  readonly identityOf: (name: string) => Uint8Array | undefined;
   readonly log: Log;
 }
 
 /** Sessions with every live host that takes part in an encrypted network of ours. */
 export function openTunnels(parts: TunnelParts): TunnelKeeper {
-  const { config, state, view, dataplane, keyring, staticKeys, identityOf, log } = parts;
+  const { config, state, view, dataplane, keyring, staticKeys, log } = parts;
   const timing = { rekeyIntervalMs: config.rekeyMs };
   const tunnels = new Tunnels({
     crypto: tunnelCrypto,
@@ -46,10 +45,8 @@ export function openTunnels(parts: TunnelParts): TunnelKeeper {
           for (const name of state.interested(vni)) if (name !== config.nodeName) yield name;
       },
       vtep: (name) => view.vtep(name),
-      staticKey: (name) => {
-        const identity = identityOf(name);
-        return identity && tunnelKeyOfIdentity(identity);
-      },
+      identity: (name) => state.identities.usableKeyOf(name),
+      staticKey: (identity) => tunnelKeyOfIdentity(fromHex(identity)),
     },
     dataplane,
     dataPathAddr: config.dataPathAddr,

@@ -24,8 +24,10 @@ export interface TunnelPeers {
   vtep(
     name: string,
   ): { readonly ip: string; readonly port: number; readonly peer: number | undefined } | undefined;
-  /** The X25519 key of its identity; undefined while that is unknown, or when it is revoked. */
-  staticKey(name: string): Uint8Array | undefined;
+  /** Its Ed25519 identity in hex; undefined while that is unknown, or when it is revoked. */
+  identity(name: string): string | undefined;
+  /** The X25519 key of an identity; undefined when it has none. Dear: asked once for each identity. */
+  staticKey(identity: string): Uint8Array | undefined;
 }
 
 export interface TunnelKeeperOptions {
@@ -44,7 +46,8 @@ const LOOK_MS = 1_000;
 
 interface Known extends Address {
   readonly peer: number;
-  readonly staticKey: string;
+  readonly identity: string;
+  readonly staticKey: Uint8Array;
 }
 
 export class TunnelKeeper {
@@ -107,9 +110,9 @@ export class TunnelKeeper {
     for (const name of this.#known.keys()) if (!wanted.has(name)) this.#forget(name);
     for (const name of wanted) {
       const vtep = peers.vtep(name);
-      const staticKey = peers.staticKey(name);
-      if (vtep?.peer === undefined || staticKey === undefined) this.#forget(name);
-      else this.#setPeer(now, name, { ...vtep, peer: vtep.peer }, staticKey);
+      const identity = peers.identity(name);
+      if (vtep?.peer === undefined || identity === undefined) this.#forget(name);
+      else this.#setPeer(now, name, { ...vtep, peer: vtep.peer }, identity);
     }
   }
 
@@ -117,15 +120,19 @@ export class TunnelKeeper {
     now: number,
     name: string,
     { ip, port, peer }: Address & { readonly peer: number },
-    staticKey: Uint8Array,
+    identity: string,
   ): void {
-    const wanted = { ip, port, peer, staticKey: Buffer.from(staticKey).toString('hex') };
     const known = this.#known.get(name);
+    const isSame =
+      known?.identity === identity && known.ip === ip && known.port === port && known.peer === peer;
+    if (isSame) return;
+    const staticKey =
+      known?.identity === identity ? known.staticKey : this.#options.peers.staticKey(identity);
     // The data path has dropped the sessions of a number that was given up.
-    if (known !== undefined && known.peer !== peer) this.#forget(name);
-    else if (known?.ip === ip && known.port === port && known.staticKey === wanted.staticKey) return;
+    if (staticKey === undefined || (known !== undefined && known.peer !== peer)) this.#forget(name);
+    if (staticKey === undefined) return;
     if (!this.#tunnels.setPeer(now, name, { staticKey, addr: { ip, port } })) return;
-    this.#known.set(name, wanted);
+    this.#known.set(name, { ip, port, peer, identity, staticKey });
   }
 
   #forget(name: string): void {

@@ -112,6 +112,11 @@ export class Identities {
     return keyHex !== undefined && this.#revokedKeys.has(keyHex);
   }
 
+  /** The key that speaks for a name; undefined when none is known, or when it is revoked. */
+  usableKeyOf(name: string): string | undefined {
+    return this.isRevoked(name) ? undefined : this.keyOf(name);
+  }
+
   /** Forgets a name, so that its next key is pinned. False when it is not known, or listed by the operator. */
   forget(name: string): boolean {
     if (this.#listed?.has(name) === true || !this.#pins.delete(name)) return false;

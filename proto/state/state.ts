@@ -8,7 +8,7 @@
  * It knows neither sockets nor membership's wire: messages go to members by name. Whatever comes in, nothing throws;
  * only `put` throws, RangeError, when a record is over the limits.
  */
-import { WireError, fromHex, toHex } from './bytes.ts';
+import { WireError, toHex } from './bytes.ts';
 import { ROOTS_MAX, decodeAck, decodeRoots, encodeAck, encodeRoots } from './digest.ts';
 import { isGoodbye } from './farewells.ts';
 import type { Identities } from './identities.ts';
@@ -104,13 +104,6 @@ export class State implements StateNode {
     this.#enter(now);
     this.#parts.ownLogs.renumber(now, this.epoch + 1n);
     this.#leave(now);
-  }
-
-  /** Ed25519 key that speaks for a name; undefined when none is known, or when it is revoked. */
-  identityOf(name: string): Uint8Array | undefined {
-    const { identities } = this.#parts;
-    const keyHex = identities.keyOf(name);
-    return keyHex === undefined || identities.isRevoked(name) ? undefined : fromHex(keyHex);
   }
 
   // Messages
