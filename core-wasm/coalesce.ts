@@ -58,18 +58,22 @@ let headVerified: bool = false;
 /** Nothing may follow: a short segment or PSH was the last. */
 let complete: bool = false;
 
-/** Takes a frame for a port: appends it to the open group or closes that and opens another. Accounts for it itself. */
-export function coalesce(to: u32, frame: usize, length: u32): void {
+/**
+ * Takes a frame for a port: appends it to the open group or closes that and opens another. Accounts for it itself. False:
+ * it is no data segment, and may still be changed in place, but in length.
+ */
+export function coalesce(to: u32, frame: usize, length: u32): bool {
   if (!inspect(frame, length) || !portHas(to, kind == GSO_UDP_L4 ? PORT_USO : PORT_OFFLOAD)) {
     flushGroup();
     openGroup(to, frame, length);
     complete = true;
-    return;
+    return kind != GSO_NONE;
   }
-  if (append(to, frame)) return;
+  if (append(to, frame)) return true;
   flushGroup();
   openGroup(to, frame, length);
   complete = kind != GSO_UDP_L4 && (tcpFlags(frame + l4) & TCP_PSH) != 0;
+  return true;
 }
 
 function openGroup(to: u32, frame: usize, length: u32): void {

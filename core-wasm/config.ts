@@ -13,7 +13,11 @@ export const CONFIG_REFLECT_UNKNOWN: u32 = 4;
 export const CONFIG_PUNT_PPS: u32 = 5;
 /** Broadcast and multicast frames that one port may flood in a second. */
 export const CONFIG_BROADCAST_PPS: u32 = 6;
-export const CONFIG_KEYS: u32 = 7;
+/** Senders behind one port that are told in a second that a packet was too large for its path. */
+export const CONFIG_TOO_BIG_PPS: u32 = 7;
+/** Path probes and answers to ours that are handed to control in a second. */
+export const CONFIG_PROBE_PPS: u32 = 8;
+export const CONFIG_KEYS: u32 = 9;
 
 export function config(key: u32): u32 {
   return load<u32>((STATE_CONFIG + (key << 2)) as usize);
@@ -29,6 +33,8 @@ export function setDefaults(): void {
   setConfig(CONFIG_LEARN_PPS, 1000);
   setConfig(CONFIG_REFLECT_UNKNOWN, 1);
   setConfig(CONFIG_PUNT_PPS, 4000);
+  setConfig(CONFIG_TOO_BIG_PPS, 1000);
+  setConfig(CONFIG_PROBE_PPS, 4000);
   // A container floods some 25 frames in its first seconds: this lets 400 start at once behind one port.
   setConfig(CONFIG_BROADCAST_PPS, 10_000);
 }

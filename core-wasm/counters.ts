@@ -41,3 +41,7 @@ export const COUNTER_COMMANDS_FAILED: u32 = 21;
 /** Datagrams queued for the cipher, and opened by it. */
 export const COUNTER_SEALED: u32 = 22;
 export const COUNTER_OPENED: u32 = 23;
+/** Senders told by ICMP that a packet, which was dropped as too-big, was too large for its path. */
+export const COUNTER_TOO_BIG_TOLD: u32 = 24;
+/** Frames made smaller than their sender made them, because the path takes no more. */
+export const COUNTER_SHRUNK: u32 = 25;

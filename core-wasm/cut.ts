@@ -7,19 +7,32 @@
  * Per segment: total length, IPv4 id + i, sequence + i × size; FIN and PSH only in the last, CWR only in the first
  * (RFC 3168 §6.1.2). Checksums are not recomputed but carried: the kernel left the pseudo-header sum in the field, its
  * length is exchanged, the header's fixed words are summed once, and each payload is summed while it is copied.
- * A frame that is no super-frame is copied whole, and its checksum finished if it was left partial.
+ * A frame that is no super-frame is copied whole, and its checksum finished if it was left partial. An IPv4 packet too large
+ * for its path is cut into fragments the same way (shrink.ts).
  */
 import { l3, l4, etherType } from './classify';
 import { copyLoose, copySum, fold, sum, without, word } from './checksum';
 import { load16, load32, store16, store32 } from './bytes';
 import { TYPE_IPV4 } from './ethernet';
-import { IPV4_ID, IPV4_SUM, IPV4_TOTAL, ipv4HeaderLength } from './ipv4';
+import {
+  IPV4_FRAGMENT,
+  IPV4_ID,
+  IPV4_MORE_FRAGMENTS,
+  IPV4_SIZE,
+  IPV4_SUM,
+  IPV4_TOTAL,
+  ipv4HeaderLength,
+} from './ipv4';
 import { IPV6_PAYLOAD, IPV6_SIZE } from './ipv6';
 import { TCP_CWR, TCP_FIN, TCP_FLAGS, TCP_OFFSET, TCP_PSH, TCP_SEQUENCE, TCP_SUM, tcpFlags } from './tcp';
 import { UDP_LENGTH, UDP_SUM, udpSum } from './udp';
 import { VXLAN_SIZE, vxlanHeader } from './vxlan';
 import { csumOffset, csumStart, gsoHeaders, gsoSegments, gsoSize, gsoType } from './offload';
-import { GSO_NONE, GSO_UDP_L4 } from './vnet';
+import { GSO_FRAGMENTS, GSO_NONE, GSO_UDP_L4 } from './vnet';
+
+const OPTION_END: u32 = 0;
+const OPTION_NOP: u32 = 1;
+const OPTION_COPIED: u32 = 0x80;
 
 /** Of the last cut: bytes of a full datagram, datagrams, and bytes in all. Scratch, as in classify.ts. */
 export let cutSize: u32 = 0;
@@ -43,7 +56,7 @@ export function cut(to: usize, frame: usize, length: u32, vni: u32, lead: u32, t
   }
   prepareIp(frame);
   if (gsoType == GSO_UDP_L4) prepareUdp(frame, length);
-  else prepareTcp(frame, length);
+  else if (gsoType != GSO_FRAGMENTS) prepareTcp(frame, length);
 
   const header = vxlanHeader(vni);
   cutCount = gsoSegments(length);
@@ -60,9 +73,13 @@ export function cut(to: usize, frame: usize, length: u32, vni: u32, lead: u32, t
     const copy = at + VXLAN_SIZE;
     copyLoose(copy, frame, gsoHeaders);
     const payloadSum = copySum(copy + gsoHeaders, payload, size);
-    patchIp(copy, i, size);
-    if (gsoType == GSO_UDP_L4) patchUdp(copy, size, payloadSum);
-    else patchTcp(copy, i, size, payloadSum);
+    if (gsoType == GSO_FRAGMENTS) {
+      patchFragment(copy, i, size);
+    } else {
+      patchIp(copy, i, size);
+      if (gsoType == GSO_UDP_L4) patchUdp(copy, size, payloadSum);
+      else patchTcp(copy, i, size, payloadSum);
+    }
     payload += size;
     left -= size;
     at = copy + gsoHeaders + size + trail + lead;
@@ -107,6 +124,32 @@ function patchIp(frame: usize, index: u32, size: u32): void {
   store16(ip + IPV4_ID, id);
   store16(ip + IPV4_TOTAL, length);
   store<u16>(ip, ~fold(ipSum + word(id) + word(length)) as u16, IPV4_SUM);
+}
+
+/** One of a packet's fragments (RFC 791 §3.2), which may be a fragment itself. All keep its identification. */
+function patchFragment(frame: usize, index: u32, size: u32): void {
+  const ip = frame + l3;
+  const header = ipv4HeaderLength(ip);
+  if (index != 0) dropUncopied(ip, header);
+  let place = load16(ip + IPV4_FRAGMENT) + ((index * gsoSize) >> 3);
+  if (index + 1 != cutCount) place |= IPV4_MORE_FRAGMENTS;
+  store16(ip + IPV4_FRAGMENT, place);
+  store16(ip + IPV4_TOTAL, header + size);
+  store<u16>(ip, 0, IPV4_SUM);
+  store<u16>(ip, ~fold(sum(ip, header)) as u16, IPV4_SUM);
+}
+
+/** Options without the copied bit are in the first fragment only; no-operations in their place keep all headers of one size. */
+function dropUncopied(ip: usize, header: u32): void {
+  let at: u32 = IPV4_SIZE;
+  while (at < header) {
+    const kind: u32 = load<u8>(ip + at);
+    if (kind == OPTION_END) return;
+    const size: u32 = kind == OPTION_NOP || at + 1 >= header ? 1 : load<u8>(ip + at, 1);
+    if (size == 0 || (size == 1 && kind != OPTION_NOP) || at + size > header) return;
+    if (!(kind & OPTION_COPIED)) memory.fill(ip + at, OPTION_NOP as u8, size);
+    at += size;
+  }
 }
 
 /** The TCP header without sequence and flags, and the pseudo-header in the sum's place without its length. */

@@ -11,7 +11,8 @@
  */
 import { count, drop, dropMany } from './account';
 import { isGroup, loadMac } from './bytes';
-import { classify } from './classify';
+import { clampMss } from './clamp';
+import { classify, l4, protocol } from './classify';
 import { coalesce, flushGroup } from './coalesce';
 import { emitSingle, isUnfinished } from './single';
 import { nowSeconds } from './config';
@@ -40,7 +41,7 @@ import { NO_NETWORK, findVni, networkIsSealed } from './network';
 import { outHasRoom } from './out';
 import { NO_PEER, PEER_LEARNT_ROWS, PEER_RX_FRAMES, findSender, peerAt, peerCount, peerLearns } from './peer';
 import { firstPort, nextPort } from './port';
-import { punt } from './punt';
+import { punt, puntProbe } from './punt';
 import {
   REASON_BAD_SOURCE,
   REASON_BAD_VXLAN,
@@ -65,6 +66,7 @@ import {
   messageNameLength,
   messageTruncated,
 } from './receive';
+import { roomTo } from './room';
 import { noteRouter } from './router';
 import { RX_VLEN } from './layout';
 import {
@@ -72,6 +74,7 @@ import {
   SEAL_SIZE,
   TYPE_FIRST,
   TYPE_LAST,
+  TYPE_PROBE,
   TYPE_SEALED,
   judge,
   openJobs,
@@ -80,6 +83,7 @@ import {
   queueOpen,
 } from './sealed';
 import { isFirstHeard, sessionCount } from './session';
+import { PROTOCOL_TCP } from './tcp';
 import { VXLAN_SIZE, vxlanHasVni, vxlanVni } from './vxlan';
 
 /** MACs that one peer without gossip may bring in. */
@@ -175,7 +179,9 @@ function unwrap(peer: u32, message: u32, at: usize, length: u32): u32 {
   const type: u32 = length == 0 ? 0 : load<u8>(at);
   if (type == TYPE_SEALED) return unseal(peer, at, length);
   if (type >= TYPE_FIRST && type <= TYPE_LAST) {
-    const reason = punt(at, length, messageName(message), messageNameLength(message));
+    const name = messageName(message);
+    const size = messageNameLength(message);
+    const reason = type < TYPE_PROBE ? punt(at, length, name, size) : puntProbe(at, length, name, size);
     if (!reason) count(COUNTER_PUNTED, 1);
     return reason;
   }
@@ -223,15 +229,26 @@ function forward(peer: u32, network: u32, frame: usize, length: u32): u32 {
     return flood(peer, network, frame, length);
   }
   const entry = entryOf(fdbKey(network, loadMac(frame)));
-  if (!entry) return flood(peer, network, frame, length);
+  if (!entry) {
+    classify(frame, length);
+    clampFrom(peer, network, frame, length, learns && isUnfinished(frame, length));
+    return flood(peer, network, frame, length);
+  }
   if (!entryHas(entry, FDB_LOCAL)) return REASON_SPLIT_HORIZON;
   const port = entryDestination(entry);
   if (learns && isUnfinished(frame, length)) {
     flushGroup();
+    clampFrom(peer, network, frame, length, true);
     return emitSingle(port, peer, frame, length, 1) ? REASON_NONE : REASON_OUT_FULL;
   }
-  coalesce(port, frame, length);
+  if (!coalesce(port, frame, length)) clampFrom(peer, network, frame, length, false);
   return REASON_NONE;
+}
+
+/** Tells the endpoint here, when the classified frame opens a connection, what the way back to the peer takes. */
+function clampFrom(peer: u32, network: u32, frame: usize, length: u32, isPartial: bool): void {
+  if (protocol != PROTOCOL_TCP || l4 == 0) return;
+  clampMss(frame, length, roomTo(peer, networkIsSealed(network)), isPartial);
 }
 
 /** To every port of the network. The first copy carries the verdict. */

@@ -6,7 +6,8 @@
  *   3. learn     its source MAC, within the port's quota, and the IP it states for it
  *   4. answer    ARP and neighbour solicitations that the tables can answer
  *   5. forward   to a port, a peer, or everyone on the flood list
- *   6. cut       into VXLAN datagrams, queue them for the cipher where the network is sealed, and post them
+ *   6. fit       what the path does not take is made smaller, or its sender told
+ *   7. cut       into VXLAN datagrams, queue them for the cipher where the network is sealed, and post them
  *
  * One frame, one verdict: a function here returns REASON_NONE once a message or out record carries the frame's
  * verdict, or the reason for which it is dropped.
@@ -15,13 +16,15 @@ import { count, drop } from './account';
 import { answer } from './answer';
 import { take } from './bucket';
 import { isGroup, loadMac } from './bytes';
-import { classify, flowHash } from './classify';
+import { clampMss } from './clamp';
+import { classify, flowHash, l4, protocol } from './classify';
 import { CONFIG_BROADCAST_PPS, CONFIG_REFLECT_UNKNOWN, CONFIG_UNKNOWN_PPS, config } from './config';
 import {
   COUNTER_COPIES_LOST,
   COUNTER_CUT,
   COUNTER_FROM_TAP,
   COUNTER_FROM_TAP_BYTES,
+  COUNTER_SHRUNK,
   COUNTER_UNKNOWN_UNICAST,
 } from './counters';
 import { cut, cutBytes, cutCount, cutSize } from './cut';
@@ -32,9 +35,9 @@ import { NO_MORE, floodNext, floodPeers } from './flood';
 import { guard } from './guard';
 import { learnIp, learnMac } from './learn';
 import { networkExists, networkIsSealed, networkSuppresses, networkVni } from './network';
-import { checkOffload, largestSegment } from './offload';
+import { checkOffload, csumStart, gsoType, largestSegment } from './offload';
 import { outHasRoom } from './out';
-import { PEER_SESSION, peerAt, peerExists, peerMaxPayload } from './peer';
+import { PEER_SESSION, peerAt, peerExists } from './peer';
 import {
   PORT_REFLECT,
   PORT_STORM_BUCKET,
@@ -61,12 +64,15 @@ import {
   REASON_TX_FULL,
   REASON_UNKNOWN_RATE,
 } from './reason';
+import { roomTo } from './room';
 import { noteRouter } from './router';
 import { SEAL_LEAD, SEAL_SIZE, sealHasRoom, sealRun } from './sealed';
 import { takeCounters } from './session';
+import { shrink } from './shrink';
+import { PROTOCOL_TCP } from './tcp';
+import { tellTooBig } from './toobig';
 import { arenaCursor, arenaKeep, post, txHasRoom } from './transmit';
-import { VNET_SIZE } from './vnet';
-import { VXLAN_SIZE } from './vxlan';
+import { GSO_NONE, VNET_SIZE } from './vnet';
 
 const LARGEST_FRAME: u32 = ETHERNET_SIZE + TAG_SIZE + 65535;
 /** The top three bits of the flow hash choose among the eight tables. */
@@ -112,15 +118,30 @@ function forward(network: u32, port: u32, frame: usize, length: u32): u32 {
   const entry = fdbFind(fdbKey(network, loadMac(frame)));
   if (!entry) return floodUnknown(network, port, frame, length);
   const destination = entryDestination(entry);
-  if (!entryHas(entry, FDB_LOCAL)) return toPeer(network, destination, frame, length);
+  if (!entryHas(entry, FDB_LOCAL)) return toPeer(network, port, destination, frame, length);
   if (destination == port && !portHas(port, PORT_REFLECT)) return REASON_SAME_PORT;
   return deliver(destination, frame, length, 1);
 }
 
-function toPeer(network: u32, peer: u32, frame: usize, length: u32): u32 {
+/** Unicast: the frame is nobody else's, and may be changed to suit the path. */
+function toPeer(network: u32, port: u32, peer: u32, frame: usize, length: u32): u32 {
   if (!peerExists(peer)) return REASON_NO_PEER;
-  if (networkIsSealed(network)) return toPeerSealed(network, peer, frame, length, 1);
-  if (VXLAN_SIZE + largestSegment(length) > peerMaxPayload(peer)) return REASON_TOO_BIG;
+  const isSealed = networkIsSealed(network);
+  const room = roomTo(peer, isSealed);
+  if (protocol == PROTOCOL_TCP && l4 != 0 && gsoType == GSO_NONE) {
+    clampMss(frame, length, room, csumStart == l4);
+  }
+  if (largestSegment(length) > room) {
+    if (!shrink(frame, length, room)) {
+      tellTooBig(port, frame, length, room);
+      return REASON_TOO_BIG;
+    }
+    count(COUNTER_SHRUNK, 1);
+  }
+  return isSealed ? toPeerSealed(network, peer, frame, length, 1) : toPeerClear(network, peer, frame, length);
+}
+
+function toPeerClear(network: u32, peer: u32, frame: usize, length: u32): u32 {
   if (!cutIntoArena(network, frame, length, 0, 0)) return REASON_TX_FULL;
   const reason = post(table, peer, arenaCursor(table), cutSize, cutCount, cutBytes, 1);
   if (!reason) arenaKeep(table, cutBytes);
@@ -131,7 +152,7 @@ function toPeer(network: u32, peer: u32, frame: usize, length: u32): u32 {
 function toPeerSealed(network: u32, peer: u32, frame: usize, length: u32, verdict: u32): u32 {
   const session = load<u32>(peerAt(peer), PEER_SESSION);
   if (!session) return REASON_NO_SESSION;
-  if (SEAL_SIZE + VXLAN_SIZE + largestSegment(length) > peerMaxPayload(peer)) return REASON_TOO_BIG;
+  if (largestSegment(length) > roomTo(peer, true)) return REASON_TOO_BIG;
   if (!sealHasRoom() || !cutIntoArena(network, frame, length, SEAL_LEAD, SEAL_SIZE - SEAL_LEAD)) {
     return REASON_TX_FULL;
   }

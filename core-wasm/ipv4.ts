@@ -14,10 +14,13 @@ export const IPV4_FRAGMENT: usize = 6;
 export const IPV4_PROTOCOL: usize = 9;
 export const IPV4_SUM: usize = 10;
 export const IPV4_SOURCE: usize = 12;
+export const IPV4_DESTINATION: usize = 16;
 
 /** More fragments, or an offset: not a whole packet. */
 const FRAGMENT_BITS: u32 = 0x3fff;
 const DO_NOT_FRAGMENT: u32 = 0x4000;
+export const IPV4_MORE_FRAGMENTS: u32 = 0x2000;
+const OFFSET: u32 = 0x1fff;
 
 export function ipv4HeaderLength(ip: usize): u32 {
   return ((load<u8>(ip) as u32) & 15) << 2;
@@ -25,6 +28,11 @@ export function ipv4HeaderLength(ip: usize): u32 {
 
 export function ipv4IsFragment(ip: usize): bool {
   return (load16(ip + IPV4_FRAGMENT) & FRAGMENT_BITS) != 0;
+}
+
+/** Bytes of the packet before this fragment: where there are any, no transport header is in it. */
+export function ipv4Offset(ip: usize): u32 {
+  return (load16(ip + IPV4_FRAGMENT) & OFFSET) << 3;
 }
 
 /** The identification has no meaning then (RFC 6864 §4.1). */

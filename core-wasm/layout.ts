@@ -55,8 +55,9 @@ export const STATE_SEAL_COUNT: u32 = STATE_HEADERS + 256;
 export const STATE_OPEN_COUNT: u32 = STATE_SEAL_COUNT + 4;
 /** Sessions in the table: without any, nothing looks for sealed datagrams. */
 export const STATE_SESSIONS: u32 = STATE_SEAL_COUNT + 8;
-/** Token bucket of punts. */
+/** Token buckets of punts: handshake messages, path probes. */
 export const STATE_PUNT_BUCKET: u32 = STATE_SEAL_COUNT + 16;
+export const STATE_PROBE_BUCKET: u32 = STATE_SEAL_COUNT + 24;
 export const PUNT_HEAD: u32 = STATE_SEAL_COUNT + 64;
 export const PUNT_TAIL: u32 = STATE_SEAL_COUNT + 128;
 const STATE_END: u32 = STATE_BASE + 4096;

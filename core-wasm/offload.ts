@@ -78,7 +78,28 @@ export function writeOffload(vnet: usize): void {
   if (gsoType != GSO_NONE) setGso(vnet, gsoType | gsoEcn, gsoSize, gsoHeaders);
 }
 
-function lengthAgrees(frame: usize, length: u32): bool {
+/** Cuts the super-frame into segments of `size` bytes of payload, fewer than it asked for; false: that is no size. */
+export function resize(size: u32): bool {
+  if (size == 0) return false;
+  gsoSize = size;
+  return true;
+}
+
+/** Takes a frame that is no super-frame for one, of `headers` bytes of headers. */
+export function wholeAsSuperFrame(type: u32, headers: u32, size: u32): void {
+  gsoType = type;
+  gsoHeaders = headers;
+  gsoSize = size;
+}
+
+/** Where the checksum is left unfinished now; 0: it is done. */
+export function unfinished(start: u32, offset: u32): void {
+  csumStart = start;
+  csumOffset = offset;
+}
+
+/** The IP header states the length that the frame has. */
+export function lengthAgrees(frame: usize, length: u32): bool {
   if (etherType == TYPE_IPV4) return load16(frame + l3 + IPV4_TOTAL) == length - l3;
   if (etherType == TYPE_IPV6) return ipv6PayloadLength(frame + l3) + IPV6_SIZE == length - l3;
   return false;

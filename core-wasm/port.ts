@@ -3,10 +3,17 @@
  *
  *   u32 flags @0 · u32 network @4 · u32 next port of the network + 1 @8 · u32 MAC quota @12 · u32 MACs @16 · u32 IPs @20
  *   bucket: learning @24 · bucket: unknown unicast @32 · bucket: broadcast and multicast @40
+ *   bucket: packets too big @48
  */
 import { NETWORK_MAX, PORT_BASE, PORT_MAX, PORT_SIZE } from './layout';
 import { NETWORK_FIRST_PORT, networkAt } from './network';
-import { CONFIG_BROADCAST_PPS, CONFIG_LEARN_PPS, CONFIG_UNKNOWN_PPS, config } from './config';
+import {
+  CONFIG_BROADCAST_PPS,
+  CONFIG_LEARN_PPS,
+  CONFIG_TOO_BIG_PPS,
+  CONFIG_UNKNOWN_PPS,
+  config,
+} from './config';
 import { fill } from './bucket';
 
 /** Frames whose destination is behind the same port go back out of it (macvlan in vepa or private mode). */
@@ -23,6 +30,7 @@ export const PORT_IPS: usize = 20;
 export const PORT_LEARN_BUCKET: usize = 24;
 export const PORT_UNKNOWN_BUCKET: usize = 32;
 export const PORT_STORM_BUCKET: usize = 40;
+export const PORT_TOO_BIG_BUCKET: usize = 48;
 const PORT_NETWORK: usize = 4;
 const PORT_NEXT: usize = 8;
 
@@ -68,6 +76,7 @@ export function portPut(port: u32, network: u32, quota: u32, flags: u32): bool {
     fill(at + PORT_LEARN_BUCKET, config(CONFIG_LEARN_PPS));
     fill(at + PORT_UNKNOWN_BUCKET, config(CONFIG_UNKNOWN_PPS));
     fill(at + PORT_STORM_BUCKET, config(CONFIG_BROADCAST_PPS));
+    fill(at + PORT_TOO_BIG_BUCKET, config(CONFIG_TOO_BIG_PPS));
   }
   if (!portExists(port) || portNetwork(port) != network) link(port, network);
   store<u32>(at, (flags & (PORT_REFLECT | PORT_OFFLOAD | PORT_USO)) | PORT_USED);

@@ -41,9 +41,10 @@ import {
 } from './session';
 
 export const TYPE_SEALED: u32 = 4;
-/** The types around it are control's: initiation, response, cookie reply; keepalive. */
+/** The types around it are control's: initiation, response, cookie reply; keepalive; path probe and its answer. */
 export const TYPE_FIRST: u32 = 1;
-export const TYPE_LAST: u32 = 5;
+export const TYPE_PROBE: u32 = 6;
+export const TYPE_LAST: u32 = 7;
 /** Before the plaintext, behind it, and together. */
 export const SEAL_LEAD: u32 = 16;
 const TAG: u32 = 16;

@@ -13,6 +13,8 @@ export const GSO_NONE: u32 = 0;
 export const GSO_TCPV4: u32 = 1;
 export const GSO_TCPV6: u32 = 4;
 export const GSO_UDP_L4: u32 = 5;
+/** No virtio type: an IPv4 packet to be cut into fragments; never on a TAP. */
+export const GSO_FRAGMENTS: u32 = 0x7f;
 /** Set beside the TCP types when the first segment carries CWR. */
 export const GSO_ECN: u32 = 0x80;
 

@@ -89,7 +89,8 @@ export interface CoreExports {
  *   OP_PORT_PUT     a=port b=network c=MAC quota flags: PORT_REFLECT, PORT_OFFLOAD (GSO TCP may be written),
  *                   PORT_USO (GSO UDP may be written)
  *   OP_PORT_DEL     a=port
- *   OP_PEER_PUT     a=peer ip=underlay address b=UDP port c=largest UDP payload (65,507 at most) flags: PEER_LEARN
+ *   OP_PEER_PUT     a=peer ip=underlay address b=UDP port c=largest UDP payload (65,507 at most; put again when the path
+ *                   changes: what does not fit is cut smaller, or its sender told) flags: PEER_LEARN
  *                   (learn source MACs of its frames, and take its unfinished checksums: a static peer that speaks
  *                   no gossip, a kernel vxlan device for one)
  *   OP_PEER_DEL     a=peer                            also drops FDB rows that point to it
@@ -101,7 +102,7 @@ export interface CoreExports {
  *   OP_SESSION_PUT  a=session b=local index c=remote index d=peer ip=two f64: handles to open and to seal
  *   OP_SESSION_USE  a=session: its peer is sent by it from now   OP_SESSION_DEL  a=session
  *   OP_CONFIG       a=key (CONFIG_AGEING_SECONDS, CONFIG_UNKNOWN_PPS, CONFIG_BROADCAST_PPS, CONFIG_LEARN_PPS,
- *                   CONFIG_REFLECT_UNKNOWN…) b=value
+ *                   CONFIG_REFLECT_UNKNOWN, CONFIG_TOO_BIG_PPS, CONFIG_PROBE_PPS…) b=value
  *
  * Event record (64 bytes): u16 type @0 · u16 flags @2 · u32 network @4 · u32 port @8 · u32 c @12 · mac @16 · ip @24 · u32 d @40
  *   EVENT_MAC_LEARNED   a local MAC appeared or moved here (c = previous peer index + 1 when it stood at a peer, else 0)
@@ -111,7 +112,8 @@ export interface CoreExports {
  *   EVENT_SESSION_HEARD   c = session: the first datagram came on it
  *   EVENT_PUNTED          the punt ring was empty and is no more
  *
- * PUNT_RING, PUNT_SLOTS, PUNT_SIZE, PUNT_HEAD (producer), PUNT_TAIL (consumer): handshake messages (core-wasm/punt.ts).
+ * PUNT_RING, PUNT_SLOTS, PUNT_SIZE, PUNT_HEAD (producer), PUNT_TAIL (consumer): handshake messages and path probes
+ * (core-wasm/punt.ts).
  * SEAL_TABLE, OPEN_TABLE, JOB_SIZE, OPEN_STATUS, OPEN_OK: what the cipher is to do (core-wasm/sealed.ts).
  */
 export type CoreConstants = Readonly<Record<string, number>>;
