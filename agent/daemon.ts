@@ -66,7 +66,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const keys = openGossipKeys(config, log);
   const dataplane = await openDataplane(dataplaneOptions(config), log);
   // TAPs that were not there before must not be left by a failed start; those that containers may hang on must stay.
-  undo.push(() => dataplane.stop(dataplane.taps.every((tap) => !tap.existed)));
+  undo.push(() => dataplane.stop([...dataplane.taps.values()].every((tap) => !tap.existed)));
   dataplane.onEvent((event) => {
     if (event.type === 'failed') fail(event.error);
   });
@@ -215,7 +215,8 @@ function dataplaneOptions(config: RunConfig): DataplaneOptions {
     dataPort: config.dataPort,
     taps: config.networks.map(({ tap, mtu, encrypted }, index) => {
       const sealBytes = encrypted ? SEAL_BYTES : 0;
-      return { network: index, port: index, name: tap, mtu, macQuota: MAC_QUOTA, persist: true, sealBytes };
+      const port = { network: index, port: index, name: tap, mtu, macQuota: MAC_QUOTA };
+      return { ...port, persist: true, reflect: true, sealBytes };
     }),
   };
 }
@@ -244,7 +245,7 @@ function reportOf(config: RunConfig, control: ControlPlane, dataplane: Dataplane
     seeds: config.join.map(({ host, port }) => formatHostPort(host, port)),
     gossipEncryption: control.gossipEncryption(),
     networks: config.networks.map(({ name, vni, tap, mtu, subnet, gateway, ipRange, encrypted }, index) => {
-      const opened = dataplane.taps[index];
+      const opened = dataplane.taps.get(index);
       const tapExisted = opened?.existed ?? false;
       return { name, vni, tap, tapExisted, mtu: opened?.mtu ?? mtu, subnet, gateway, ipRange, encrypted };
     }),

@@ -4,6 +4,7 @@
  * Exported constants become immutable globals, from which the host learns the layout and the names.
  */
 import { fdbCount as rows, fdbFind as find, fdbKey } from './fdb';
+import { portExists as hasPort } from './port';
 
 export { init } from './init';
 export { tick } from './ageing';
@@ -21,6 +22,10 @@ export function fdbFind(network: u32, macHigh16: u32, macLow32: u32): u32 {
 
 export function fdbCount(): u32 {
   return rows();
+}
+
+export function portExists(port: u32): bool {
+  return hasPort(port);
 }
 
 export {

@@ -11,14 +11,14 @@ import type { Log } from '../log.ts';
 export function announceHost(
   now: number,
   config: RunConfig,
-  taps: readonly OpenedTap[],
+  taps: ReadonlyMap<number, OpenedTap>,
   state: StateNode,
 ): void {
   const vtep = encodeVtep({ ip: config.dataPathAddr, port: config.dataPort });
   state.put(now, 0, TABLE.vtep, vtepKey(config.nodeName), vtep);
   config.networks.forEach((network, index) => {
     const { name, vni, subnet = '', gateway = '', encrypted } = network;
-    const mtu = taps[index]?.mtu ?? network.mtu;
+    const mtu = taps.get(index)?.mtu ?? network.mtu;
     state.put(now, 0, TABLE.interest, interestKey(vni), encodeInterest());
     const definition = encodeNetwork({ name, vni, subnet, gateway, mtu, encrypted });
     state.put(now, 0, TABLE.network, networkKey(name), definition);

@@ -82,7 +82,7 @@ export class StatusView {
         name: network.name,
         vni: network.vni,
         tap: network.tap,
-        mtu: dataplane.taps[index]?.mtu ?? network.mtu,
+        mtu: dataplane.taps.get(index)?.mtu ?? network.mtu,
         ...(network.subnet === undefined ? {} : { subnet: network.subnet }),
         encrypted: network.encrypted,
         peers: this.#participants(network.vni).length,

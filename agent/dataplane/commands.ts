@@ -68,10 +68,9 @@ export class CommandEncoder {
     }
   }
 
-  /** The port of a TAP. Frames for the port they came from are reflected: macvlan in vepa mode needs it (T4). */
   port(spec: TapSpec, offload: boolean, udpOffload: boolean): Command {
     const flags =
-      constant(this.#constants, 'PORT_REFLECT') |
+      (spec.reflect ? constant(this.#constants, 'PORT_REFLECT') : 0) |
       (offload ? constant(this.#constants, 'PORT_OFFLOAD') : 0) |
       (udpOffload ? constant(this.#constants, 'PORT_USO') : 0);
     return {
@@ -81,6 +80,10 @@ export class CommandEncoder {
       b: spec.network,
       c: spec.macQuota,
     };
+  }
+
+  portGone(port: number): Command {
+    return { op: constant(this.#constants, 'OP_PORT_DEL'), a: port };
   }
 
   /** A MAC that another worker learnt behind a port. */
@@ -130,6 +133,17 @@ export class CommandRing {
   /** Records that wait for room in the ring. */
   get waiting(): number {
     return this.#backlog.length;
+  }
+
+  /** Sequence number of the last command that was pushed. */
+  get last(): number {
+    return (this.#sequence + this.#backlog.length) >>> 0;
+  }
+
+  /** The worker has applied, or refused, the command of this number. */
+  hasTaken(sequence: number): boolean {
+    // Numbers begin with 1, so the tail is that of the last record taken.
+    return ((Atomics.load(this.#words, this.#tail) - sequence) | 0) >= 0;
   }
 
   push(commands: readonly Command[]): void {

@@ -2,14 +2,13 @@
  * The few words that a worker and the main thread share beside the core's memory.
  *
  * A batch worker never runs its event loop, so posted messages do not reach it: the main thread sets a flag here and
- * rings the worker's eventfd. The block also holds the worker's pollfd array, whose address must not move.
+ * rings the worker's eventfd.
  */
 const CONTROL_WORDS = 16;
 const STOP = 0;
 const HEARTBEAT_MS = 1;
 const LONGEST_GAP_US = 2;
 const DOORBELL = 3;
-const POLLFD_WORDS = 2; // i32 fd, i16 events, i16 revents
 
 export class ControlBlock {
   readonly buffer: SharedArrayBuffer;
@@ -20,14 +19,8 @@ export class ControlBlock {
     this.#words = new Int32Array(buffer);
   }
 
-  /** A block with room for `descriptors` pollfd entries. */
-  static create(descriptors: number): ControlBlock {
-    return new ControlBlock(new SharedArrayBuffer((CONTROL_WORDS + descriptors * POLLFD_WORDS) * 4));
-  }
-
-  /** struct pollfd[]. */
-  get pollfds(): Int32Array {
-    return this.#words.subarray(CONTROL_WORDS);
+  static create(): ControlBlock {
+    return new ControlBlock(new SharedArrayBuffer(CONTROL_WORDS * 4));
   }
 
   requestStop(): void {

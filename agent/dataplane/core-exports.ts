@@ -54,6 +54,8 @@ export interface CoreExports {
   /** Table look-ups for audits and dumps; safe from another instance over the same memory. 0 = not there. */
   fdbFind(network: number, macHigh16: number, macLow32: number): number;
   fdbCount(): number;
+  /** 1 when the port has its row: what it sends is not dropped for want of it. */
+  portExists(port: number): number;
 
   readonly [constant: Uppercase<string>]: WebAssembly.Global;
 }

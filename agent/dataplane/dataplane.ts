@@ -7,7 +7,7 @@
 import type { RowChange } from '../../proto/view/rows.ts';
 import type { NewSession } from './sessions.ts';
 
-/** A network's TAP as it stands after opening. */
+/** A TAP as it stands after opening. */
 export interface OpenedTap {
   readonly name: string;
   readonly mtu: number;
@@ -21,6 +21,7 @@ export interface OpenedTap {
 
 export interface TapSpec {
   readonly network: number;
+  /** The caller's small integer, free while no TAP has it. */
   readonly port: number;
   readonly name: string;
   readonly mtu: number;
@@ -28,8 +29,16 @@ export interface TapSpec {
   readonly macQuota: number;
   /** Keep the TAP (and so the containers' interfaces) when the process ends. */
   readonly persist: boolean;
+  /**
+   * Containers hang on it as macvlan children: what they send to each other through it comes back out of it (vepa mode,
+   * T4), and super-frames are limited at the children. Off for the interface of one container, which must not get its
+   * own broadcasts back, and which whoever puts it there brings up.
+   */
+  readonly reflect: boolean;
   /** Bytes that sealing puts around a datagram of its network; none by default. */
   readonly sealBytes?: number;
+  /** Path of the network namespace that the TAP has been moved to, after a restart; for ports that do not reflect. */
+  readonly netns?: string;
 }
 
 export interface DataplaneOptions {
@@ -38,6 +47,7 @@ export interface DataplaneOptions {
   /** Underlay address to bind, textual IPv4 or IPv6. */
   readonly dataPathAddr: string;
   readonly dataPort: number;
+  /** TAPs that are there from the start: losing one is losing the data path. */
   readonly taps: readonly TapSpec[];
 }
 
@@ -54,7 +64,13 @@ export type DataplaneEvent =
       readonly from: number | undefined;
     }
   | { readonly type: 'mac-expired'; readonly network: number; readonly port: number; readonly mac: number }
-  | { readonly type: 'ip-learned'; readonly network: number; readonly mac: number; readonly ip: string }
+  | {
+      readonly type: 'ip-learned';
+      readonly network: number;
+      readonly port: number;
+      readonly mac: number;
+      readonly ip: string;
+    }
   | { readonly type: 'command-failed'; readonly op: string }
   /** A handshake message came on the data port, from the address of a member. */
   | { readonly type: 'handshake'; readonly ip: string; readonly port: number; readonly bytes: Uint8Array }
@@ -62,7 +78,9 @@ export type DataplaneEvent =
   | { readonly type: 'session-heard'; readonly localIndex: number }
   /** Sessions that died with a worker: they are to be made anew. */
   | { readonly type: 'sessions-lost'; readonly localIndexes: readonly number[] }
-  /** A worker ended against its will; the data path is down. */
+  /** The interface of a port from `openPort` was deleted under us; the port waits for closePort. */
+  | { readonly type: 'tap-gone'; readonly port: number; readonly name: string }
+  /** A worker could not be started again, or a TAP of the options was deleted; the data path is down. */
   | { readonly type: 'failed'; readonly error: Error };
 
 export interface DataplaneCounters {
@@ -84,14 +102,25 @@ export interface FdbRow {
 }
 
 export interface Dataplane {
-  /** TAPs as opened, in the order of the options. */
-  readonly taps: readonly OpenedTap[];
+  /** TAPs open now, by port. */
+  readonly taps: ReadonlyMap<number, OpenedTap>;
   /** The I/O path in use, in a few words for the start-up report: "batch (FFI, TSO, USO, GRO)". */
   readonly ioDescription: string;
   /** How sealed networks are sealed here, in a few words. */
   readonly cipherDescription: string;
   /** Queues rows for every worker, in order. */
   apply(changes: readonly TableChange[]): void;
+  /**
+   * Opens a TAP and adds its port to every worker. Throws OverlaydError; nothing is left behind then. What workers
+   * learnt behind the port, and all that the core counts by port, begins at zero.
+   */
+  openPort(spec: TapSpec): OpenedTap;
+  /**
+   * Takes a port from every worker, and closes its descriptors when none of them can use them any more; the interface
+   * goes too when it is not persistent, or with `removeTap`. Its local MACs are said to have expired. Counters of frames
+   * and drops are sums over all ports and keep what the port had added.
+   */
+  closePort(port: number, removeTap: boolean): Promise<void>;
   onEvent(listener: (event: DataplaneEvent) => void): void;
   /** Installs a session: it is received on from now. False: no room, or the index is in use. */
   addSession(session: NewSession): boolean;

@@ -79,7 +79,7 @@ export class EventRing {
         return { type: 'mac-expired', network, port, mac };
       case 'ip-learned': {
         const ip = Uint8Array.from({ length: IP_SIZE }, (_, i) => view.getUint8(at + RECORD.ip + i));
-        return { type: 'ip-learned', network, mac, ip: ipText(ip) };
+        return { type: 'ip-learned', network, port, mac, ip: ipText(ip) };
       }
       case 'session-heard':
         return { type: 'session-heard', place: c };

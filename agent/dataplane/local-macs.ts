@@ -30,6 +30,14 @@ export class LocalMacs {
     this.#ports.get(network)?.delete(mac);
   }
 
+  /** Forgets the addresses behind a port, and returns them. */
+  takePort(network: number, port: number): number[] {
+    const macs = this.#ports.get(network) ?? new Map<number, number>();
+    const taken = [...macs].filter(([, place]) => place === port).map(([mac]) => mac);
+    for (const mac of taken) macs.delete(mac);
+    return taken;
+  }
+
   deleteNetwork(network: number): void {
     this.#ports.delete(network);
   }

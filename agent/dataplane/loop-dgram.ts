@@ -17,7 +17,9 @@ import { constant } from './core.ts';
 import type { Core } from './core.ts';
 import type { CoreExports } from './core-exports.ts';
 import { MessageReader } from './message-reader.ts';
-import type { WorkerMessage, WorkerOptions, WorkerTap } from './worker-options.ts';
+import type { PortBoard } from './port-board.ts';
+import { PortFollower } from './port-board.ts';
+import type { WorkerMessage, WorkerOptions } from './worker-options.ts';
 
 const BEAT_MS = 250;
 const COMMANDS_PER_TURN = 256;
@@ -39,7 +41,9 @@ export class DgramLoop {
   readonly #words: Int32Array;
   readonly #messages: MessageReader;
   readonly #socket: Socket;
-  readonly #fdOfPort = new Map<number, number>();
+  readonly #ports: PortFollower;
+  /** By port, what ends the watch of its TAP. */
+  readonly #watches = new Map<number, () => void>();
   readonly #closers: (() => void)[] = [];
   #lastBeat = monotonicMs();
   #closed = false;
@@ -50,6 +54,7 @@ export class DgramLoop {
     core: Core,
     cipher: Cipher,
     control: ControlBlock,
+    board: PortBoard,
     base: number,
     post: (message: WorkerMessage) => void,
     failed: (error: unknown) => void,
@@ -66,7 +71,11 @@ export class DgramLoop {
     this.#bytes = core.bytes;
     this.#words = new Int32Array(options.memory.buffer);
     this.#messages = new MessageReader(options.memory.buffer, base);
-    for (const tap of options.taps) this.#fdOfPort.set(tap.port, tap.fd);
+    this.#ports = new PortFollower(board, this.#constant('PORT_MAX'), {
+      exists: (port) => this.#core.portExists(port) !== 0,
+      take: (port, fd) => this.#watchTap(port, fd),
+      letGo: (port) => this.#unwatchTap(port),
+    });
     // Addresses only, so no resolver: it would put every send off by a turn.
     const lookup = (host: string, _options: unknown, done: LookupDone): void =>
       done(null, host, options.addressFamily === 'udp4' ? 4 : 6);
@@ -75,12 +84,11 @@ export class DgramLoop {
 
   /** Returns at once; the event loop does the rest. Posts `ready` when the socket listens. */
   start(): void {
-    const { eventFd, receiveFd, taps } = this.#options;
+    const { eventFd, receiveFd } = this.#options;
     this.#socket.on('error', (error) => this.#end(error));
     this.#socket.on('message', (datagram, from) => this.#guarded(() => this.#receive(datagram, from)));
     this.#socket.once('listening', () => this.#post({ type: 'ready' }));
     this.#socket.bind({ fd: dup(receiveFd) }); // its own descriptor: closing the socket closes it
-    for (const tap of taps) this.#watchTap(tap);
     const count = new Uint8Array(8);
     const unwatch = watchReadable(eventFd, () => {
       read(eventFd, count, count.length);
@@ -91,30 +99,35 @@ export class DgramLoop {
     this.#beat();
   }
 
-  #watchTap(tap: WorkerTap): void {
-    const unwatch = watchReadable(tap.fd, () =>
+  #watchTap(port: number, fd: number): void {
+    const unwatch = watchReadable(fd, () =>
       this.#guarded(() => {
-        if (this.#pull(tap)) return;
-        unwatch();
-        this.#post({ type: 'tap-gone', name: tap.name });
+        if (this.#pull(port, fd)) return;
+        this.#unwatchTap(port);
+        this.#post({ type: 'tap-gone', port });
       }),
     );
-    this.#closers.push(unwatch);
+    this.#watches.set(port, unwatch);
+  }
+
+  #unwatchTap(port: number): void {
+    this.#watches.get(port)?.();
+    this.#watches.delete(port);
   }
 
   /** Reads until the TAP is empty or the slots are used up; false when the TAP is gone. */
-  #pull(tap: WorkerTap): boolean {
+  #pull(port: number, fd: number): boolean {
     const size = this.#constant('TAP_SLOT_SIZE');
     const slots = this.#constant('TAP_SLOTS');
     for (let i = 0; i < slots; i++) {
       const slot = this.#constant('TAP_SLOT_BASE') + i * size;
-      const length = readAt(tap.fd, this.#base + slot, size);
+      const length = readAt(fd, this.#base + slot, size);
       if (length < 0) {
         const gone = errno() === EBADFD;
         this.#push();
         return !gone;
       }
-      if (this.#core.fromTap(tap.port, slot, length) !== 0) this.#push();
+      if (this.#core.fromTap(port, slot, length) !== 0) this.#push();
     }
     this.#push();
     return true;
@@ -177,7 +190,7 @@ export class DgramLoop {
     const count = core.outCount();
     for (let i = 0; i < count; i++) {
       const record = this.#constant('OUT_TABLE') + i * this.#constant('OUT_RECORD_SIZE');
-      const fd = this.#fdOfPort.get(this.#view.getUint32(record, true)) ?? -1;
+      const fd = this.#ports.fdOfPort[this.#view.getUint32(record, true)] ?? -1;
       if (writevAt(fd, this.#base + this.#view.getUint32(record + 12, true), OUT_IOVECS) < 0) {
         const busy = errno() === EAGAIN;
         core.outFailed(i, this.#constant(busy ? 'REASON_WRITE_BUSY' : 'REASON_WRITE_FAILED'));
@@ -201,6 +214,7 @@ export class DgramLoop {
       return;
     }
     while (this.#core.runCommands(COMMANDS_PER_TURN) === COMMANDS_PER_TURN);
+    this.#ports.follow(true);
     this.#ring();
   }
 
@@ -228,6 +242,7 @@ export class DgramLoop {
 
   #close(): void {
     this.#closed = true;
+    for (const unwatch of this.#watches.values()) unwatch();
     for (const close of this.#closers) close();
     this.#socket.close();
   }

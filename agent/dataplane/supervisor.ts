@@ -2,16 +2,15 @@
  * The `Dataplane` of dataplane.ts: descriptors, workers and tables held together.
  *
  * It owns the TAPs and sockets, so a worker that traps is replaced without an interface or the port being let go; the
- * new one gets the same tables from the mirror. Local MACs that one worker learns are given to the others. Counters are
- * sums over workers, dead ones included, so they never step back.
+ * new one gets the same tables from the mirror, and the ports that are open then. Local MACs that one worker learns are
+ * given to the others. Counters are sums over workers, dead ones included, so they never step back.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { monotonicMs } from '../clock.ts';
 import { OverlaydError } from '../errors.ts';
 import { addressFamily } from '../io/sockaddr.ts';
 import { AF_INET } from '../io/libc.ts';
-import { closeTap, gsoMaxSegments, openTap } from '../io/tap.ts';
 import { limitTapChildren } from '../io/tap-children.ts';
-import type { Tap } from '../io/tap.ts';
 import { closeUdp, openUdp } from '../io/udp.ts';
 import type { UdpSockets } from '../io/udp.ts';
 import { CommandEncoder } from './commands.ts';
@@ -28,10 +27,13 @@ import type {
   FdbRow,
   OpenedTap,
   TableChange,
+  TapSpec,
 } from './dataplane.ts';
 import { LocalMacs } from './local-macs.ts';
 import type { CoreEvent } from './events.ts';
 import type { Log } from './log.ts';
+import { Ports } from './ports.ts';
+import type { OpenPort } from './ports.ts';
 import { SessionKeys, bestCipher } from './session-keys.ts';
 import type { CipherName } from './session-keys.ts';
 import { Sessions } from './sessions.ts';
@@ -49,6 +51,8 @@ const RESTART_FIRST_MS = 10;
 const RESTART_LAST_MS = 1000;
 /** The core's ageing time, and its walk over the table. */
 const RELEARN_MS = 360_000;
+const LET_GO_CHECK_MS = 1;
+const COMPARE_MS = 1000;
 const CALM_MS = 10_000; // after so long without a trap the pause starts small again
 
 /** For benches and tests. */
@@ -65,12 +69,13 @@ export async function openDataplane(
   internals: Internals = {},
 ): Promise<Dataplane> {
   const { constants } = loadCore({ attach: true });
-  const taps: Tap[] = [];
+  const ports = new Ports(options, {
+    ports: constant(constants, 'PORT_MAX'),
+    networks: constant(constants, 'NETWORK_MAX'),
+  });
   let sockets: UdpSockets | undefined;
   try {
-    for (const { name, mtu, persist } of options.taps) {
-      taps.push(openTap({ name, mtu, queues: options.workers, offload: options.io === 'batch', persist }));
-    }
+    for (const tap of options.taps) ports.open(tap, true);
     sockets = openUdp({
       addr: options.dataPathAddr,
       port: options.dataPort,
@@ -78,27 +83,32 @@ export async function openDataplane(
       transmitters: options.io === 'batch' ? constant(constants, 'TX_SOCKETS') : 0,
       gro: options.io === 'batch',
     });
-    for (const note of [...taps.flatMap((tap) => tap.notes), ...sockets.notes]) log.warn({}, note);
-    const supervisor = new Supervisor(options, internals, log, constants, taps, sockets);
+    for (const { tap } of ports.all()) warn(log, tap.notes);
+    warn(log, sockets.notes);
+    const supervisor = new Supervisor(options, internals, log, constants, ports, sockets);
     await supervisor.start();
     return supervisor;
   } catch (error) {
     if (sockets !== undefined) closeUdp(sockets);
-    for (const tap of taps) closeTap(tap, !tap.existed);
+    ports.closeAll(({ tap }) => !tap.existed);
     throw error;
   }
 }
 
+function warn(log: Log, notes: readonly string[]): void {
+  for (const note of notes) log.warn({}, note);
+}
+
 class Supervisor implements Dataplane, WorkerListener {
-  readonly taps: readonly OpenedTap[];
-  readonly ioDescription: string;
+  readonly taps: ReadonlyMap<number, OpenedTap>;
   readonly cipherDescription: string;
   readonly #options: DataplaneOptions;
   readonly #tuning: LoopTuning;
   readonly #newWorker: typeof WorkerThread.start;
   readonly #log: Log;
   readonly #encoder: CommandEncoder;
-  readonly #openTaps: readonly Tap[];
+  readonly #ports: Ports;
+  readonly #closing = new Set<Promise<void>>();
   readonly #sockets: UdpSockets;
   readonly #mirror = new TableMirror();
   readonly #localMacs = new LocalMacs();
@@ -116,7 +126,10 @@ class Supervisor implements Dataplane, WorkerListener {
   #restartMs = RESTART_FIRST_MS;
   #lastDeath = 0;
   #timer: NodeJS.Timeout | undefined;
+  #compareLater: NodeJS.Timeout | undefined;
   #stopped = false;
+  /** After a stop: when all workers have ended. */
+  #ended: Promise<void> | undefined;
   #unwatchChildren: () => void = () => undefined;
 
   constructor(
@@ -124,7 +137,7 @@ class Supervisor implements Dataplane, WorkerListener {
     internals: Internals,
     log: Log,
     constants: CoreConstants,
-    taps: readonly Tap[],
+    ports: Ports,
     sockets: UdpSockets,
   ) {
     this.#options = options;
@@ -134,16 +147,9 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#encoder = new CommandEncoder(constants);
     this.#keys = new SessionKeys(internals.cipher ?? bestCipher(), constant(constants, 'SESSION_MAX'));
     this.#sessions = new Sessions(constants, this.#keys);
-    this.#openTaps = taps;
+    this.#ports = ports;
     this.#sockets = sockets;
-    this.taps = taps.map(({ name, mtu, offload, udpOffload, existed }) => ({
-      name,
-      mtu,
-      offload,
-      udpOffload,
-      existed,
-    }));
-    this.ioDescription = describeIo(options.io, taps, sockets);
+    this.taps = ports.opened;
     this.cipherDescription =
       this.#keys.name === 'openssl' ? 'AES-256-GCM by OpenSSL' : 'AES-256-GCM by node:crypto, slower';
   }
@@ -156,12 +162,47 @@ class Supervisor implements Dataplane, WorkerListener {
       throw error;
     }
     this.#timer = setInterval(() => this.#check(), CHECK_MS);
-    if (this.#options.io === 'batch') {
-      const limits = this.#openTaps.map(
-        (tap, i) => [tap.index, gsoMaxSegments(tap.mtu, this.#options.taps[i]?.sealBytes)] as const,
-      );
-      this.#unwatchChildren = limitTapChildren(new Map(limits));
+    if (this.#options.io === 'batch') this.#unwatchChildren = limitTapChildren(this.#ports.childLimits);
+  }
+
+  get ioDescription(): string {
+    return describeIo(this.#options.io, [...this.taps.values()], this.#sockets);
+  }
+
+  openPort(spec: TapSpec): OpenedTap {
+    if (this.#stopped) throw new OverlaydError('OVL_PORT', 'the data path has been stopped');
+    const port = this.#ports.open(spec, false);
+    warn(this.#log, port.tap.notes);
+    this.#command(this.#portRow(port));
+    return port.opened;
+  }
+
+  async closePort(port: number, removeTap: boolean): Promise<void> {
+    const closing = this.#closePort(this.#ports.withdraw(port), removeTap);
+    this.#closing.add(closing);
+    await closing.finally(() => this.#closing.delete(closing));
+  }
+
+  async #closePort(port: OpenPort, removeTap: boolean): Promise<void> {
+    const { spec } = port;
+    this.#command(this.#encoder.portGone(spec.port));
+    const told = this.#live().map((worker) => ({ worker, sequence: worker.commands.last }));
+    for (const mac of this.#localMacs.takePort(spec.network, spec.port)) {
+      this.#emit({ type: 'mac-expired', network: spec.network, port: spec.port, mac });
     }
+    const isDone = ({ worker, sequence }: (typeof told)[number]): boolean =>
+      !this.#workers.includes(worker) || worker.commands.hasTaken(sequence);
+    while (!this.#stopped && (this.#ports.isHeld(spec.port) || !told.every(isDone))) {
+      await sleep(LET_GO_CHECK_MS);
+    }
+    await this.#ended;
+    // What the port's last frames taught must not be taken for news of the next one with its number.
+    for (const { worker } of told) if (this.#workers.includes(worker)) this.onEvents(worker);
+    this.#ports.close(port, removeTap);
+  }
+
+  #portRow({ spec, opened }: OpenPort): Command {
+    return this.#encoder.port(spec, opened.offload, opened.udpOffload);
   }
 
   apply(changes: readonly TableChange[]): void {
@@ -169,10 +210,19 @@ class Supervisor implements Dataplane, WorkerListener {
     for (const change of changes) {
       commands.push(this.#encoder.change(change));
       this.#mirror.apply(change);
-      if (change.op === 'network-del') this.#localMacs.deleteNetwork(change.network);
+      if (change.op === 'network-del') this.#dropNetwork(change.network);
+      if (change.op === 'peer-del') this.#pastPeers.delete(change.peer);
       if (change.op === 'fdb-put') this.#localMacs.delete(change.network, change.mac);
     }
     for (const worker of this.#live()) worker.commands.push(commands);
+  }
+
+  #dropNetwork(network: number): void {
+    this.#localMacs.deleteNetwork(network);
+    if (![...this.#ports.all()].some(({ spec }) => spec.network === network)) return;
+    // What was learnt there in this moment may be said yet, of rows that are gone.
+    clearTimeout(this.#compareLater);
+    this.#compareLater = setTimeout(() => this.#resync(), COMPARE_MS);
   }
 
   onEvent(listener: (event: DataplaneEvent) => void): void {
@@ -245,10 +295,13 @@ class Supervisor implements Dataplane, WorkerListener {
     if (this.#stopped) return;
     this.#stopped = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#compareLater);
     this.#unwatchChildren();
-    await Promise.all(this.#live().map((worker) => worker.stop()));
+    this.#ended = Promise.all(this.#live().map((worker) => worker.stop())).then(() => undefined);
+    await this.#ended;
+    await Promise.all(this.#closing);
     closeUdp(this.#sockets);
-    for (const tap of this.#openTaps) closeTap(tap, removeTaps);
+    this.#ports.closeAll(() => removeTaps);
     this.#sessions.drop();
   }
 
@@ -263,7 +316,15 @@ class Supervisor implements Dataplane, WorkerListener {
     }
   }
 
-  onTapGone(_worker: WorkerThread, name: string): void {
+  onTapGone(_worker: WorkerThread, index: number): void {
+    const port = this.#ports.get(index);
+    if (port === undefined || port.isGone) return; // being closed, or another worker said so
+    port.isGone = true;
+    const { name } = port.opened;
+    if (!port.isFixed) {
+      this.#emit({ type: 'tap-gone', port: index, name });
+      return;
+    }
     const error = new OverlaydError('OVL_TAP_GONE', `TAP ${name} was deleted while in use`, {
       hint: 'Restart overlayd to make it again, then restart the containers that were on it.',
       details: { tap: name },
@@ -274,6 +335,7 @@ class Supervisor implements Dataplane, WorkerListener {
   onDeath(worker: WorkerThread, error: Error): void {
     const index = this.#workers.indexOf(worker);
     this.#workers[index] = undefined;
+    this.#ports.boards[index]?.releaseAll();
     this.#bury(worker);
     this.#restarts++;
     // It alone knew which counters had been received: nothing may be opened by their keys again.
@@ -305,11 +367,13 @@ class Supervisor implements Dataplane, WorkerListener {
   }
 
   async #startWorker(index: number): Promise<void> {
-    const { io, dataPathAddr, taps } = this.#options;
+    const { io, dataPathAddr } = this.#options;
+    const board = this.#ports.boards[index];
+    if (board === undefined) throw new RangeError(`no worker has place ${index}`);
     const worker = await this.#newWorker(
       {
         io,
-        taps: taps.map(({ port, name }, i) => ({ port, name, fd: this.#openTaps[i]?.fds[index] ?? -1 })),
+        board: board.buffer,
         receiveFd: this.#sockets.receive[index] ?? -1,
         transmitFds: this.#sockets.transmit[index] ?? [],
         addressFamily: addressFamily(dataPathAddr) === AF_INET ? 'udp4' : 'udp6',
@@ -321,12 +385,14 @@ class Supervisor implements Dataplane, WorkerListener {
     );
     if (this.#stopped) return worker.stop();
     worker.commands.push([
-      ...taps.map((spec, i) =>
-        this.#encoder.port(spec, this.taps[i]?.offload === true, this.taps[i]?.udpOffload === true),
-      ),
+      ...[...this.#ports.all()].map((port) => this.#portRow(port)),
       ...[...this.#mirror.rows()].map((row) => this.#encoder.change(row)),
       ...this.#live()
-        .flatMap(({ core }) => readFdb(core).filter((row) => row.local && row.learned))
+        .flatMap(({ core }) =>
+          readFdb(core).filter(
+            (row) => row.local && row.learned && this.#ports.isIn(row.destination, row.network),
+          ),
+        )
         .map(({ network, mac, destination }) => this.#encoder.localMac(network, mac, destination)),
     ]);
     this.#workers[index] = worker;
@@ -366,6 +432,8 @@ class Supervisor implements Dataplane, WorkerListener {
       return;
     }
     if (event.type === 'punted') return; // its ring is drained with this one
+    // The last words of a port that is being closed.
+    if (event.type !== 'command-failed' && !this.#ports.isIn(event.port, event.network)) return;
     if (event.type === 'mac-learned') {
       // Known: another worker saw it in the same moment, or it is learnt again after a restart.
       if (this.#localMacs.port(event.network, event.mac) === event.port) return;
@@ -384,7 +452,8 @@ class Supervisor implements Dataplane, WorkerListener {
 
   #resync(): void {
     if (this.#stopped) return;
-    for (const event of this.#localMacs.resync(this.fdb())) this.#emit(event);
+    const rows = this.fdb().filter((row) => !row.local || this.#ports.isIn(row.destination, row.network));
+    for (const event of this.#localMacs.resync(rows)) this.#emit(event);
   }
 
   #emit(event: DataplaneEvent): void {
@@ -406,7 +475,7 @@ function addPeer(sum: PeerCounters, more: PeerCounters): void {
 }
 
 /** "batch (FFI, TSO, USO, GRO)" */
-function describeIo(io: 'batch' | 'dgram', taps: readonly Tap[], sockets: UdpSockets): string {
+function describeIo(io: 'batch' | 'dgram', taps: readonly OpenedTap[], sockets: UdpSockets): string {
   if (io === 'dgram') return 'dgram (one packet a call, no offloads)';
   const parts = ['FFI'];
   if (taps.every((tap) => tap.offload)) parts.push('TSO');

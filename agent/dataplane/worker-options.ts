@@ -2,12 +2,6 @@
 
 import type { CipherName } from './session-keys.ts';
 
-export interface WorkerTap {
-  readonly port: number;
-  readonly name: string;
-  readonly fd: number;
-}
-
 /** Numbers that trade latency, throughput and CPU; found by measuring, see loop-batch.ts. */
 export interface LoopTuning {
   /** Frames read from one TAP before anything else is looked at. */
@@ -24,7 +18,10 @@ export interface WorkerOptions {
   readonly control: SharedArrayBuffer;
   /** Rung by the main thread after it wrote commands or asked for a stop. */
   readonly eventFd: number;
-  readonly taps: readonly WorkerTap[];
+  /** For TAPs at rest; of the batch loop alone. */
+  readonly epollFd: number;
+  /** Of PortBoard: the TAPs. */
+  readonly board: SharedArrayBuffer;
   readonly receiveFd: number;
   readonly transmitFds: readonly number[];
   readonly addressFamily: 'udp4' | 'udp6';
@@ -41,6 +38,6 @@ export type WorkerMessage =
   /** Events wait in the core's ring. */
   | { readonly type: 'events' }
   /** The interface was deleted under us. */
-  | { readonly type: 'tap-gone'; readonly name: string }
+  | { readonly type: 'tap-gone'; readonly port: number }
   /** The core trapped or the loop threw; the worker has ended. */
   | { readonly type: 'trap'; readonly message: string; readonly stack: string };

@@ -6,7 +6,7 @@
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { OverlaydError } from '../errors.ts';
-import { EFD_CLOEXEC, EFD_NONBLOCK, close, eventfd, write } from '../io/libc.ts';
+import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLL_CLOEXEC, close, epollCreate, eventfd, write } from '../io/libc.ts';
 import { systemError } from '../io/system-error.ts';
 import { CommandRing } from './commands.ts';
 import { ControlBlock } from './control-block.ts';
@@ -18,18 +18,17 @@ import type { WorkerMessage, WorkerOptions } from './worker-options.ts';
 
 /** Beyond this a worker that was told to stop is ended by force. */
 const STOP_PATIENCE_MS = 2000;
-const FIXED_DESCRIPTORS = 2;
 const SEED_LIMIT = 2 ** 32;
 
 export interface WorkerListener {
   /** Events wait in the ring. */
   onEvents(worker: WorkerThread): void;
-  onTapGone(worker: WorkerThread, name: string): void;
+  onTapGone(worker: WorkerThread, port: number): void;
   /** It ended without being asked. */
   onDeath(worker: WorkerThread, error: Error): void;
 }
 
-export type Birth = Omit<WorkerOptions, 'memory' | 'control' | 'eventFd' | 'seed'>;
+export type Birth = Omit<WorkerOptions, 'memory' | 'control' | 'eventFd' | 'epollFd' | 'seed'>;
 
 export class WorkerThread {
   /** Another instance over the worker's memory: for reading only. */
@@ -40,6 +39,7 @@ export class WorkerThread {
   readonly punts: PuntRing;
   readonly #worker: Worker;
   readonly #eventFd: number;
+  readonly #epollFd: number;
   readonly #exited: Promise<void>;
   #born = false;
   #stopping = false;
@@ -48,10 +48,16 @@ export class WorkerThread {
   private constructor(birth: Birth, listener: WorkerListener) {
     const memory = createCoreMemory();
     this.core = loadCore({ memory, attach: true });
-    this.control = ControlBlock.create(FIXED_DESCRIPTORS + birth.taps.length);
+    this.control = ControlBlock.create();
     this.#eventFd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (this.#eventFd < 0) throw systemError('OVL_SOCKET', 'cannot make an eventfd');
-    this.commands = new CommandRing(this.core, () => this.#wake());
+    this.#epollFd = epollCreate(EPOLL_CLOEXEC);
+    if (this.#epollFd < 0) {
+      const error = systemError('OVL_SOCKET', 'cannot make an epoll set');
+      close(this.#eventFd);
+      throw error;
+    }
+    this.commands = new CommandRing(this.core, () => this.wake());
     this.events = new EventRing(this.core);
     this.punts = new PuntRing(this.core);
     const workerData: WorkerOptions = {
@@ -59,6 +65,7 @@ export class WorkerThread {
       memory,
       control: this.control.buffer,
       eventFd: this.#eventFd,
+      epollFd: this.#epollFd,
       seed: randomInt(SEED_LIMIT),
     };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'dataplane' });
@@ -84,11 +91,12 @@ export class WorkerThread {
     this.#stopping = true;
     this.commands.close();
     this.control.requestStop();
-    this.#wake();
+    this.wake();
     const patience = setTimeout(() => void this.#worker.terminate(), STOP_PATIENCE_MS);
     await this.#exited;
     clearTimeout(patience);
     close(this.#eventFd);
+    close(this.#epollFd);
   }
 
   /** Silent for `patienceMs` at two calls in a row: one alone may be the whole process having been suspended. */
@@ -103,7 +111,8 @@ export class WorkerThread {
     void this.#worker.terminate();
   }
 
-  #wake(): void {
+  /** Has it look at the board of ports. */
+  wake(): void {
     write(this.#eventFd, WAKE, WAKE.length); // a full counter (EAGAIN) wakes as well
   }
 
@@ -127,7 +136,7 @@ export class WorkerThread {
         this.control.answerDoorbell();
         listener.onEvents(this);
       } else if (message.type === 'tap-gone') {
-        listener.onTapGone(this, message.name);
+        listener.onTapGone(this, message.port);
       } else if (message.type === 'trap') {
         reason = deathError(message);
       }

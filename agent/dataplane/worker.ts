@@ -11,6 +11,7 @@ import { ControlBlock } from './control-block.ts';
 import { loadCore } from './core.ts';
 import { BatchLoop } from './loop-batch.ts';
 import { DgramLoop } from './loop-dgram.ts';
+import { PortBoard } from './port-board.ts';
 import type { WorkerMessage, WorkerOptions } from './worker-options.ts';
 
 function post(message: WorkerMessage): void {
@@ -27,18 +28,18 @@ function start(): void {
   const options = workerData as WorkerOptions;
   try {
     const control = new ControlBlock(options.control);
+    const board = new PortBoard(options.board);
     const { memory, seed } = options;
     const base = addressOf(new Uint8Array(memory.buffer));
     const core = loadCore({ memory, seed, addressOf: () => base });
     const cipher = openCipher(options.cipher, core, base, options.sessionKeys);
     if (options.io === 'batch') {
-      const pollfds = addressOf(new Uint8Array(control.buffer, control.pollfds.byteOffset));
-      const loop = new BatchLoop(options, core, cipher, control, { base, pollfds }, post);
+      const loop = new BatchLoop(options, core, cipher, control, board, base, post);
       post({ type: 'ready' });
       loop.run();
       parentPort?.close();
     } else {
-      const loop = new DgramLoop(options, core, cipher, control, base, post, failed);
+      const loop = new DgramLoop(options, core, cipher, control, board, base, post, failed);
       loop.start();
     }
   } catch (error) {

@@ -1,8 +1,9 @@
 /**
- * Interface settings by ioctl: index, MTU, queue length, up. netdevice(7); struct ifreq is 40 bytes, the name first.
+ * Interface settings by ioctl: index, MAC, MTU, queue length, up. netdevice(7); struct ifreq is 40 bytes, the name first.
  *
- * Names are looked up in the network namespace of the calling process; /sys would show the one it was mounted in.
+ * Names are looked up in the network namespace of the calling thread; /sys would show the one it was mounted in.
  */
+import { readFileSync } from 'node:fs';
 import * as libc from './libc.ts';
 import { systemError } from './system-error.ts';
 
@@ -10,9 +11,12 @@ const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
 const SIOCGIFMTU = 0x8921;
 const SIOCSIFMTU = 0x8922;
+const SIOCSIFHWADDR = 0x8924;
+const SIOCGIFHWADDR = 0x8927;
 const SIOCGIFINDEX = 0x8933;
 const SIOCSIFTXQLEN = 0x8943;
 const IFF_UP = 1;
+const ARPHRD_ETHER = 1;
 const IFREQ_SIZE = 40;
 const IFREQ_VALUE = 16; // behind the name: a union of flags, MTU, index
 const NAME_MAX_BYTES = 15;
@@ -41,6 +45,35 @@ export function interfaceIndex(name: string): number | undefined {
   return withSocket((fd) => {
     const request = ifreq(name);
     return libc.ioctl(fd, SIOCGIFINDEX, request) < 0 ? undefined : ifreqValue(request).getInt32(0, true);
+  });
+}
+
+/** Name of the Ethernet interface that has this MAC (48 bits), or undefined. */
+export function interfaceOfMac(mac: number): string | undefined {
+  const lines = readFileSync('/proc/thread-self/net/dev', 'utf8').split('\n');
+  const names = lines.map((line) => /^\s*(\S+):/.exec(line)?.[1]).filter((name) => name !== undefined);
+  return names.find((name) => interfaceMac(name) === mac);
+}
+
+function interfaceMac(name: string): number | undefined {
+  return withSocket((fd) => {
+    const request = ifreq(name);
+    if (libc.ioctl(fd, SIOCGIFHWADDR, request) < 0) return undefined;
+    const value = ifreqValue(request);
+    if (value.getUint16(0, true) !== ARPHRD_ETHER) return undefined;
+    return value.getUint16(2) * 0x1_0000_0000 + value.getUint32(4);
+  });
+}
+
+export function setInterfaceMac(name: string, mac: number): void {
+  withSocket((fd) => {
+    const request = ifreq(name);
+    const value = ifreqValue(request);
+    value.setUint16(0, ARPHRD_ETHER, true);
+    value.setUint16(2, Math.floor(mac / 0x1_0000_0000));
+    value.setUint32(4, mac >>> 0);
+    if (libc.ioctl(fd, SIOCSIFHWADDR, request) < 0)
+      throw systemError('OVL_LINK', `cannot set the MAC of ${name}`);
   });
 }
 

@@ -21,6 +21,9 @@ export const eventfd: (initial: number, flags: number) => number = library.func(
   'int',
 ]);
 
+/** Moves the calling thread into the namespace of a descriptor. */
+export const setns: (fd: number, type: number) => number = library.func('setns', 'int', ['int', 'int']);
+
 export const read: (fd: number, buffer: Bytes, length: number) => number = library.func('read', 'int64', [
   'int',
   'void *',
@@ -98,6 +101,14 @@ export const pollAt: (fds: number, count: number, timeoutMs: number) => number =
   'int',
 ]);
 
+export const epollCreate: (flags: number) => number = library.func('epoll_create1', 'int', ['int']);
+/** `event` is struct epoll_event, packed on x86-64 alone; see tap-set.ts. */
+export const epollControlAt: (epoll: number, operation: number, fd: number, event: number) => number =
+  library.func('epoll_ctl', 'int', ['int', 'int', 'int', 'uintptr_t']);
+/** `events` is struct epoll_event[count]; returns how many were written. */
+export const epollWaitAt: (epoll: number, events: number, count: number, timeoutMs: number) => number =
+  library.func('epoll_wait', 'int', ['int', 'uintptr_t', 'int', 'int']);
+
 const memmove: (to: Bytes, from: Bytes, length: number) => number | bigint = library.func(
   'memmove',
   'uintptr_t',
@@ -146,13 +157,24 @@ export const {
   EADDRNOTAVAIL,
   EMSGSIZE,
   ENOBUFS,
+  EMFILE,
+  ENFILE,
 } = constants.errno;
 /** Descriptor of a TAP that was deleted; Node has no name for it. */
 export const EBADFD = 77;
 
+export const CLONE_NEWNET = 0x4000_0000;
+export const O_RDONLY = 0;
 export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
+export const EPOLL_CLOEXEC = O_CLOEXEC;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLL_CTL_MOD = 3;
+export const EPOLLIN = 1;
+/** After one report the descriptor is silent until it is armed again. */
+export const EPOLLONESHOT = 1 << 30;
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const MSG_DONTWAIT = 0x40;

@@ -7,7 +7,7 @@ const EXIT_FAILED = 1;
 const EXIT_NOT_PERMITTED = 4;
 
 /** Bits of the capability sets in /proc/self/status; capabilities(7). */
-const CAPABILITIES = { CAP_NET_BIND_SERVICE: 10, CAP_NET_ADMIN: 12 } as const;
+const CAPABILITIES = { CAP_NET_BIND_SERVICE: 10, CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21 } as const;
 export type Capability = keyof typeof CAPABILITIES;
 
 /** Wraps the error number of the call that just failed. Give `number` when another call came in between. */

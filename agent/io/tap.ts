@@ -1,5 +1,6 @@
 /**
- * The TAP: the Ethernet interface that containers hang on (macvlan parent, checklist T5 and T6).
+ * The TAP: the Ethernet interface that containers hang on (macvlan parent, checklist T5 and T6), or the one that a
+ * container has for itself.
  *
  * Kernel: Documentation/networking/tuntap.rst, include/uapi/linux/if_tun.h, virtio_net_hdr (virtio 1.2 §5.1.6).
  * Invariants: persistent, so that a daemon's death takes no container's interface away; every read and write carries a
@@ -13,12 +14,15 @@ import {
   ifreqValue,
   interfaceIndex,
   interfaceMtu,
+  interfaceOfMac,
   isInterfaceName,
+  setInterfaceMac,
   setInterfaceMtu,
   setInterfaceUp,
   setQueueLength,
 } from './ifreq.ts';
 import * as libc from './libc.ts';
+import { inNamespace } from './netns.ts';
 import { setGsoMaxSegs } from './rtnetlink.ts';
 import { holdsCapability, missingCapability, systemError } from './system-error.ts';
 
@@ -52,6 +56,20 @@ export interface TapRequest {
   /** Take super-frames and unfinished checksums. Off: the kernel hands over finished frames of at most MTU + 14. */
   readonly offload: boolean;
   readonly persist: boolean;
+  /** Given: the interface of one container. It is brought up there; up on this host, the host itself would speak from it. */
+  readonly endpoint?: EndpointTap;
+}
+
+export interface EndpointTap {
+  /** 48 bits. */
+  readonly mac?: number;
+  /**
+   * Segments of the super-frames that its owner may send: here on the TAP itself, because the container's own stack
+   * sends through it and sizes them by it. A TAP with children is another matter: tap-children.ts.
+   */
+  readonly gsoMaxSegs: number;
+  /** Path of the namespace that it has been moved to. It must be there; by its MAC if that is given, for movers rename. */
+  readonly netns?: string;
 }
 
 export interface Tap {
@@ -75,6 +93,22 @@ export function openTap(request: TapRequest): Tap {
       exitCode: 2,
     });
   }
+  const netns = request.endpoint?.netns;
+  if (netns === undefined) return open(request);
+  return inNamespace(netns, () => open({ ...request, name: nameThere(request, netns) }));
+}
+
+function nameThere({ name, endpoint }: TapRequest, netns: string): string {
+  const byMac = endpoint?.mac === undefined ? undefined : interfaceOfMac(endpoint.mac);
+  if (byMac !== undefined) return byMac;
+  if (interfaceIndex(name) !== undefined) return name;
+  throw new OverlaydError('OVL_TAP_GONE', `TAP ${name} is not in the network namespace ${netns}`, {
+    hint: 'Start the container again, or disconnect and connect it.',
+    details: { tap: name, netns },
+  });
+}
+
+function open(request: TapRequest): Tap {
   const existed = interfaceIndex(request.name) !== undefined;
   const fds: number[] = [];
   try {
@@ -117,6 +151,14 @@ function openTunDevice(): number {
   const fd = libc.open(TUN_DEVICE, libc.O_RDWR | libc.O_NONBLOCK | libc.O_CLOEXEC);
   if (fd >= 0) return fd;
   const number = libc.errno();
+  if (number === libc.EMFILE || number === libc.ENFILE) {
+    throw systemError(
+      'OVL_DESCRIPTORS',
+      `cannot open ${TUN_DEVICE}`,
+      'Raise the limit: systemd LimitNOFILE=, ulimit -Hn.',
+      number,
+    );
+  }
   if (number === libc.ENOENT || number === libc.ENODEV || number === libc.ENXIO) {
     throw systemError(
       'OVL_TUN_MISSING',
@@ -201,11 +243,12 @@ function configure(request: TapRequest, existed: boolean, fds: readonly number[]
   const index = interfaceIndex(name);
   if (index === undefined)
     throw new OverlaydError('OVL_TAP_ATTACH', `TAP ${name} vanished while it was opened`);
-  // A lower limit, left by somebody else, would cut the super-frames of containers: see tap-children.ts.
-  const gsoError = setGsoMaxSegs(index, GSO_MAX_SEGS);
+  // On a TAP with children a lower limit, left by somebody else, would cut their super-frames: see tap-children.ts.
+  const gsoError = setGsoMaxSegs(index, request.endpoint?.gsoMaxSegs ?? GSO_MAX_SEGS);
   if (gsoError !== undefined) notes.push(`${name}: gso_max_segs not set (${gsoError})`);
   setQueueLength(name, QUEUE_FRAMES);
-  setInterfaceUp(name);
+  if (request.endpoint === undefined) setInterfaceUp(name);
+  else if (request.endpoint.mac !== undefined) setInterfaceMac(name, request.endpoint.mac);
 
   // Last, so that a failure above takes a new TAP away again.
   const first = fds[0] as number;

@@ -2,6 +2,7 @@
  * A data plane alone, without control, in a process of its own: started in a host's namespace with an IPC channel,
  * it opens what it is asked to and answers calls. Nothing here is a test.
  */
+import { readdirSync, readlinkSync } from 'node:fs';
 import { constant } from '../../agent/dataplane/core.ts';
 import { openDataplane } from '../../agent/dataplane/supervisor.ts';
 import { WorkerThread } from '../../agent/dataplane/worker-thread.ts';
@@ -11,6 +12,7 @@ import type {
   DataplaneEvent,
   DataplaneOptions,
   TableChange,
+  TapSpec,
 } from '../../agent/dataplane/dataplane.ts';
 import { OverlaydError } from '../../agent/errors.ts';
 
@@ -22,8 +24,10 @@ export type Request =
       readonly cipher?: CipherName;
     }
   | { readonly call: 'apply'; readonly changes: readonly TableChange[] }
-  | { readonly call: 'counters' | 'fdb' | 'events' | 'health' | 'poison' }
+  | { readonly call: 'counters' | 'fdb' | 'events' | 'health' | 'namespaces' | 'poison' }
   | { readonly call: 'peer'; readonly peer: number }
+  | { readonly call: 'open-port'; readonly spec: TapSpec }
+  | { readonly call: 'close-port'; readonly port: number; readonly removeTap: boolean }
   /** Keys are 32 bytes of these values. */
   | {
       readonly call: 'session';
@@ -61,6 +65,14 @@ function poison(): void {
   view.setUint32(at('EVENT_RING') + at('EVENT_SLOTS') * at('EVENT_SIZE') + 8, 0x00ff_ffff, true);
 }
 
+/** Network namespaces of this process's threads: one, unless a thread was left in a container. */
+function threadNamespaces(): string[] {
+  const links = readdirSync('/proc/self/task').map((thread) =>
+    readlinkSync(`/proc/self/task/${thread}/ns/net`),
+  );
+  return [...new Set(links)];
+}
+
 async function answer(request: Request): Promise<unknown> {
   if (request.call === 'open') {
     const log = { debug: note, info: note, warn: note, error: note };
@@ -70,7 +82,7 @@ async function answer(request: Request): Promise<unknown> {
       startWorker: async (birth, listener) => (worker = await WorkerThread.start(birth, listener)),
     });
     dataplane.onEvent((event) => events.push(event));
-    return { taps: dataplane.taps, io: dataplane.ioDescription, notes };
+    return { taps: [...dataplane.taps.values()], io: dataplane.ioDescription, notes };
   }
   if (dataplane === undefined) throw new Error('not open');
   switch (request.call) {
@@ -84,6 +96,12 @@ async function answer(request: Request): Promise<unknown> {
       return events;
     case 'health':
       return { stallSeconds: dataplane.takeStallSeconds(), heartbeatAgeMs: dataplane.heartbeatAgeMs() };
+    case 'namespaces':
+      return threadNamespaces();
+    case 'open-port':
+      return dataplane.openPort(request.spec);
+    case 'close-port':
+      return dataplane.closePort(request.port, request.removeTap);
     case 'poison':
       return poison();
     case 'peer':

@@ -5,7 +5,15 @@ import type { Host } from '../../agent/demo/hosts.ts';
 import { DATA_PORT, DataplaneHost } from './dataplane-host.ts';
 import { netnsTest } from './guard.ts';
 
-const SPARE_TAP = { network: 0, port: 0, name: 'tap9', mtu: 1450, macQuota: 16, persist: true };
+const SPARE_TAP = {
+  network: 0,
+  port: 0,
+  name: 'tap9',
+  mtu: 1450,
+  macQuota: 16,
+  persist: true,
+  reflect: true,
+};
 
 function newHost(t: Test): Host {
   const testbed = new Testbed();

@@ -10,6 +10,7 @@ import type {
   FdbRow,
   OpenedTap,
   TableChange,
+  TapSpec,
 } from '../../agent/dataplane/dataplane.ts';
 import type { CipherName } from '../../agent/dataplane/session-keys.ts';
 import type { Reply, Request } from './dataplane-child.ts';
@@ -87,7 +88,16 @@ export class DataplaneHost {
     } = {},
   ): Promise<Opened> {
     const { mtu = 1450, persist = true, tuning = {}, sealBytes = 0, cipher, ...rest } = options;
-    const tap = { network: NETWORK, port: PORT, name: 'tap0', mtu, macQuota: 4096, persist, sealBytes };
+    const tap = {
+      network: NETWORK,
+      port: PORT,
+      name: 'tap0',
+      mtu,
+      macQuota: 4096,
+      persist,
+      reflect: true,
+      sealBytes,
+    };
     const defaults = {
       io: 'batch',
       workers: 1,
@@ -116,6 +126,17 @@ export class DataplaneHost {
 
   async apply(changes: readonly TableChange[]): Promise<void> {
     await this.call({ call: 'apply', changes });
+  }
+
+  /** The interface of one container; it is still on the host then. */
+  openPort(port: number, spec: Partial<TapSpec> = {}): Promise<OpenedTap> {
+    const defaults = { network: NETWORK, port, name: `ov${port}`, mtu: 1450, macQuota: 16 };
+    const endpoint = { ...defaults, persist: true, reflect: false, ...spec };
+    return this.call({ call: 'open-port', spec: endpoint }) as Promise<OpenedTap>;
+  }
+
+  async closePort(port: number, removeTap = true): Promise<void> {
+    await this.call({ call: 'close-port', port, removeTap });
   }
 
   counters(): Promise<DataplaneCounters> {

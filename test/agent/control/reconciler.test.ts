@@ -134,7 +134,7 @@ void t.test('3.11 a MAC that shows up here is announced above the claim that it 
   t.equal(here.claims(VNI, TABLE.endpoint, macKeyHex(MAC))[0]?.owner, 'here');
   t.equal(there.claims(VNI, TABLE.endpoint, macKeyHex(MAC))[0]?.owner, 'here', 'and the other host follows');
   t.equal(dataplane.rows.has(MAC), false, 'our own MAC is no remote row');
-  dataplane.emit({ type: 'ip-learned', network: 0, mac: MAC, ip: '10.42.0.9' });
+  dataplane.emit({ type: 'ip-learned', network: 0, port: 0, mac: MAC, ip: '10.42.0.9' });
   t.strictSame([...reconciler.announced()], [{ vni: VNI, mac: MAC, ips: ['10.42.0.9'] }]);
   dataplane.emit({ type: 'mac-expired', network: 0, port: 0, mac: MAC });
   t.strictSame([...reconciler.announced()], []);

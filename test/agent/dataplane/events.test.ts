@@ -54,8 +54,8 @@ void tap.test('every kind of event', async (t) => {
   put(4, 1);
   put(4, 99);
   t.same(reader.drain(), [
-    { type: 'ip-learned', network: 5, mac: MAC, ip: '10.42.0.9' },
-    { type: 'ip-learned', network: 5, mac: MAC, ip: 'fd42::9' },
+    { type: 'ip-learned', network: 5, port: 2, mac: MAC, ip: '10.42.0.9' },
+    { type: 'ip-learned', network: 5, port: 2, mac: MAC, ip: 'fd42::9' },
     { type: 'command-failed', op: 'network-put' },
     { type: 'command-failed', op: 'op 99' },
   ]);

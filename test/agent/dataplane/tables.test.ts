@@ -48,7 +48,7 @@ void tap.test('rows reach the forwarding table and leave it', async (t) => {
 void tap.test('local rows are told apart', async (t) => {
   const { core, ring, encoder, apply } = bench();
   apply({ op: 'network-put', network: 0, vni: 1, suppress: false, sealed: false });
-  const spec = { network: 0, port: 9, name: 'tap0', mtu: 1450, macQuota: 10, persist: true };
+  const spec = { network: 0, port: 9, name: 'tap0', mtu: 1450, macQuota: 10, persist: true, reflect: true };
   ring.push([encoder.port(spec, true, true), encoder.localMac(0, MAC, 9)]);
   core.exports.runCommands(10);
   t.same(readFdb(core), [{ network: 0, mac: MAC, local: true, destination: 9, learned: false }]);

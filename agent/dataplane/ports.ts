@@ -1,0 +1,124 @@
+/**
+ * The TAPs that are open, by port, and the boards by which workers get their descriptors.
+ *
+ * A port that is being closed keeps its number until no worker holds its descriptors. This file knows no worker: who
+ * calls it pushes the rows and waits.
+ */
+import { OverlaydError } from '../errors.ts';
+import { closeTap, gsoMaxSegments, openTap } from '../io/tap.ts';
+import type { EndpointTap, Tap } from '../io/tap.ts';
+import type { DataplaneOptions, OpenedTap, TapSpec } from './dataplane.ts';
+import { PortBoard } from './port-board.ts';
+
+export interface OpenPort {
+  readonly spec: TapSpec;
+  readonly tap: Tap;
+  readonly opened: OpenedTap;
+  /** Open from the start, and needed to the end. */
+  readonly isFixed: boolean;
+  /** Its interface was deleted, and this has been said. */
+  isGone: boolean;
+}
+
+export class Ports {
+  /** One for each worker place. */
+  readonly boards: readonly PortBoard[];
+  readonly opened = new Map<number, OpenedTap>();
+  /** Segments that a super-frame of a TAP's children may have, by index of the TAP. */
+  readonly childLimits = new Map<number, number>();
+  readonly #io: DataplaneOptions['io'];
+  readonly #limits: { readonly ports: number; readonly networks: number };
+  readonly #open = new Map<number, OpenPort>();
+  readonly #closing = new Set<number>();
+
+  constructor(
+    { io, workers }: Pick<DataplaneOptions, 'io' | 'workers'>,
+    limits: { readonly ports: number; readonly networks: number },
+  ) {
+    this.#io = io;
+    this.#limits = limits;
+    this.boards = Array.from({ length: workers }, () => PortBoard.create(limits.ports));
+  }
+
+  get(port: number): OpenPort | undefined {
+    return this.#open.get(port);
+  }
+
+  all(): Iterable<OpenPort> {
+    return this.#open.values();
+  }
+
+  /** True while frames may be learnt from: the port is open, and in that network. */
+  isIn(port: number, network: number): boolean {
+    return this.#open.get(port)?.spec.network === network;
+  }
+
+  /** Opens a TAP and offers it to every worker; they take it as soon as they have the port's row. */
+  open(spec: TapSpec, isFixed: boolean): OpenPort {
+    this.#check(spec);
+    const { name, mtu, persist } = spec;
+    const offloads = this.#io === 'batch';
+    const request = { name, mtu, queues: this.boards.length, offload: offloads, persist };
+    const tap = openTap(spec.reflect ? request : { ...request, endpoint: endpointTap(spec) });
+    const { offload, udpOffload, existed } = tap;
+    const opened = { name: tap.name, mtu: tap.mtu, offload, udpOffload, existed };
+    const port: OpenPort = { spec, tap, opened, isFixed, isGone: false };
+    this.#open.set(spec.port, port);
+    this.opened.set(spec.port, opened);
+    if (offload && spec.reflect) this.childLimits.set(tap.index, gsoMaxSegments(tap.mtu, spec.sealBytes));
+    this.boards.forEach((board, index) => board.want(spec.port, tap.fds[index] ?? -1));
+    return port;
+  }
+
+  /** First half of closing: no worker is offered the port any more. Throws when it is not open. */
+  withdraw(port: number): OpenPort {
+    const open = this.#open.get(port);
+    if (open === undefined) {
+      throw new OverlaydError('OVL_PORT', `port ${port} is not open`);
+    }
+    this.#open.delete(port);
+    this.#closing.add(port);
+    this.opened.delete(port);
+    this.childLimits.delete(open.tap.index);
+    for (const board of this.boards) board.want(port, -1);
+    return open;
+  }
+
+  isHeld(port: number): boolean {
+    return this.boards.some((board) => board.isHeld(port));
+  }
+
+  /** Second half, when no worker holds it. */
+  close({ spec, tap, isGone }: OpenPort, removeTap: boolean): void {
+    closeTap(tap, removeTap && !isGone);
+    this.#closing.delete(spec.port);
+  }
+
+  /** Workers have ended. `remove`: the interfaces go as well. */
+  closeAll(remove: (port: OpenPort) => boolean): void {
+    for (const port of this.#open.values()) this.close(this.withdraw(port.spec.port), remove(port));
+  }
+
+  #check({ port, network }: TapSpec): void {
+    const { ports, networks } = this.#limits;
+    if (!isIndex(port, ports) || !isIndex(network, networks)) {
+      throw new OverlaydError('OVL_PORT', `there is no port ${port} in a network ${network}`, {
+        hint: `A host has at most ${ports} ports and ${networks} networks.`,
+      });
+    }
+    if (this.#open.has(port) || this.#closing.has(port)) {
+      throw new OverlaydError('OVL_PORT', `port ${port} is in use`);
+    }
+  }
+}
+
+function endpointTap({ mtu, sealBytes, netns }: TapSpec): EndpointTap {
+  return {
+    gsoMaxSegs: gsoMaxSegments(mtu, sealBytes),
+    ...(netns === undefined ? {} : { netns }),
+  };
+}
+
+function isIndex(value: number, count: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value < count;
+}

@@ -1,0 +1,59 @@
+/**
+ * Work in another network namespace: setns(2), network_namespaces(7).
+ *
+ * CLONE_NEWNET moves the calling thread alone. What runs here is synchronous, so no other work of this thread can fall
+ * into the wrong namespace, and no thread is made that would inherit it; workers and Node's own threads stay where they
+ * are. A child that opens descriptors and passes them on would cost a process for each and gain nothing.
+ */
+import { readlinkSync } from 'node:fs';
+import * as libc from './libc.ts';
+import { holdsCapability, missingCapability, systemError } from './system-error.ts';
+
+const OWN = '/proc/thread-self/ns/net';
+
+/**
+ * Runs `use` in the namespace that `path` names, and comes back. Throws OverlaydError when it cannot be entered; ends
+ * the process when there is no way back, for everything after that would happen in a container.
+ */
+export function inNamespace<T>(path: string, use: () => T): T {
+  const home = readlinkSync(OWN);
+  const back = openNamespace(OWN);
+  try {
+    const there = openNamespace(path);
+    try {
+      if (libc.setns(there, libc.CLONE_NEWNET) < 0) throw enterError(path);
+    } finally {
+      libc.close(there);
+    }
+    try {
+      return use();
+    } finally {
+      if (libc.setns(back, libc.CLONE_NEWNET) < 0 || readlinkSync(OWN) !== home) stranded(path);
+    }
+  } finally {
+    libc.close(back);
+  }
+}
+
+function openNamespace(path: string): number {
+  const fd = libc.open(path, libc.O_RDONLY | libc.O_CLOEXEC);
+  if (fd >= 0) return fd;
+  throw systemError(
+    'OVL_NETNS',
+    `cannot open the network namespace ${path}`,
+    'It ends with its container; start the container again.',
+  );
+}
+
+function enterError(path: string): Error {
+  const number = libc.errno();
+  if (number === libc.EPERM && !holdsCapability('CAP_SYS_ADMIN')) {
+    return missingCapability('CAP_SYS_ADMIN', `cannot enter the network namespace ${path}`);
+  }
+  return systemError('OVL_NETNS', `cannot enter the network namespace ${path}`, undefined, number);
+}
+
+function stranded(path: string): never {
+  process.stderr.write(`overlayd: cannot leave the network namespace ${path}; ending, to be started anew\n`);
+  process.abort();
+}

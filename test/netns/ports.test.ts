@@ -1,0 +1,168 @@
+/** Ports that come and go at run time (5.3): one TAP for each container, its descriptor held here, the interface there. */
+import type { Test } from 'tap';
+import type { Container, Host } from '../../agent/demo/hosts.ts';
+import { until } from '../../agent/demo/process.ts';
+import { Testbed } from '../../agent/demo/testbed.ts';
+import { DataplaneHost, balance } from './dataplane-host.ts';
+import { addEndpoint, netnsPath } from './endpoints.ts';
+import { netnsTest } from './guard.ts';
+
+const SETTINGS = [
+  { io: 'batch', workers: 1 },
+  { io: 'batch', workers: 2 },
+  { io: 'dgram', workers: 1 },
+] as const;
+
+type Setting = (typeof SETTINGS)[number];
+
+async function open(t: Test, setting: Setting): Promise<{ host: Host; dataplane: DataplaneHost }> {
+  const testbed = new Testbed();
+  t.teardown(() => testbed.close());
+  const host = testbed.addHost();
+  const dataplane = new DataplaneHost(host);
+  await dataplane.open({ ...setting, taps: [] });
+  await dataplane.join([]);
+  return { host, dataplane };
+}
+
+async function ping(from: Container, to: Container): Promise<string> {
+  return (await from.exec(['ping', '-n', '-c', '3', '-i', '0.05', '-W', '1', to.ipv4])).stdout;
+}
+
+async function checkBalance(t: Test, dataplane: DataplaneHost): Promise<void> {
+  const counters = await dataplane.counters();
+  const { in: taken, out } = balance(counters);
+  t.ok(taken > 0);
+  t.equal(taken, out, `every frame ended in exactly one way: ${JSON.stringify(counters.drops)}`);
+}
+
+function rxPackets(container: Container): number {
+  const [link] = JSON.parse(container.ip('-s', '-j', 'link', 'show', 'eth0')) as [
+    { stats64: { rx: { packets: number } } },
+  ];
+  return link.stats64.rx.packets;
+}
+
+for (const setting of SETTINGS) {
+  const name = `${setting.io}, ${setting.workers} worker(s)`;
+
+  netnsTest(`5.3 ports come, go, and come back under their number: ${name}`, ['ping'], async (t) => {
+    const { host, dataplane } = await open(t, setting);
+    const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
+    t.match(await ping(a, b), ' 3 received');
+    await t.rejects(dataplane.openPort(2), { code: 'OVL_PORT', message: /in use/ });
+    await t.rejects(dataplane.openPort(9999), { code: 'OVL_PORT', hint: /at most/ });
+    await t.rejects(dataplane.openPort(3, { name: 'eth0' }), { code: 'OVL_TAP_MODE' });
+    await t.rejects(dataplane.closePort(3), { code: 'OVL_PORT' }, 'nothing was left of the one that failed');
+
+    await dataplane.closePort(2);
+    t.throws(() => b.ip('link', 'show', 'eth0'), 'the interface went, in the container');
+    const gone = (await dataplane.events()).filter((event) => event.type === 'mac-expired');
+    t.match(gone, [{ network: 0, port: 2 }], 'its MAC is known to have gone');
+    t.notOk((await dataplane.fdb()).some((row) => row.destination === 2));
+    const c = await addEndpoint(host, dataplane, 3);
+    t.match(await ping(a, c), ' 3 received', 'the others go on');
+    b.remove();
+    const again = await addEndpoint(host, dataplane, 2);
+    a.ip('neigh', 'flush', 'all'); // it has another MAC, and has not said so
+    t.match(await ping(a, again), ' 3 received', 'and so does a new one under the old number');
+    await checkBalance(t, dataplane);
+
+    await dataplane.call({ call: 'poison' });
+    a.ip('neigh', 'flush', 'all'); // the next ping asks by broadcast
+    await ping(a, c);
+    await until('the worker was replaced', 15_000, async () => {
+      return ((await dataplane.counters()).counters['worker-restarts'] ?? 0) > 0;
+    });
+    t.match(await ping(a, c), ' 3 received', 'a new worker has the ports that are open');
+    t.match(await ping(c, again), ' 3 received');
+    await dataplane.closePort(2);
+    await dataplane.closePort(3, false);
+    t.match(c.ip('link', 'show', 'eth0'), 'NO-CARRIER', 'a persistent interface stays when that was asked');
+    t.equal(await dataplane.stop(true), 0);
+  });
+
+  netnsTest(`5.3 the interface of one port is deleted, the others go on: ${name}`, ['ping'], async (t) => {
+    const { host, dataplane } = await open(t, setting);
+    const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
+    const c = await addEndpoint(host, dataplane, 3);
+    b.ip('link', 'delete', 'eth0');
+    c.remove(); // the whole namespace
+    await until('both losses are told', 5000, async () => {
+      const told = (await dataplane.events()).filter((event) => event.type === 'tap-gone');
+      return told.length === 2 && told.every((event) => /^ov[23]$/.test(event.name));
+    });
+    t.notOk((await dataplane.events()).some((event) => event.type === 'failed'));
+    await dataplane.closePort(2);
+    await dataplane.closePort(3);
+    const again = await addEndpoint(host, dataplane, 2 + 4);
+    t.match(await ping(a, again), ' 3 received');
+    await checkBalance(t, dataplane);
+    t.equal(await dataplane.stop(true), 0);
+  });
+
+  netnsTest(`3.14 after kill -9 a port is taken up again in the container: ${name}`, ['ping'], async (t) => {
+    const { host, dataplane } = await open(t, setting);
+    const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
+    t.match(await ping(a, b), ' 3 received');
+    await dataplane.kill();
+    t.match(a.ip('link', 'show', 'eth0'), 'NO-CARRIER');
+    t.match(a.ip('addr', 'show', 'eth0'), a.ipv4);
+
+    const next = new DataplaneHost(host);
+    await next.open({ ...setting, taps: [] });
+    await next.join([]);
+    await t.rejects(next.openPort(1, { netns: '/run/netns/no-such' }), { code: 'OVL_NETNS' });
+    await t.rejects(next.openPort(1, { netns: netnsPath(a), name: 'eth7' }), { code: 'OVL_TAP_GONE' });
+    t.notOk(a.ip('link').includes('eth7'), 'nothing was made in the container');
+    for (const [port, container] of [a, b].entries()) {
+      const opened = await next.openPort(port + 1, { netns: netnsPath(container), name: 'eth0' });
+      t.match(opened, { name: 'eth0', existed: true });
+    }
+    t.match(await ping(a, b), ' 3 received');
+    t.notOk(host.ip('link').includes('ov1'), 'nothing was made on the host');
+    t.strictSame(
+      await next.call({ call: 'namespaces' }),
+      [await hostNamespace(host)],
+      'every thread is home',
+    );
+    t.equal(await next.stop(true), 0);
+  });
+}
+
+async function hostNamespace(host: Host): Promise<string> {
+  return (await host.exec(['readlink', '/proc/self/ns/net'])).stdout.trim();
+}
+
+netnsTest('5.3 same-host traffic is not cut, not sent, and not given back', ['iperf3', 'ping'], async (t) => {
+  const { host, dataplane } = await open(t, { io: 'batch', workers: 1 });
+  // A peer that is not there: whatever is sent to it is counted.
+  await dataplane.join([host.ipv4.replace(/\d+$/, '77')]);
+  const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
+  const c = await addEndpoint(host, dataplane, 3);
+  // So that nobody says anything unasked.
+  for (const each of [a, b, c]) await each.exec(['sysctl', '-w', 'net.ipv6.conf.all.disable_ipv6=1']);
+  t.match(await ping(a, b), ' 3 received');
+
+  const server = b.spawn(['iperf3', '-s', '-1', '--forceflush']);
+  await until('iperf3 listens', 15_000, () => server.log().includes('listening'));
+  const before = (await dataplane.counters()).counters;
+  const done = await a.exec(['iperf3', '-c', b.ipv4, '-t', '1', '-C', 'cubic', '-J'], 20_000);
+  t.equal(done.status, 0, done.stdout.slice(0, 300));
+  const after = (await dataplane.counters()).counters;
+  const grown = (counter: string): number => (after[counter] ?? 0) - (before[counter] ?? 0);
+  t.ok(grown('from-tap-bytes') / grown('from-tap') > 5000, 'frames are larger than the MTU on the average');
+  t.equal(grown('cut'), 0);
+  t.equal(grown('to-tunnel'), 0, 'no frame of the flow left the host');
+  const segments = /gso_max_segs (\d+)/.exec(a.ip('-d', 'link', 'show', 'eth0'))?.[1];
+  t.equal(segments, '44', 'the interface itself makes super-frames that fit one send');
+
+  const received = rxPackets(a);
+  const heard = rxPackets(c);
+  await a.exec(['ping', '-n', '-c', '2', '-i', '0.2', '-W', '1', '10.42.200.200']);
+  t.equal(rxPackets(a), received, 'its own broadcasts do not come back');
+  t.ok(rxPackets(c) > heard, 'but reach the others');
+  t.ok(((await dataplane.counters()).counters['to-tunnel'] ?? 0) > (after['to-tunnel'] ?? 0), 'and the peer');
+  await checkBalance(t, dataplane);
+  t.equal(await dataplane.stop(true), 0);
+});
