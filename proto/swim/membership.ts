@@ -192,8 +192,8 @@ export class Membership {
   }
 
   /** See Suspicions. */
-  restartSuspicions(now: number): void {
-    this.#suspicions.restartAll(now);
+  postponeSuspicions(now: number, stallMs: number): void {
+    this.#suspicions.postponeAll(now, stallMs);
   }
 
   #create(now: number, alive: Alive, addr: Address): OwnPeer | undefined {

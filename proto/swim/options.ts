@@ -30,6 +30,11 @@ export interface SwimLimits {
   readonly maxMembers: number;
   /** Streams accepted at once. */
   readonly maxStreams: number;
+  /**
+   * False makes a plain SWIM member, to measure what Lifeguard is worth: suspicions last the minimum, our own health
+   * (stalls included) counts for nothing, and who is pinged does not hear that it is suspected.
+   */
+  readonly lifeguard: boolean;
 }
 
 /** Lowest, highest and current version of what the layer above speaks through memberlist. */
@@ -81,6 +86,7 @@ const LAN: SwimTimers & SwimLimits = {
   packetBytes: 1400,
   maxMembers: 16_384,
   maxStreams: 128,
+  lifeguard: true,
 };
 
 /** Fills in defaults. Throws RangeError for what no other member would accept. */
@@ -100,6 +106,7 @@ export function settingsOf(options: SwimOptions): SwimSettings {
     isDelegateVersionPinned: options.delegateVersion !== undefined,
     takesUserData: () => true,
     ...options,
+    ...(options.lifeguard === false && { awarenessMax: 1, suspicionMaxMult: 1 }),
     meta,
     label: labelBytes,
   };

@@ -7,7 +7,7 @@ import type { Exchange } from './exchange.ts';
 import type { MemberTable } from './member-table.ts';
 import type { Membership } from './membership.ts';
 import type { PacketSender } from './packet-sender.ts';
-import { isSameAddress, isUp } from './peer.ts';
+import { addressKey, isSameAddress, isUp } from './peer.ts';
 import type { Peer } from './peer.ts';
 import type { Timer } from './timer-heap.ts';
 import { SPEAKS, maxProtocol } from './versions.ts';
@@ -17,8 +17,9 @@ import { SPEAKS, maxProtocol } from './versions.ts';
  * relays and one over TCP; no answer until the (health-scaled) end makes a suspicion. And the other side of all three.
  */
 interface Probe {
-  /** As it was when the probe began. */
   readonly peer: Peer;
+  /** As it was when the probe began: a life that was announced meanwhile is not what was probed. */
+  readonly incarnation: number;
   /** Also that of the indirect pings and of the TCP ping for it. */
   readonly seqNo: number;
   readonly sentMs: number;
@@ -29,7 +30,8 @@ interface Probe {
   /** An ack over TCP: the peer lives, its UDP does not. */
   tcpAcked: boolean;
   expectedNacks: number;
-  nacks: number;
+  /** Relays that said so, each once: a packet that came twice must not stand for a relay that is silent. */
+  readonly nacks: Set<string>;
 }
 
 /** An indirect ping that we do for another member. */
@@ -40,8 +42,24 @@ interface Relay {
   readonly seqNo: number;
 }
 
+/**
+ * A relay gives its nack after this share of the probe time-out. The asker waits exactly as long as a relay would at
+ * most: a nack at the very end is always late, and who finds a dead host would hold itself sick.
+ */
+const NACK_SHARE = 0.8;
+
 /** Whom to ask whether it lives, and what is said of it. */
 export type Contact = Pick<Accusation, 'incarnation'> & { readonly name: string; readonly addr: Address };
+
+export interface ProberParts {
+  readonly table: MemberTable;
+  readonly membership: Membership;
+  readonly sender: PacketSender;
+  readonly exchange: Exchange;
+  readonly awareness: Awareness;
+  /** Somebody that we do not know pings us. */
+  readonly onStranger: (now: number, addr: Address) => void;
+}
 
 /** Indirect pings done for others at once; each lasts one probe time-out. */
 const MAX_RELAYS = 1024;
@@ -53,6 +71,7 @@ export class Prober {
   readonly #sender: PacketSender;
   readonly #exchange: Exchange;
   readonly #awareness: Awareness;
+  readonly #onStranger: (now: number, addr: Address) => void;
   #seqNo: number;
   #probe: Probe | undefined;
   readonly #relays = new Map<number, Relay>();
@@ -61,11 +80,7 @@ export class Prober {
 
   constructor(
     context: SwimContext,
-    table: MemberTable,
-    membership: Membership,
-    sender: PacketSender,
-    exchange: Exchange,
-    awareness: Awareness,
+    { table, membership, sender, exchange, awareness, onStranger }: ProberParts,
   ) {
     this.#context = context;
     this.#table = table;
@@ -73,6 +88,7 @@ export class Prober {
     this.#sender = sender;
     this.#exchange = exchange;
     this.#awareness = awareness;
+    this.#onStranger = onStranger;
     // Where it starts is hard to guess, so that answers are hard to forge from afar.
     this.#seqNo = context.rng.u32();
   }
@@ -113,7 +129,8 @@ export class Prober {
     const source = ping.sourceNode === '' ? undefined : this.#table.get(ping.sourceNode);
     const ack = { type: 'ack', seqNo: ping.seqNo, payload: this.#ackPayload(now, source) } as const;
     const to = sourceAddress(ping, from);
-    if (source !== undefined && source.state !== 'alive' && source !== this.#membership.self) {
+    if (source === undefined && ping.sourceNode !== '') this.#onStranger(now, to);
+    if (source !== undefined && source !== this.#membership.self && this.#shouldHear(source)) {
       // It may not know what is said of it, and nobody else will tell it soon (gossip.md, trap 8).
       const type = isUp(source) ? 'suspect' : 'dead';
       this.#sender.sendPlain(to, [ack, { type, ...this.#accusation(source) }], undefined);
@@ -136,11 +153,13 @@ export class Prober {
       seqNo: ask.seqNo,
     };
     this.#relays.set(seqNo, relay);
-    this.#context.timers.at(now + this.#context.settings.probeTimeoutMs, (later) => {
-      // Deleted by an ack in time; after a nack a late ack is dropped.
-      if (!this.#relays.delete(seqNo) || !ask.nack) return;
+    const { timers, settings } = this.#context;
+    timers.at(now + settings.probeTimeoutMs * NACK_SHARE, (later) => {
+      // Deleted by an ack in time. One that comes behind the nack is still good news, until the time-out.
+      if (!ask.nack || !this.#relays.has(seqNo)) return;
       this.#sender.send(later, relay.asker, { type: 'nack', seqNo: relay.seqNo }, relay.askerPeer);
     });
+    timers.at(now + settings.probeTimeoutMs, () => this.#relays.delete(seqNo));
     const to = { ip, port: ask.port === 0 ? self.addr.port : ask.port };
     this.#sender.send(now, to, { type: 'ping', ...this.#ping(ask.node, seqNo) }, this.#table.get(ask.node));
   }
@@ -176,8 +195,8 @@ export class Prober {
     this.#finish(probe);
   }
 
-  handleNack({ seqNo }: Nack): void {
-    if (this.#probe?.seqNo === seqNo) this.#probe.nacks += 1;
+  handleNack({ seqNo }: Nack, from: Address): void {
+    if (this.#probe?.seqNo === seqNo) this.#probe.nacks.add(addressKey(from));
     else this.#context.counts.drop('nack-unexpected');
   }
 
@@ -213,6 +232,7 @@ export class Prober {
     const endMs = now + this.#awareness.scaleMs(probeIntervalMs);
     const probe: Probe = {
       peer,
+      incarnation: peer.incarnation,
       seqNo: this.#nextSeqNo(),
       sentMs: now,
       endMs,
@@ -220,17 +240,16 @@ export class Prober {
       isIndirect: false,
       tcpAcked: false,
       expectedNacks: 0,
-      nacks: 0,
+      nacks: new Set(),
     };
     this.#probe = probe;
     const { timers } = this.#context;
     probe.timers.push(timers.at(now + probeTimeoutMs, (later) => this.#tryOtherWays(later, probe)));
     probe.timers.push(timers.at(endMs, (later) => this.#judge(later, probe)));
     const ping = { type: 'ping', ...this.#ping(peer.name, probe.seqNo) } as const;
-    if (peer.state === 'alive') {
+    if (!this.#shouldHear(peer)) {
       this.#sender.send(now, peer.addr, ping, peer);
     } else {
-      // It should hear at once what is said of it, so that it can refute.
       const suspect = this.#accusation(peer);
       this.#sender.sendPlain(peer.addr, [ping, { type: 'suspect', ...suspect }], peer);
     }
@@ -267,9 +286,15 @@ export class Prober {
       return;
     }
     // A relay that nacks shows that our own packets come and go: missing nacks speak against ourselves.
-    this.#awareness.apply(probe.expectedNacks > 0 ? Math.max(0, probe.expectedNacks - probe.nacks) : 1);
+    this.#awareness.apply(probe.expectedNacks > 0 ? Math.max(0, probe.expectedNacks - probe.nacks.size) : 1);
     this.#context.counts.add('probe-failed');
-    this.#membership.suspect(now, this.#accusation(this.#table.get(probe.peer.name) ?? probe.peer));
+    const { peer, incarnation } = probe;
+    this.#membership.suspect(now, { ...this.#accusation(peer), incarnation });
+  }
+
+  /** Something is said of it that it should hear from whoever talks to it, so that it can refute (Lifeguard's buddies). */
+  #shouldHear({ state }: Peer): boolean {
+    return state !== 'alive' && (this.#context.settings.lifeguard || state !== 'suspect');
   }
 
   #finish(probe: Probe): void {

@@ -10,7 +10,8 @@ import { confirmationsWanted, suspicionMinMs, suspicionTimeoutMs } from './timin
  */
 export interface Suspicion {
   readonly name: string;
-  readonly startMs: number;
+  /** Later than it began by the time that we did not live through. */
+  startMs: number;
   readonly minMs: number;
   readonly maxMs: number;
   readonly wanted: number;
@@ -18,6 +19,9 @@ export interface Suspicion {
   readonly from: Set<string>;
   timer: Timer;
 }
+
+/** Of a host that was stopped: to read what came meanwhile. */
+const READ_SOCKET_MS = 250;
 
 export class Suspicions {
   readonly #context: SwimContext;
@@ -38,21 +42,19 @@ export class Suspicions {
     const maxMs = minMs * suspicionMaxMult;
     const wanted = confirmationsWanted(suspicionMult, this.#table.size);
     const { name } = peer;
-    const timer = this.#timer(name, now + suspicionTimeoutMs(minMs, maxMs, wanted, 0));
-    const suspicion = { name, startMs: now, minMs, maxMs, wanted, from: new Set([accuser]), timer };
+    const formula = { startMs: now, minMs, maxMs, wanted, from: new Set([accuser]) };
+    const suspicion = { name, ...formula, timer: this.#timer(name, endOf(formula)) };
     this.#running.add(suspicion);
     peer.suspicion = suspicion;
   }
 
   /** True when this accuser is new and another confirmation was still wanted: then it is worth telling others. */
   confirm(now: number, suspicion: Suspicion, from: string): boolean {
-    const { name, startMs, minMs, maxMs, wanted } = suspicion;
-    if (suspicion.from.size - 1 >= wanted || suspicion.from.has(from)) return false;
+    if (suspicion.from.size - 1 >= suspicion.wanted || suspicion.from.has(from)) return false;
     suspicion.from.add(from);
     suspicion.timer.cancel();
     // Counted from the start; a confirmation may find that the time is up already.
-    const endMs = startMs + suspicionTimeoutMs(minMs, maxMs, wanted, suspicion.from.size - 1);
-    suspicion.timer = this.#timer(name, Math.max(now, endMs));
+    suspicion.timer = this.#timer(suspicion.name, Math.max(now, endOf(suspicion)));
     return true;
   }
 
@@ -64,14 +66,15 @@ export class Suspicions {
     if (peer?.suspicion === suspicion) this.#table.edit(peer).suspicion = undefined;
   }
 
-  /** After we were stopped for a while: what refutations came meanwhile is still in the socket, so wait anew. */
-  restartAll(now: number): void {
-    const running = [...this.#running];
-    for (const suspicion of running) {
-      const [accuser = ''] = suspicion.from;
-      this.cancel(suspicion);
-      const peer = this.#table.get(suspicion.name);
-      if (peer !== undefined) this.start(now, this.#table.edit(peer), accuser);
+  /**
+   * We were stopped for `stallMs`: that time does not count. And a little more, for refutations that lie in the socket;
+   * not the whole time anew, or a host that is stopped again and again would never see a death.
+   */
+  postponeAll(now: number, stallMs: number): void {
+    for (const suspicion of this.#running) {
+      suspicion.startMs += stallMs;
+      suspicion.timer.cancel();
+      suspicion.timer = this.#timer(suspicion.name, Math.max(now + READ_SOCKET_MS, endOf(suspicion)));
     }
   }
 
@@ -81,4 +84,9 @@ export class Suspicions {
       this.#onExpired(now, name);
     });
   }
+}
+
+/** When it ends by the formula, with the confirmations so far. */
+function endOf({ startMs, minMs, maxMs, wanted, from }: Omit<Suspicion, 'name' | 'timer'>): number {
+  return startMs + suspicionTimeoutMs(minMs, maxMs, wanted, from.size - 1);
 }

@@ -28,6 +28,7 @@ import { Prober } from './prober.ts';
 import { Rejoin } from './rejoin.ts';
 import { Sealing } from './sealing.ts';
 import type { SealingDeps } from './sealing.ts';
+import { Strangers } from './strangers.ts';
 import { TimerHeap } from './timer-heap.ts';
 import { ownVersions } from './versions.ts';
 import { Wheels } from './wheels.ts';
@@ -61,6 +62,7 @@ export class Swim implements SwimNode {
   readonly #exchange: Exchange;
   readonly #prober: Prober;
   readonly #rejoin: Rejoin;
+  readonly #strangers: Strangers;
   readonly #wheels: Wheels;
   #isStarted = false;
   /** Since the deadlines were last seen to. */
@@ -93,14 +95,19 @@ export class Swim implements SwimNode {
     });
     this.#sender = new PacketSender(this.#context, this.#queue, this.#table);
     this.#exchange = new Exchange(this.#context, this.#table, this.#membership);
-    this.#prober = new Prober(
-      this.#context,
-      this.#table,
-      this.#membership,
-      this.#sender,
-      this.#exchange,
-      this.#awareness,
-    );
+    this.#strangers = new Strangers(this.#context, {
+      table: this.#table,
+      membership: this.#membership,
+      exchange: this.#exchange,
+    });
+    this.#prober = new Prober(this.#context, {
+      table: this.#table,
+      membership: this.#membership,
+      sender: this.#sender,
+      exchange: this.#exchange,
+      awareness: this.#awareness,
+      onStranger: (now, addr) => this.#strangers.spoke(now, addr),
+    });
     this.#wheels = new Wheels(this.#context, {
       table: this.#table,
       membership: this.#membership,
@@ -280,7 +287,7 @@ export class Swim implements SwimNode {
       case 'ack':
         return this.#prober.handleAck(now, message, from);
       case 'nack':
-        return this.#prober.handleNack(message);
+        return this.#prober.handleNack(message, from);
       case 'alive':
         return this.#membership.alive(now, message);
       case 'suspect':
@@ -290,13 +297,9 @@ export class Swim implements SwimNode {
       case 'user': {
         // The event outlives the caller's buffer.
         const bytes = message.bytes.slice();
-        this.#events.push({
-          type: 'user',
-          bytes,
-          addr: from,
-          node: this.#table.at(from)?.name,
-          reliable: false,
-        });
+        const node = this.#table.at(from)?.name;
+        if (node === undefined) this.#strangers.spoke(now, from);
+        this.#events.push({ type: 'user', bytes, addr: from, node, reliable: false });
         return;
       }
       default:
@@ -315,6 +318,7 @@ export class Swim implements SwimNode {
       return;
     }
     this.#wheels.skipQuietRounds(now);
+    if (!this.#settings.lifeguard) return;
     // A host that is well sees to its deadlines in time.
     const stallMs = now - this.nextDeadline();
     if (stallMs <= this.#settings.probeTimeoutMs || this.#isStallNoted) return;

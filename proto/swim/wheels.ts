@@ -83,7 +83,7 @@ export class Wheels {
     this.#context.counts.add('stall');
     awareness.apply(1);
     prober.abandon();
-    membership.restartSuspicions(now);
+    membership.postponeSuspicions(now, stallMs);
     if (stallMs > suspicionMinMs(suspicionMult, table.size, probeIntervalMs)) this.#pushPull(now);
   }
 

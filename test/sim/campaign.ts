@@ -17,10 +17,15 @@ export const scenarioSchema = z.strictObject({
   latencyMs: z.number().min(0).max(10_000).default(GOOD_LINK.latencyMs),
   /** Hosts that die, one after the other. */
   crashes: z.int().min(0).max(100).default(0),
-  /** Share of the hosts that get 10 % of their CPU for a minute. */
+  /** Share of the hosts that get little of their CPU for a minute. */
   starved: z.number().min(0).max(1).default(0),
-  /** They work for a tenth of this time, then stand still for the rest. */
+  /** So much of it: */
+  starvedCpu: z.number().min(0.001).max(1).default(0.1),
+  /** They work for that share of this time, then stand still for the rest. */
   starvedPeriodSeconds: z.number().min(0.1).max(100).default(1),
+  /** Share of the hosts whose packets stand still, in and out, nine tenths of the time for a minute; they go on. */
+  lagging: z.number().min(0).max(1).default(0),
+  laggingPeriodSeconds: z.number().min(0.1).max(100).default(5),
   splitSeconds: z.number().min(0).default(0),
   /** Mishaps at random until a minute before the end. */
   faults: z.array(faultNameSchema).default([]),
@@ -49,8 +54,10 @@ export interface CampaignResult {
   readonly crashes: readonly { suspectMs: number; deadMs: number; allMs: number }[];
   /** ms from reconnection to full membership everywhere; undefined: no split, or not healed. */
   readonly healMs: number | undefined;
-  /** Members declared dead while they lived and could be reached. */
+  /** Members declared dead while they lived and could be reached, counted at each host that holds them so. */
   readonly falsePositives: number;
+  /** Of these the hosts that had all of their CPU: what a sick host does to well ones. */
+  readonly falsePositivesOfWell: number;
   /** Suspicions of hosts that lived, at each host that heard of them. */
   readonly suspicions: number;
   readonly isWholeAtEnd: boolean;
@@ -71,7 +78,7 @@ export function runCampaign(options: CampaignOptions): CampaignResult {
   const nodes = sim.addNodes(count, {
     image: new MemberImage(members),
     keepEvents: false,
-    ...(!lifeguard && { awarenessMax: 1, suspicionMaxMult: 1 }),
+    lifeguard,
   });
   const { loss, latencyMs } = scenario;
   sim.network.faults = { ...GOOD_LINK, loss, latencyMs, chunkBytes: 65_536 };
@@ -94,6 +101,7 @@ export function runCampaign(options: CampaignOptions): CampaignResult {
     crashes: watch.crashes.map(({ suspectMs, deadMs, allMs }) => ({ suspectMs, deadMs, allMs })),
     healMs: watch.healMs,
     falsePositives: watch.falsePositives,
+    falsePositivesOfWell: watch.falsePositivesOfWell,
     suspicions: watch.suspicions,
     isWholeAtEnd: up.every((node) => node.swim.upCount === up.length),
     traceHash: sim.traceHash(),
@@ -112,12 +120,19 @@ function script(sim: Simulation, scenario: Scenario, watch: Watch, endMs: number
   }
   const starved = nodes.slice(0, Math.round(nodes.length * scenario.starved));
   for (const node of starved) {
+    watch.starved.add(node.name);
     const periodMs = scenario.starvedPeriodSeconds * 1000;
     // Not in step with each other.
     sim.after(below(rng, periodMs), () => {
-      const mend = runSlowly(sim, node, periodMs / 10, periodMs);
+      const mend = runSlowly(sim, node, periodMs * scenario.starvedCpu, periodMs);
       sim.after(60_000, mend);
     });
+  }
+  const lagging = nodes.slice(0, Math.round(nodes.length * scenario.lagging));
+  for (const { name, addr } of lagging) {
+    watch.starved.add(name);
+    const periodMs = scenario.laggingPeriodSeconds * 1000;
+    sim.after(below(rng, periodMs), () => lag(sim, addr.ip, periodMs, sim.now + 60_000));
   }
   if (scenario.splitSeconds > 0) {
     const ips = nodes.map(({ addr }) => addr.ip);
@@ -135,6 +150,13 @@ function script(sim: Simulation, scenario: Scenario, watch: Watch, endMs: number
   }
 }
 
+function lag(sim: Simulation, ip: string, periodMs: number, untilMs: number): void {
+  if (sim.now >= untilMs) return;
+  sim.network.jam(ip);
+  sim.after(periodMs * 0.9, () => sim.network.unjam(ip));
+  sim.after(periodMs, () => lag(sim, ip, periodMs, untilMs));
+}
+
 interface Crash {
   readonly name: string;
   readonly atMs: number;
@@ -148,6 +170,8 @@ interface Crash {
 class Watch {
   readonly crashes: Crash[] = [];
   falsePositives = 0;
+  falsePositivesOfWell = 0;
+  readonly starved = new Set<string>();
   suspicions = 0;
   healMs: number | undefined;
   /** Hosts cannot always hear each other: to take one for dead is no mistake then. */
@@ -181,7 +205,10 @@ class Watch {
     const crash = this.crashes.find((known) => known.name === name);
     if (crash === undefined) {
       if (type === 'suspect') this.suspicions += 1;
-      else if (!this.areSeparated) this.falsePositives += 1;
+      else if (!this.areSeparated) {
+        this.falsePositives += 1;
+        if (!this.starved.has(name)) this.falsePositivesOfWell += 1;
+      }
       return;
     }
     const ms = this.#sim.now - crash.atMs;

@@ -72,6 +72,8 @@ export class SimNetwork {
   readonly #now: () => number;
   readonly #listeners = new Map<string, Receiver>();
   readonly #cuts = new Set<string>();
+  /** Packets of hosts whose traffic stands still, by IP. */
+  readonly #jams = new Map<string, (() => void)[]>();
   readonly #connections = new Map<Receiver, Map<number, { connection: Connection; isDialler: boolean }>>();
   #nextAcceptId = 2;
 
@@ -117,14 +119,30 @@ export class SimNetwork {
     this.#cuts.clear();
   }
 
+  /** All packets of this host, in and out, wait until `unjam`; its process goes on and only hears nothing. */
+  jam(ip: string): void {
+    if (!this.#jams.has(ip)) this.#jams.set(ip, []);
+  }
+
+  unjam(ip: string): void {
+    const waiting = this.#jams.get(ip) ?? [];
+    this.#jams.delete(ip);
+    for (const send of waiting) send();
+  }
+
   send(from: Address, to: Address, bytes: Uint8Array): void {
     this.packets.sent += 1;
     this.packets.bytes += bytes.length;
-    const { loss, duplicate, reorder, latencyMs, maxBytes, flip } = this.faults;
+    const { loss, maxBytes } = this.faults;
     if (bytes.length > maxBytes || this.#isCut(from.ip, to.ip) || this.#rng.float() < loss) {
       this.packets.lost += 1;
       return;
     }
+    this.#unlessJammed(from.ip, to.ip, () => this.#carry(from, to, bytes));
+  }
+
+  #carry(from: Address, to: Address, bytes: Uint8Array): void {
+    const { duplicate, reorder, latencyMs, flip } = this.faults;
     const copies = this.#rng.float() < duplicate ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       const late = this.#rng.float() < reorder ? latencyMs * 10 : 0;
@@ -146,7 +164,9 @@ export class SimNetwork {
       this.#timers.at(this.#now() + timeoutMs, () => this.#deliverEnd(dialler, 'connection timed out'));
       return;
     }
-    this.#timers.at(this.#now() + this.#delayMs(), () => this.#accept(connection, from, to));
+    this.#unlessJammed(from.ip, to.ip, () => {
+      this.#timers.at(this.#now() + this.#delayMs(), () => this.#accept(connection, from, to));
+    });
   }
 
   write(receiver: Receiver, id: number, bytes: Uint8Array): void {
@@ -201,9 +221,15 @@ export class SimNetwork {
         this.#timers.at(this.#now() + RETRANSMIT_MS, attempt);
         return;
       }
-      this.#deliver(other, () => deliver(other));
+      this.#unlessJammed(own.ip, other.ip, () => this.#deliver(other, () => deliver(other)));
     };
     attempt();
+  }
+
+  #unlessJammed(from: string, to: string, go: () => void): void {
+    const jam = this.#jams.size === 0 ? undefined : (this.#jams.get(from) ?? this.#jams.get(to));
+    if (jam === undefined) go();
+    else jam.push(go);
   }
 
   /** In order: never before what was sent to this end earlier. */

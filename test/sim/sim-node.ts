@@ -121,8 +121,9 @@ export class SimNode implements Receiver {
     this.#isPaused = false;
     const held = this.#held;
     this.#held = [];
+    // As an event loop has it: timers come first, and find that they are late; what lay in the socket comes after.
+    this.do(this.#runDue);
     for (const run of held) run();
-    this.do((swim, now) => swim.handleDeadline(now));
   }
 
   /** Calls into the member and then does what it asks for. All handles and commands go through here. */
