@@ -51,13 +51,15 @@ export class FastPath {
     } else {
       for (const to of direct) outbox.send(URGENCY.own, to, bytes, false);
     }
-    heads.changed(now, log, true);
+    heads.changed(now, log, true, direct && bytes);
   }
 
   handleUpdate(now: number, from: string, update: Update, bytes: Uint8Array): void {
     const { merge, targets, epidemic, heads, gaps } = this.#deps;
     const result = merge.update(now, update);
     if (result === undefined) return;
+    // Also when it is old: then our acknowledgement was lost.
+    if (from === update.owner && targets.isDirect(update.scope)) heads.received(now, result.log);
     if (result.isNew && !targets.isDirect(update.scope)) {
       epidemic.spread(now, update, bytes.slice(), false);
       heads.changed(now, result.log, false);
@@ -66,7 +68,12 @@ export class FastPath {
   }
 
   handleHeads(now: number, from: string, heads: readonly Head[]): void {
-    const { merge, gaps } = this.#deps;
-    for (const head of heads) if (merge.mayAsk(now, from, head)) gaps.hint(now, head, from);
+    const { ownLogs, merge, gaps } = this.#deps;
+    for (const head of heads) {
+      const own = ownLogs.log(head.scope);
+      if (own?.owner === head.owner && own.epoch === head.epoch)
+        this.#deps.heads.acknowledged(from, own, head.head);
+      if (merge.mayAsk(now, from, head)) gaps.hint(now, head, from);
+    }
   }
 }

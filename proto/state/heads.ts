@@ -1,9 +1,10 @@
 /**
  * HEADS: tells how far logs reach that changed lately, so that a receiver notices a lost *last* update (gossip.md 7.5).
  *
- * The owner tells for its own logs; where news spreads by epidemic everybody tells. Three times in the first second,
- * then once a second for 10 s. A peer that is new to us, or to a scope, is greeted with our own heads: it may have missed our first
- * words, spoken when we did not know it.
+ * Where news goes straight to all, a receiver answers with HEADS of what it now has: an acknowledgement. Who has not
+ * acknowledged gets the last update once more, five times in the first second, then heads once a second for 10 s. Where
+ * news spreads by epidemic everybody tells heads, to a few. A peer that is new to us, or to a scope, is greeted with our own heads:
+ * it may have missed our first words, spoken when we did not know it.
  */
 import type { Head } from './messages.ts';
 import { encodeHeads } from './messages.ts';
@@ -13,7 +14,9 @@ import type { OwnerLog } from './owner-log.ts';
 import type { Targets } from './targets.ts';
 
 /** After a change: soon (a MAC that moves must be followed within a second, whatever is lost), then once a second. */
-const SOON_MS = [80, 250, 500] as const;
+const SOON_MS = [80, 180, 320, 500, 740] as const;
+/** What comes in a burst is acknowledged together. */
+const ACK_MS = 10;
 const INTERVAL_MS = 1_000;
 const FOR_MS = 10_000;
 const FANOUT = 3;
@@ -27,6 +30,10 @@ interface Changed {
   readonly sinceMs: number;
   readonly isOwn: boolean;
   atMs: number;
+  /** Of ours where news goes straight to all: the last update. */
+  readonly update: Uint8Array | undefined;
+  /** Who has said that it has all up to there. */
+  readonly acknowledged: Set<string>;
 }
 
 export class Heads {
@@ -34,7 +41,10 @@ export class Heads {
   readonly #outbox: Outbox;
   readonly #changed = new Map<OwnerLog, Changed>();
   readonly #greetings = new Map<string, Set<OwnerLog>>();
+  /** Logs whose owners are to hear how far we have come. */
+  readonly #acks = new Set<OwnerLog>();
   #nextMs = Infinity;
+  #ackMs = Infinity;
   #greetMs = Infinity;
 
   constructor(targets: Targets, outbox: Outbox) {
@@ -42,13 +52,27 @@ export class Heads {
     this.#outbox = outbox;
   }
 
-  /** A log grew: ours, or (where news spreads by epidemic) another's. */
-  changed(now: number, log: OwnerLog, isOwn: boolean): void {
+  /** A log grew: ours, or (where news spreads by epidemic) another's. `update` went straight to all. */
+  changed(now: number, log: OwnerLog, isOwn: boolean, update?: Uint8Array): void {
     const known = this.#changed.get(log);
     if (this.#changed.size >= CHANGED_MAX && known === undefined) return;
-    const atMs = Math.min(isOwn ? now + SOON_MS[0] : nextTurn(now), known?.atMs ?? Infinity);
-    this.#changed.set(log, { sinceMs: now, isOwn, atMs });
+    const dueMs = isOwn ? now + SOON_MS[0] : nextTurn(now);
+    // More updates that go straight to all show by themselves that an earlier one is missing.
+    const atMs = update === undefined ? Math.min(dueMs, known?.atMs ?? Infinity) : dueMs;
+    this.#changed.set(log, { sinceMs: now, isOwn, atMs, update, acknowledged: new Set() });
     this.#nextMs = Math.min(this.#nextMs, atMs);
+  }
+
+  /** The owner itself sent us a piece of its log: it waits to hear that we have it. */
+  received(now: number, log: OwnerLog): void {
+    if (this.#acks.size >= CHANGED_MAX) return;
+    this.#acks.add(log);
+    this.#ackMs = Math.min(this.#ackMs, now + ACK_MS);
+  }
+
+  /** A peer says how far it has our log. */
+  acknowledged(peer: string, log: OwnerLog, head: number): void {
+    if (head >= log.said) this.#changed.get(log)?.acknowledged.add(peer);
   }
 
   greet(now: number, peer: string, log: OwnerLog | undefined): void {
@@ -65,28 +89,29 @@ export class Heads {
       for (const [peer, logs] of this.#greetings) this.#tell([peer], [...logs]);
       this.#greetings.clear();
     }
+    if (now >= this.#ackMs) this.#acknowledge();
     if (now < this.#nextMs) return;
-    for (const [scope, logs] of this.#takeDue(now)) {
+    for (const [scope, due] of this.#takeDue(now)) {
       const direct = this.#targets.direct(scope);
-      if (direct !== undefined) this.#tell(direct, logs);
+      if (direct !== undefined) this.#remind(now, direct, due);
       // Among many, many tell: one packet each with some of what changed is enough.
       else
         this.#tell(
           this.#targets.sample(this.#targets.peers(scope), FANOUT),
-          this.#targets.sample(logs, PER_PACKET),
+          this.#targets.sample([...due.keys()], PER_PACKET),
         );
     }
   }
 
   /** Logs that are due, by scope; each is put on its next turn or dropped after its last. */
-  #takeDue(now: number): Map<number, OwnerLog[]> {
-    const due = new Map<number, OwnerLog[]>();
+  #takeDue(now: number): Map<number, Map<OwnerLog, Changed>> {
+    const due = new Map<number, Map<OwnerLog, Changed>>();
     this.#nextMs = Infinity;
     for (const [log, changed] of this.#changed) {
       if (changed.atMs <= now) {
         const logs = due.get(log.scope);
-        if (logs === undefined) due.set(log.scope, [log]);
-        else logs.push(log);
+        if (logs === undefined) due.set(log.scope, new Map([[log, changed]]));
+        else logs.set(log, changed);
         const soon = changed.isOwn ? SOON_MS.find((ms) => changed.sinceMs + ms > now) : undefined;
         changed.atMs = soon === undefined ? nextTurn(now) : changed.sinceMs + soon;
       }
@@ -97,7 +122,29 @@ export class Heads {
   }
 
   nextDeadline(): number {
-    return Math.min(this.#nextMs, this.#greetMs);
+    return Math.min(this.#nextMs, this.#greetMs, this.#ackMs);
+  }
+
+  /** Those who have not acknowledged: the update itself soon after it, later no more than its number. */
+  #remind(now: number, direct: readonly string[], due: ReadonlyMap<OwnerLog, Changed>): void {
+    const headsFor = new Map<string, OwnerLog[]>();
+    for (const [log, { sinceMs, update, acknowledged }] of due) {
+      const isSoon = now - sinceMs < INTERVAL_MS;
+      for (const peer of direct) {
+        if (acknowledged.has(peer)) continue;
+        if (isSoon && update !== undefined) this.#outbox.send(URGENCY.own, peer, update, false);
+        else addTo(headsFor, peer, log);
+      }
+    }
+    for (const [peer, behind] of headsFor) this.#tell([peer], behind);
+  }
+
+  #acknowledge(): void {
+    this.#ackMs = Infinity;
+    const byOwner = new Map<string, OwnerLog[]>();
+    for (const log of this.#acks) addTo(byOwner, log.owner, log);
+    this.#acks.clear();
+    for (const [owner, logs] of byOwner) this.#tell([owner], logs);
   }
 
   #tell(peers: readonly string[], logs: readonly OwnerLog[]): void {
@@ -109,6 +156,12 @@ export class Heads {
       for (const peer of peers) this.#outbox.send(URGENCY.control, peer, bytes, false);
     }
   }
+}
+
+function addTo(lists: Map<string, OwnerLog[]>, key: string, log: OwnerLog): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [log]);
+  else list.push(log);
 }
 
 /** Turns are shared by all logs of a host, so that one packet tells of many. */
