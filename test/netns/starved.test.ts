@@ -46,10 +46,10 @@ function byQuota(daemon: Daemon): Starving {
 }
 
 function byStops({ process: { pid } }: Daemon): Starving {
-  let isStarving = true;
+  const ended = new AbortController();
   let stops = 0;
   const cycle = (async (): Promise<void> => {
-    for (; isStarving; stops++) {
+    for (; !ended.signal.aborted; stops++) {
       process.kill(pid, 'SIGSTOP');
       await sleep(STOP_PERIOD_MS * (1 - SHARE));
       process.kill(pid, 'SIGCONT');
@@ -57,7 +57,7 @@ function byStops({ process: { pid } }: Daemon): Starving {
     }
   })();
   return async () => {
-    isStarving = false;
+    ended.abort();
     await cycle;
     return `${stops} stops`;
   };
