@@ -1,4 +1,4 @@
-import { encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
+import { CAPABILITY, encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
 import type { SealingDeps } from '../proto/swim/sealing.ts';
 import { Swim } from '../proto/swim/swim.ts';
 import { State } from '../proto/state/state.ts';
@@ -12,9 +12,13 @@ import type { RunConfig, Seed } from './config/run-config.ts';
 import { SEAL_BYTES } from './config/underlay.ts';
 import { announceHost } from './control/announce.ts';
 import { ControlPlane } from './control/control-plane.ts';
+import type { DataPathWatch } from './control/data-path-watch.ts';
+import { diagnose } from './control/diagnosis.ts';
 import { EndpointFile } from './control/endpoint-file.ts';
 import { nextEpoch } from './control/epoch.ts';
 import { openGossipKeys } from './control/gossip-keys.ts';
+import { Notices } from './control/notices.ts';
+import { openDataPathWatch } from './control/open-data-path-watch.ts';
 import { openTunnels } from './control/open-tunnels.ts';
 import { KnownPeers } from './control/known-peers.ts';
 import { loadIdentity } from './control/identity-file.ts';
@@ -81,9 +85,12 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     { rng: systemRng(), wall: wallMs, signer: identity.signer, verifier, identities: { pins: pins.read() } },
   );
   const { identities } = state;
+  const notices = new Notices();
   identities.onOtherKey = (peer) => {
     const cure = `if ${peer} was installed anew, remove its entry from ${config.stateDir}/identities.json while this daemon is stopped`;
     log.warn({ peer }, `refusing this name under another key than the one that was seen first; ${cure}`);
+    const what = `${peer} signs with another key than the one that was seen first: what it announces is refused`;
+    notices.note(monotonicMs(), { check: 'identity', severity: 'error', what, cure });
   };
   announceHost(monotonicMs(), config, dataplane.taps, state);
   let tunnels: TunnelKeeper | undefined;
@@ -101,6 +108,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     maxPayload: config.underlayMtu - HEADERS_BYTES[ipFamily(config.dataPathAddr)],
     onClusterChange: () => tunnels?.refresh(),
     onFailure: fail,
+    notices,
     log,
   });
   undo.push(() => control.close());
@@ -117,7 +125,10 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     undo.push(() => Promise.resolve(tunnels?.close()));
   }
 
-  const view = viewOf(config, state, control, dataplane, () => tunnels?.sessions() ?? []);
+  const watch = openDataPathWatch({ config, control, dataplane, keyring: keys?.sealing.keyring, log });
+  undo.push(() => Promise.resolve(watch.close()));
+
+  const view = viewOf(config, state, control, dataplane, () => tunnels?.sessions() ?? [], watch, notices);
   const api = await startApi(view, config.socket, log);
   undo.push(() => api.close());
   const metrics =
@@ -133,6 +144,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     stop: async ({ removeTaps }) => {
       await control.leave();
       tunnels?.close();
+      watch.close();
       await api.close();
       await metrics?.close();
       await control.close();
@@ -153,7 +165,7 @@ function createSwim(config: RunConfig, state: State, epoch: bigint, sealing: Sea
     {
       name: config.nodeName,
       addr: { ip: config.advertiseAddr, port: config.gossipPort },
-      meta: encodeMeta({ ...versions, epoch, vtep, ...keys }),
+      meta: encodeMeta({ ...versions, epoch, vtep, capabilities: CAPABILITY.echo, ...keys }),
       // Serf would log each state message that it cannot read.
       takesUserData: isOverlaydMeta,
     },
@@ -167,6 +179,8 @@ function viewOf(
   control: ControlPlane,
   dataplane: Dataplane,
   sessions: () => readonly TunnelStatus[],
+  watch: DataPathWatch,
+  notices: Notices,
 ): DaemonView {
   const view = new StatusView({
     config,
@@ -187,6 +201,18 @@ function viewOf(
     networks: () => view.networks(),
     network: (name) => view.network(name),
     fdb: (name) => view.fdb(name),
+    doctor: () =>
+      diagnose({
+        config,
+        view,
+        swim: control.swim,
+        state,
+        reconciler: control.reconciler,
+        dataplane,
+        keys: () => (config.gossipEncryption === 'off' ? [] : control.keyring().list()),
+        echoes: () => watch.status(),
+        notices,
+      }),
     metrics: () => view.metrics(),
     isReady: () => control.isSettled(),
     heartbeatAgeMs: () => dataplane.heartbeatAgeMs(),

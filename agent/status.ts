@@ -7,6 +7,7 @@
  */
 import { z } from 'zod';
 import type { RunConfig } from './config/run-config.ts';
+import type { Finding } from './doctor/finding.ts';
 
 const count = z.int().min(0);
 const countsByName = z.record(z.string(), count);
@@ -195,6 +196,8 @@ export interface DaemonView {
   /** A fingerprint or the beginning of one. */
   keyringUse(fingerprint: string): KeyringEntry;
   keyringRemove(fingerprint: string): KeyringEntry;
+  /** Examines itself: what is wrong, with cures. */
+  doctor(): Promise<Finding[]>;
   metrics(): DaemonMetrics;
   /** TAPs up, sockets bound, and joined or without seeds. */
   isReady(): boolean;

@@ -72,6 +72,7 @@ import { RX_VLEN } from './layout';
 import {
   SEAL_LEAD,
   SEAL_SIZE,
+  TYPE_ECHO,
   TYPE_FIRST,
   TYPE_LAST,
   TYPE_PROBE,
@@ -178,10 +179,13 @@ function receive(message: u32): void {
 function unwrap(peer: u32, message: u32, at: usize, length: u32): u32 {
   const type: u32 = length == 0 ? 0 : load<u8>(at);
   if (type == TYPE_SEALED) return unseal(peer, at, length);
-  if (type >= TYPE_FIRST && type <= TYPE_LAST) {
+  if ((type >= TYPE_FIRST && type <= TYPE_LAST) || (type & ~1) == TYPE_ECHO) {
     const name = messageName(message);
     const size = messageNameLength(message);
-    const reason = type < TYPE_PROBE ? punt(at, length, name, size) : puntProbe(at, length, name, size);
+    const reason =
+      type == TYPE_PROBE || type == TYPE_LAST
+        ? puntProbe(at, length, name, size)
+        : punt(at, length, name, size);
     if (!reason) count(COUNTER_PUNTED, 1);
     return reason;
   }

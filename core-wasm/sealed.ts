@@ -45,6 +45,8 @@ export const TYPE_SEALED: u32 = 4;
 export const TYPE_FIRST: u32 = 1;
 export const TYPE_PROBE: u32 = 6;
 export const TYPE_LAST: u32 = 7;
+/** Control's as well: echo request and answer (17), a first byte without VXLAN's flag. */
+export const TYPE_ECHO: u32 = 16;
 /** Before the plaintext, behind it, and together. */
 export const SEAL_LEAD: u32 = 16;
 const TAG: u32 = 16;

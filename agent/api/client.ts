@@ -6,6 +6,8 @@
  */
 import { request } from 'node:http';
 import { z } from 'zod';
+import { findingSchema } from '../doctor/finding.ts';
+import type { Finding } from '../doctor/finding.ts';
 import { OverlaydError } from '../errors.ts';
 import type {
   FdbEntry,
@@ -68,6 +70,10 @@ export class ApiClient {
 
   async leave(): Promise<void> {
     await this.#request('POST', '/v1/leave', emptySchema);
+  }
+
+  doctor(): Promise<Finding[]> {
+    return this.#get('/v1/doctor', z.array(findingSchema));
   }
 
   keyring(): Promise<KeyringEntry[]> {

@@ -4,6 +4,7 @@
  * A copy is checked in beside this file; a test compares both, so that every change of the API is seen in review.
  */
 import { z } from 'zod';
+import { findingSchema } from '../doctor/finding.ts';
 import {
   fdbEntrySchema,
   joinResultSchema,
@@ -31,6 +32,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   FdbEntry: fdbEntrySchema,
   JoinRequest: joinRequestSchema,
   JoinResult: joinResultSchema,
+  Finding: findingSchema,
   KeyringEntry: keyringEntrySchema,
   KeyRequest: keyRequestSchema,
   FingerprintRequest: fingerprintRequestSchema,

@@ -1,5 +1,6 @@
 /** The routes of the admin API: one table from which the server, the OpenAPI document and the tests are made. */
 import { z } from 'zod';
+import { findingSchema } from '../doctor/finding.ts';
 import { OverlaydError } from '../errors.ts';
 import type { DaemonView } from '../status.ts';
 import {
@@ -103,6 +104,13 @@ export const ROUTES: readonly Route[] = [
       await view.leave();
       return {};
     },
+  },
+  {
+    method: 'GET',
+    path: '/v1/doctor',
+    summary: 'What the daemon finds wrong with itself and its surroundings, with the cure of each',
+    response: z.array(findingSchema),
+    handle: (view) => view.doctor(),
   },
   {
     method: 'GET',

@@ -21,6 +21,7 @@ const VERBS: Readonly<Record<string, (context: CliContext) => Promise<Command>>>
   leave: async (context) => (await import('./commands/membership.ts')).leaveCommand(context),
   keyring: async (context) => (await import('./commands/keyring.ts')).keyringCommand(context),
   'docker-command': async (context) => (await import('./commands/docker-command.ts')).dockerCommand(context),
+  doctor: async (context) => (await import('./commands/doctor.ts')).doctorCommand(context),
   wait: async () => (await import('./commands/wait.ts')).waitCommand(),
   demo: async (context) => (await import('./commands/demo.ts')).demoCommand(context),
   version: async (context) => (await import('./commands/version.ts')).versionCommand(context),
@@ -36,6 +37,7 @@ export async function buildProgram(context: CliContext, called?: string): Promis
     'overlayd run --join 192.0.2.1     and on every other',
     'overlayd status                   how is it going?',
     'overlayd docker-command overlay   how do containers get on it?',
+    'overlayd doctor                   what is wrong, and the cure',
   ]).version(`overlayd ${VERSION}`, '-V, --version', 'version of this program');
   const isOne = called !== undefined && called !== VERB_OF_ALL && Object.hasOwn(VERBS, called);
   const loaders = isOne ? [VERBS[called]!] : Object.values(VERBS);

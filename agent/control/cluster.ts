@@ -5,6 +5,7 @@ import { feedState, sendState } from '../../proto/state/over-swim.ts';
 import { monotonicMs } from '../clock.ts';
 import { formatHostPort } from '../config/address.ts';
 import type { Log } from '../log.ts';
+import type { Notices } from './notices.ts';
 import { openGossipTransport, type GossipTransport } from './gossip-transport.ts';
 
 /**
@@ -25,6 +26,7 @@ export interface ClusterOptions {
   readonly state: StateNode;
   /** The gossip sockets are gone; the daemon cannot go on. */
   readonly onFailure: (error: Error) => void;
+  readonly notices?: Notices;
   readonly log: Log;
 }
 
@@ -34,6 +36,7 @@ export type ChangeListener = (changes: readonly StateChange[]) => void;
 export class Cluster {
   readonly swim: SwimNode;
   readonly state: StateNode;
+  readonly #notices: Notices | undefined;
   readonly #log: Log;
   #listener: ChangeListener | undefined;
   readonly #joinWaiters = new Map<string, ((error: string | undefined) => void)[]>();
@@ -46,6 +49,7 @@ export class Cluster {
   private constructor(options: ClusterOptions) {
     this.swim = options.swim;
     this.state = options.state;
+    this.#notices = options.notices;
     this.#log = options.log;
   }
 
@@ -140,12 +144,24 @@ export class Cluster {
       case 'ack-payload':
         break;
       case 'conflict':
+        this.#notices?.note(now, {
+          check: 'identity',
+          severity: 'error',
+          what: `two hosts use the node name "${event.existing.name}": ${event.existing.addr.ip} and ${event.other.ip}`,
+          cure: 'Give one of them another --node-name.',
+        });
         this.#log.warn(
           { peer: event.existing.name, addr: event.existing.addr.ip, other: event.other.ip },
           'two hosts use one node name; give one of them another --node-name',
         );
         break;
       case 'undecryptable':
+        this.#notices?.note(now, {
+          check: 'keyring',
+          severity: 'warn',
+          what: `gossip from ${event.addr.ip} cannot be opened with any key of this host`,
+          cure: 'Compare "overlayd keyring ls" on both hosts; give both the same key with "overlayd keyring add".',
+        });
         this.#log.warn(
           { addr: event.addr.ip, count: event.count },
           'gossip comes in that no key of ours opens; compare "overlayd keyring ls" on both hosts',

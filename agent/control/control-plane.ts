@@ -15,6 +15,7 @@ import { Cluster } from './cluster.ts';
 import type { EndpointFile } from './endpoint-file.ts';
 import type { GossipKeys } from './gossip-keys.ts';
 import { KeyringControl } from './keyring-control.ts';
+import type { Notices } from './notices.ts';
 import type { PinFile } from './pin-file.ts';
 import type { Identities } from '../../proto/state/identities.ts';
 import type { KnownPeers } from './known-peers.ts';
@@ -47,6 +48,7 @@ export interface ControlPlaneOptions {
   /** Records of the cluster itself changed: hosts, networks, who takes part. */
   readonly onClusterChange?: () => void;
   readonly onFailure: (error: Error) => void;
+  readonly notices: Notices;
   readonly log: Log;
 }
 
@@ -111,6 +113,7 @@ export class ControlPlane {
       swim,
       state,
       onFailure: options.onFailure,
+      notices: options.notices,
       log,
     });
     const reconciler = new Reconciler(
@@ -124,6 +127,7 @@ export class ControlPlane {
         })),
         staticPeers: options.staticPeers,
         maxPayload: options.maxPayload,
+        notices: options.notices,
         log,
       },
       state,

@@ -3,6 +3,7 @@ import { fromHex } from '../../proto/state/bytes.ts';
 import type { State } from '../../proto/state/state.ts';
 import type { KeyPair } from '../../proto/tunnel/crypto.ts';
 import { tunnelPsk } from '../../proto/tunnel/psk.ts';
+import type { TunnelPsk } from '../../proto/tunnel/psk.ts';
 import { Tunnels } from '../../proto/tunnel/tunnels.ts';
 import type { ForwardingView } from '../../proto/view/forwarding.ts';
 import { monotonicMs, wallMs } from '../clock.ts';
@@ -50,13 +51,13 @@ export function openTunnels(parts: TunnelParts): TunnelKeeper {
     },
     dataplane,
     dataPathAddr: config.dataPathAddr,
-    // The base key first: it is the one that changes least, and that every host has.
-    psks: () => {
-      const { base, keys } = keyring;
-      const ordered = [base, ...keys.filter((key) => key !== base)];
-      return ordered.map((key) => tunnelPsk(tunnelCrypto, key.reveal()));
-    },
+    psks: () => psksOf(keyring),
     keyVersion: () => keyring.version,
     log,
   });
+}
+
+/** The base key first: it is the one that changes least, and that every host has. */
+export function psksOf({ base, keys }: Keyring): TunnelPsk[] {
+  return [base, ...keys.filter((key) => key !== base)].map((key) => tunnelPsk(tunnelCrypto, key.reveal()));
 }

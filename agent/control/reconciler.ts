@@ -6,6 +6,7 @@ import { macText } from '../../proto/state/values/mac.ts';
 import { monotonicMs } from '../clock.ts';
 import type { Dataplane, DataplaneEvent, FdbRow, TableChange } from '../dataplane/dataplane.ts';
 import type { Log } from '../log.ts';
+import type { Notices } from './notices.ts';
 
 /**
  * Keeps the data path's tables equal to what the replicated state says, and the state's endpoint records equal to what
@@ -26,6 +27,7 @@ export interface ReconcilerOptions {
   readonly maxPayload: number;
   /** How often wanted and actual rows are compared. */
   readonly auditIntervalMs?: number;
+  readonly notices?: Notices;
   readonly log: Log;
 }
 
@@ -34,6 +36,7 @@ export class Reconciler {
   readonly #announcer: EndpointAnnouncer;
   readonly #dataplane: Dataplane;
   readonly #vnis: readonly number[];
+  readonly #notices: Notices | undefined;
   readonly #log: Log;
   /** To be called after endpoint records may have been written. */
   readonly #wrote: () => void;
@@ -43,6 +46,7 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions, state: StateNode, dataplane: Dataplane, wrote: () => void) {
     this.#dataplane = dataplane;
+    this.#notices = options.notices;
     this.#log = options.log;
     this.#wrote = wrote;
     this.#vnis = options.networks.map((network) => network.vni);
@@ -121,6 +125,12 @@ export class Reconciler {
     const changes = this.view.takeChanges();
     if (changes.length > 0) this.#dataplane.apply(changes);
     for (let event = this.view.pollEvent(); event !== undefined; event = this.view.pollEvent()) {
+      this.#notices?.note(monotonicMs(), {
+        check: 'duplicate-mac',
+        severity: 'error',
+        what: `MAC ${macText(event.mac)} of VNI ${event.vni} moves to and fro between ${event.owners.join(' and ')}; it is held at the first`,
+        cure: "Docker's MACs follow from the address: give each host an --ip-range of its own, and restart one of the containers.",
+      });
       this.#log.warn(
         { vni: event.vni, mac: macText(event.mac), owners: event.owners },
         'duplicate MAC: several hosts claim it in turn; it is frozen at the first of them',

@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import type { Address } from '../../proto/env.ts';
+import { isEcho } from '../../proto/tunnel/echo.ts';
 import type { SessionEvent, TunnelStatus } from '../../proto/tunnel/interface.ts';
 import type { TunnelPsk } from '../../proto/tunnel/psk.ts';
 import type { Tunnels } from '../../proto/tunnel/tunnels.ts';
@@ -156,6 +157,7 @@ export class TunnelKeeper {
     const now = monotonicMs();
     switch (event.type) {
       case 'handshake':
+        if (isEcho(event.bytes)) return;
         this.#tunnels.handleDatagram(now, event.bytes, event);
         break;
       case 'session-heard':

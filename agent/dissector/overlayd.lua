@@ -15,9 +15,11 @@ local names = {
   [3] = "Cookie reply",
   [4] = "Sealed data",
   [5] = "Keepalive",
+  [16] = "Echo request",
+  [17] = "Echo answer",
 }
 -- Whole size of each type; sealed data is at least a header, a VXLAN header and a tag.
-local sizes = { [1] = 152, [2] = 80, [3] = 56, [5] = 32 }
+local sizes = { [1] = 152, [2] = 80, [3] = 56, [5] = 32, [16] = 48, [17] = 48 }
 local DATA_MIN = 40
 local VXLAN_FIRST_BYTE = 0x08
 
@@ -26,6 +28,8 @@ f.type = ProtoField.uint8("overlayd.type", "Type", base.DEC, names)
 f.reserved = ProtoField.uint24("overlayd.reserved", "Reserved", base.HEX)
 f.flags = ProtoField.uint8("overlayd.flags", "Flags", base.HEX)
 f.wants_answer = ProtoField.bool("overlayd.flags.answer", "Answer wanted", 8, nil, 0x01)
+f.aside = ProtoField.bool("overlayd.flags.aside", "Answer to the source port", 8, nil, 0x01)
+f.wall = ProtoField.uint64("overlayd.wall", "Wall clock, ms since 1970")
 f.sender = ProtoField.uint32("overlayd.sender", "Sender index", base.HEX)
 f.receiver = ProtoField.uint32("overlayd.receiver", "Receiver index", base.HEX)
 f.psk = ProtoField.uint32("overlayd.psk", "Cluster key id", base.HEX)
@@ -58,6 +62,8 @@ local bodies = {
   [2] = { { f.receiver, 4 }, { f.ephemeral, 32 }, { f.payload, 24 }, { f.mac1, 16 } },
   [3] = { { f.receiver, 4 }, { f.nonce, 16 }, { f.cookie, 32 } },
   [5] = { { f.receiver, 4 }, { f.counter, 8 }, { f.tag, 16 } },
+  [16] = { { f.psk, 4 }, { f.nonce, 16 }, { f.wall, 8 }, { f.mac1, 16 } },
+  [17] = { { f.psk, 4 }, { f.nonce, 16 }, { f.wall, 8 }, { f.mac1, 16 } },
 }
 
 local function body_of(kind, length)
@@ -75,8 +81,9 @@ end
 local function summary(tvb, kind)
   local text = names[kind]
   if kind == 1 then return string.format("%s, sender 0x%08x, key 0x%08x", text, tvb(4, 4):uint(), tvb(8, 4):uint()) end
+  if kind >= 16 then return string.format("%s, key 0x%08x", text, tvb(4, 4):uint()) end
   text = string.format("%s, receiver 0x%08x", text, tvb(4, 4):uint())
-  if kind >= 4 then text = text .. ", counter " .. tostring(tvb(8, 8):uint64()) end
+  if kind == 4 or kind == 5 then text = text .. ", counter " .. tostring(tvb(8, 8):uint64()) end
   return text
 end
 
@@ -102,6 +109,9 @@ function overlayd.dissector(tvb, pinfo, root)
   local reserved = tvb(1, 3)
   if kind == 5 then
     tree:add(f.flags, tvb(1, 1)):add(f.wants_answer, tvb(1, 1))
+    reserved = tvb(2, 2)
+  elseif kind >= 16 then
+    tree:add(f.flags, tvb(1, 1)):add(f.aside, tvb(1, 1))
     reserved = tvb(2, 2)
   else
     tree:add(f.reserved, reserved)

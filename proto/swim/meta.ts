@@ -18,6 +18,12 @@ export interface OverlaydMeta {
   readonly keys?: readonly string[];
 }
 
+/** Bits of `capabilities`: what a peer may be sent. */
+export const CAPABILITY = {
+  /** Answers echo requests on its data port (proto/tunnel/echo.ts). */
+  echo: 1,
+} as const;
+
 const MAGIC_O = 0x4f;
 const MAGIC_V = 0x56;
 const META_VERSION = 1;

@@ -25,7 +25,7 @@ import { concat, label } from './crypto.ts';
  * first 8 of the datagram, "ov1", the length of the plaintext in 2. 5 is sealed the same way with no plaintext, under keys
  * of its own from the same handshake, so that counters of the data path are the data path's alone. Flag 1 of it: answer.
  *
- * Nothing is answered with more bytes than came: 152 by 80 or 56, 80 and 32 by 32.
+ * Nothing is answered with more bytes than came: 152 by 80 or 56, 80 and 32 by 32. Types 16 and 17 are in echo.ts.
  */
 export const TYPE = { initiation: 1, response: 2, cookie: 3, data: 4, keepalive: 5 } as const;
 

@@ -42,6 +42,6 @@ export function macKeysOf(crypto: TunnelCrypto, psk: TunnelPsk, receiverStatic: 
   return { mac1: derive(MAC1_LABEL), cookie: derive(COOKIE_LABEL) };
 }
 
-export function macOf(crypto: TunnelCrypto, key: Uint8Array, bytes: Uint8Array): Uint8Array {
+export function macOf(crypto: Pick<TunnelCrypto, 'hmac'>, key: Uint8Array, bytes: Uint8Array): Uint8Array {
   return crypto.hmac(key, bytes).subarray(0, MAC_BYTES);
 }

@@ -167,13 +167,21 @@ netnsTest('rotation by hand; no key is ever told', [], async (t) => {
   for (const daemon of [...cluster.daemons, third])
     expectNoKey(t, `log of ${daemon.host.name}`, daemon.log());
   for (const daemon of cluster.daemons) {
-    for (const verb of [['status'], ['peers'], ['keyring'], ['keyring', 'ls'], ['networks'], ['fdb']]) {
+    for (const verb of [
+      ['status'],
+      ['doctor'],
+      ['peers'],
+      ['keyring'],
+      ['keyring', 'ls'],
+      ['networks'],
+      ['fdb'],
+    ]) {
       const { stdout, stderr } = await daemon.client(...verb, '-o', 'json');
       expectNoKey(t, verb.join(' '), stdout + stderr);
     }
     expectNoKey(t, 'metrics', await metricsOf(daemon));
   }
-  for (const path of ['/v1/keyring', '/v1/status', '/v1/openapi.json', '/v1/peers'])
+  for (const path of ['/v1/keyring', '/v1/doctor', '/v1/status', '/v1/openapi.json', '/v1/peers'])
     expectNoKey(t, path, (await ask(first.socket, path)).text);
   const wrong = [
     JSON.stringify({ key: `${HAND.toString('base64')}x` }),

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startApi } from '../../../agent/api/server.ts';
+import type { Finding } from '../../../agent/doctor/finding.ts';
 import { createLog } from '../../../agent/log.ts';
 import type {
   DaemonMetrics,
@@ -148,6 +149,17 @@ const STATUS: Status = {
   },
 };
 
+const FINDINGS: Finding[] = [
+  {
+    check: 'data-port',
+    severity: 'error',
+    what: 'UDP 4789 of host-b (198.51.100.2:4789) gives no answer: no traffic passes',
+    cure: 'Open UDP 4789 to 198.51.100.2 in firewalls and security groups.',
+  },
+  { check: 'peer', severity: 'warn', what: 'evil\u001B[2J\nname (192.0.2.66) is down' },
+  { check: 'kernel', severity: 'info', what: 'kernel 6.1 lacks USO', cure: 'Linux 6.2 or newer has it.' },
+];
+
 const METRICS: DaemonMetrics = {
   frames: { fromTap: 10, toTap: 20, fromTunnel: 21, toTunnel: 9 },
   bytes: { fromTap: 1000, toTap: 2000, fromTunnel: 2100, toTunnel: 900 },
@@ -186,6 +198,7 @@ export interface FakeView extends DaemonView {
   readonly keyed: string[];
   left: number;
   failWith: Error | undefined;
+  findings: Finding[];
 }
 
 export function fakeView(): FakeView {
@@ -198,6 +211,7 @@ export function fakeView(): FakeView {
     keyed: [],
     left: 0,
     failWith: undefined,
+    findings: FINDINGS,
     status() {
       if (view.failWith !== undefined) throw view.failWith;
       view.aliveAfter--;
@@ -232,6 +246,7 @@ export function fakeView(): FakeView {
       view.keyed.push(`remove ${fingerprint}`);
       return KEYRING[2]!;
     },
+    doctor: () => Promise.resolve(view.findings),
     metrics: () => view.current,
     isReady: () => view.ready,
     heartbeatAgeMs: () => view.heartbeatMs,

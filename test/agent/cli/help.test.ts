@@ -28,6 +28,7 @@ void tap.test('help of every verb, examples first', async (t) => {
     'leave',
     'keyring',
     'docker-command',
+    'doctor',
     'wait',
     'demo',
     'version',

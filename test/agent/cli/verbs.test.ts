@@ -53,6 +53,8 @@ void tap.test('tables are as they are written down', async (t) => {
     'keyring remove 0b77',
     'docker-command overlay',
     'docker-command open',
+    'doctor --docker-socket /nowhere',
+    'doctor -o wide --docker-socket /nowhere',
   ];
   let transcript = '';
   for (const line of lines) {

@@ -1,0 +1,116 @@
+/** Ports of this host while no daemon has them (checklist T3), and whether the seeds answer on theirs. */
+import { createSocket } from 'node:dgram';
+import { connect, createServer } from 'node:net';
+import { formatHostPort, ipFamily } from '../config/address.ts';
+import type { Seed } from '../config/run-config.ts';
+import { describeHolders, tcpPortHolders, udpPortHolders } from '../io/holders.ts';
+import type { Finding } from './finding.ts';
+
+const SEED_PATIENCE_MS = 2_000;
+const SEEDS_MAX = 16;
+
+export interface Ports {
+  readonly advertiseAddr: string;
+  readonly dataPathAddr: string;
+  readonly gossipPort: number;
+  readonly dataPort: number;
+}
+
+/** Binds each port for a moment: the kernel's own sockets (a vxlan device) show in no table. */
+export async function checkPortsFree(ports: Ports): Promise<Finding[]> {
+  const { advertiseAddr, dataPathAddr, gossipPort, dataPort } = ports;
+  const found = await Promise.all([
+    udpTrouble(dataPathAddr, dataPort).then((code) => portFinding(code, 'UDP', dataPort, '--data-port')),
+    udpTrouble(advertiseAddr, gossipPort).then((code) =>
+      portFinding(code, 'UDP', gossipPort, '--gossip-port'),
+    ),
+    tcpTrouble(advertiseAddr, gossipPort).then((code) =>
+      portFinding(code, 'TCP', gossipPort, '--gossip-port'),
+    ),
+  ]);
+  return found.filter((finding) => finding !== undefined);
+}
+
+function portFinding(
+  code: string | undefined,
+  transport: 'UDP' | 'TCP',
+  port: number,
+  flag: string,
+): Finding | undefined {
+  if (code === undefined) return undefined;
+  if (code !== 'EADDRINUSE') {
+    return {
+      check: 'port',
+      severity: 'error',
+      what: `${transport} port ${port} cannot be bound: ${code}`,
+      cure:
+        code === 'EADDRNOTAVAIL'
+          ? 'Give an address of this host with --advertise-addr or --data-path-addr.'
+          : `Give another port with ${flag}.`,
+    };
+  }
+  const holders = describeHolders((transport === 'UDP' ? udpPortHolders : tcpPortHolders)(port));
+  const who = holders ?? 'no visible process: the kernel itself (a vxlan device), or another container';
+  return {
+    check: 'port',
+    severity: 'error',
+    what: `${transport} port ${port} is taken by ${who}`,
+    cure: `Stop the holder (dockerd in swarm mode has 4789 and 7946), or give ${flag} on all hosts.`,
+  };
+}
+
+function udpTrouble(address: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket({ type: ipFamily(address) === 4 ? 'udp4' : 'udp6' });
+    const finish = (code: string | undefined): void => {
+      socket.close();
+      resolve(code);
+    };
+    socket.once('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));
+    socket.bind({ address, port, exclusive: true }, () => finish(undefined));
+  });
+}
+
+function tcpTrouble(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)));
+  });
+}
+
+/** For a host that has found nobody: whether its seeds take a TCP connection. */
+export async function checkSeeds(seeds: readonly Seed[]): Promise<Finding[]> {
+  const asked = seeds.slice(0, SEEDS_MAX);
+  const troubles = await Promise.all(asked.map((seed) => seedTrouble(seed)));
+  return troubles.flatMap((trouble, i) => {
+    if (trouble === undefined) return [];
+    const { host, port } = asked[i] as Seed;
+    const where = formatHostPort(host, port);
+    const blocked = trouble === 'ETIMEDOUT' || trouble === 'EHOSTUNREACH' || trouble === 'ENETUNREACH';
+    return [
+      {
+        check: 'seed',
+        severity: 'error' as const,
+        what: `the seed ${where} takes no TCP connection: ${trouble}`,
+        cure: blocked
+          ? `Open TCP and UDP ${port} to ${host} in firewalls and security groups, or correct --join.`
+          : `Start overlayd on ${host}, or correct --join.`,
+      },
+    ];
+  });
+}
+
+function seedTrouble({ host, port }: Seed): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const timer = setTimeout(() => finish('ETIMEDOUT'), SEED_PATIENCE_MS);
+    const finish = (code: string | undefined): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(code);
+    };
+    socket.once('connect', () => finish(undefined));
+    socket.once('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));
+  });
+}
