@@ -9,7 +9,7 @@ import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
 import { formatHostPort, ipFamily, parseHostPort } from './config/address.ts';
 import type { RunConfig, Seed } from './config/run-config.ts';
-import { SEAL_BYTES } from './config/underlay.ts';
+import { SEAL_BYTES, defaultTapMtu } from './config/underlay.ts';
 import { announceHost } from './control/announce.ts';
 import { ControlPlane } from './control/control-plane.ts';
 import type { DataPathWatch } from './control/data-path-watch.ts';
@@ -32,6 +32,10 @@ import { systemRng } from './entropy.ts';
 import { OverlaydError } from './errors.ts';
 import type { Log } from './log.ts';
 import { startMetrics } from './metrics/server.ts';
+import { NetworkDefinitions } from './networks/definitions.ts';
+import { configuredNetworks } from './networks/joined.ts';
+import type { JoinedNetwork } from './networks/joined.ts';
+import { NetworkFile } from './networks/network-file.ts';
 import type { Daemon, DaemonView, StartupReport } from './status.ts';
 import { VERSION } from './version.ts';
 
@@ -106,7 +110,6 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     known,
     staticPeers: staticPeersOf(config),
     maxPayload: config.underlayMtu - HEADERS_BYTES[ipFamily(config.dataPathAddr)],
-    onClusterChange: () => tunnels?.refresh(),
     onFailure: fail,
     notices,
     log,
@@ -128,7 +131,25 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const watch = openDataPathWatch({ config, control, dataplane, keyring: keys?.sealing.keyring, log });
   undo.push(() => Promise.resolve(watch.close()));
 
-  const view = viewOf(config, state, control, dataplane, () => tunnels?.sessions() ?? [], watch, notices);
+  const definitions = openDefinitions(config, state, control, log);
+  undo.push(() => Promise.resolve(definitions.close()));
+  control.onClusterChange(() => {
+    definitions.touch();
+    tunnels?.refresh();
+  });
+  const joined = configuredNetworks(config, dataplane.taps);
+  const sessions = (): readonly TunnelStatus[] => tunnels?.sessions() ?? [];
+  const view = viewOf({
+    config,
+    state,
+    control,
+    dataplane,
+    definitions,
+    joined: () => joined,
+    sessions,
+    watch,
+    notices,
+  });
   const api = await startApi(view, config.socket, log);
   undo.push(() => api.close());
   const metrics =
@@ -143,6 +164,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     },
     stop: async ({ removeTaps }) => {
       await control.leave();
+      definitions.close();
       tunnels?.close();
       watch.close();
       await api.close();
@@ -173,24 +195,47 @@ function createSwim(config: RunConfig, state: State, epoch: bigint, sealing: Sea
   );
 }
 
-function viewOf(
+function openDefinitions(
   config: RunConfig,
   state: State,
   control: ControlPlane,
-  dataplane: Dataplane,
-  sessions: () => readonly TunnelStatus[],
-  watch: DataPathWatch,
-  notices: Notices,
-): DaemonView {
+  log: Log,
+): NetworkDefinitions {
+  const family = ipFamily(config.dataPathAddr);
+  return new NetworkDefinitions({
+    self: config.nodeName,
+    state,
+    limits: {
+      largestMtu: (encrypted) => defaultTapMtu(config.underlayMtu, family, encrypted),
+      hasKeyring: config.keyringFile !== undefined,
+    },
+    file: new NetworkFile(config.stateDir, log),
+    isAway: (host) => control.swim.member(host)?.state === 'dead',
+    wrote: () => control.touch(),
+    log,
+  });
+}
+
+interface ViewParts {
+  readonly config: RunConfig;
+  readonly state: State;
+  readonly control: ControlPlane;
+  readonly dataplane: Dataplane;
+  readonly definitions: NetworkDefinitions;
+  readonly joined: () => readonly JoinedNetwork[];
+  readonly sessions: () => readonly TunnelStatus[];
+  readonly watch: DataPathWatch;
+  readonly notices: Notices;
+}
+
+function viewOf(parts: ViewParts): DaemonView {
+  const { config, control, dataplane, definitions, watch, notices } = parts;
   const view = new StatusView({
-    config,
+    ...parts,
     version: VERSION,
     swim: control.swim,
-    state,
-    dataplane,
     reconciler: control.reconciler,
     gossipEncryption: () => control.gossipEncryption(),
-    sessions,
     isReady: () => control.isSettled(),
     startedAtMs: monotonicMs(),
     now: monotonicMs,
@@ -206,9 +251,10 @@ function viewOf(
         config,
         view,
         swim: control.swim,
-        state,
+        state: parts.state,
         reconciler: control.reconciler,
         dataplane,
+        conflicts: () => definitions.resolution.conflicts,
         keys: () => (config.gossipEncryption === 'off' ? [] : control.keyring().list()),
         echoes: () => watch.status(),
         notices,
@@ -217,6 +263,11 @@ function viewOf(
     isReady: () => control.isSettled(),
     heartbeatAgeMs: () => dataplane.heartbeatAgeMs(),
     join: (addresses) => control.join(addresses.map((address) => seedOf(address, config.gossipPort))),
+    networkCreate: (spec) => {
+      const { id } = definitions.create(spec);
+      return Promise.resolve(view.network(id)!);
+    },
+    networkRemove: (nameOrId, force) => Promise.resolve(definitions.remove(nameOrId, force)),
     leave: () => control.leave(),
     keyring: () => control.keyring().list(),
     keyringAdd: (key) => control.keyring().add(key),

@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import type { RunConfig } from './config/run-config.ts';
 import type { Finding } from './doctor/finding.ts';
+import type { NetworkSpec } from './networks/interface.ts';
 
 const count = z.int().min(0);
 const countsByName = z.record(z.string(), count);
@@ -28,7 +29,15 @@ export const networkSummarySchema = z.object({
   tap: z.string().optional(),
   mtu: z.int().optional(),
   subnet: z.string().optional(),
+  /** The second family; a network with IPv6 alone, in a configuration, has it as `subnet`. */
+  subnet6: z.string().optional(),
   encrypted: z.boolean(),
+  /** 32 hex digits, the same on every host. Absent from daemons before made networks, as the next two. */
+  id: z.string().optional(),
+  /** Nobody wants a way out of it. */
+  internal: z.boolean().optional(),
+  /** `conflict`: hosts defined it, or its numbers, twice; `networks inspect` says what and the cure. */
+  status: z.enum(['ok', 'conflict']).optional(),
   /** Other hosts that take part in it. */
   peers: count,
   /** Forwarding entries, local and remote. */
@@ -36,8 +45,38 @@ export const networkSummarySchema = z.object({
 });
 export type NetworkSummary = z.infer<typeof networkSummarySchema>;
 
+export const networkUseSchema = z.object({
+  host: z.string(),
+  /** Not known of hosts that have it in their configuration, unless this host has it too. */
+  endpoints: count.optional(),
+  /** Of the first few. */
+  names: z.array(z.string()),
+  /** A TAP was put on it by hand. */
+  attached: z.boolean(),
+  /** Cannot be reached: what it said last. */
+  away: z.boolean(),
+});
+export type NetworkUse = z.infer<typeof networkUseSchema>;
+
+export const networkConflictSchema = z.object({
+  reason: z.enum(['same-name', 'same-vni', 'same-subnet']),
+  /** What is the matter, and the cure. */
+  message: z.string(),
+  hint: z.string(),
+});
+export type NetworkConflictEntry = z.infer<typeof networkConflictSchema>;
+
 export const networkDetailSchema = networkSummarySchema.extend({
   gateway: z.string().optional(),
+  gateway6: z.string().optional(),
+  labels: z.record(z.string(), z.string()).optional(),
+  /** The host that made it; absent where it is in configurations only. */
+  createdBy: z.string().optional(),
+  /** Hosts that have it in their configuration, sorted. */
+  configuredOn: z.array(z.string()).optional(),
+  /** Hosts that take part in it, this one among them. */
+  uses: z.array(networkUseSchema).optional(),
+  conflicts: z.array(networkConflictSchema).optional(),
   /** Addresses that Docker on this host may give out. */
   ipRange: z.string().optional(),
   /** Names of the other hosts that take part, sorted. */
@@ -46,6 +85,14 @@ export const networkDetailSchema = networkSummarySchema.extend({
   staticPeers: z.array(z.object({ ip: z.string(), macs: z.array(z.string()) })),
 });
 export type NetworkDetail = z.infer<typeof networkDetailSchema>;
+
+export const networkRemovalSchema = z.object({
+  name: z.string(),
+  id: z.string(),
+  /** Hosts whose endpoints on it were cut. */
+  cut: z.array(networkUseSchema),
+});
+export type NetworkRemoval = z.infer<typeof networkRemovalSchema>;
 
 export const memberStates = ['alive', 'suspect', 'dead', 'left'] as const;
 export const memberStateSchema = z.enum(memberStates);
@@ -187,6 +234,9 @@ export interface DaemonView {
   fdb(network?: string): FdbEntry[];
   /** Tries each `HOST[:PORT]` once. */
   join(addresses: readonly string[]): Promise<JoinResult>;
+  /** Both throw OverlaydError: what is wrong with it, or who uses it. */
+  networkCreate(spec: NetworkSpec): Promise<NetworkDetail>;
+  networkRemove(nameOrId: string, force: boolean): Promise<NetworkRemoval>;
   /** Leaves the cluster; the daemon goes on, alone. */
   leave(): Promise<void>;
   /** Keys that seal gossip. All four throw OverlaydError where there is no keyring; bytes are never given out. */

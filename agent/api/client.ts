@@ -6,6 +6,7 @@
  */
 import { request } from 'node:http';
 import { z } from 'zod';
+import type { NetworkCreate } from '../config/schema.ts';
 import { findingSchema } from '../doctor/finding.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { OverlaydError } from '../errors.ts';
@@ -14,6 +15,7 @@ import type {
   JoinResult,
   KeyringEntry,
   NetworkDetail,
+  NetworkRemoval,
   NetworkSummary,
   Peer,
   Status,
@@ -23,6 +25,7 @@ import {
   joinResultSchema,
   keyringEntrySchema,
   networkDetailSchema,
+  networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
   statusSchema,
@@ -34,6 +37,8 @@ import { checkSocketPath } from './socket.ts';
 const ANSWER_TIMEOUT_MS = 15_000;
 /** Joining tries every address, and one that is silent takes its time. */
 const JOIN_TIMEOUT_MS = 120_000;
+
+type Method = 'GET' | 'POST' | 'DELETE';
 
 export class ApiClient {
   readonly #socket: string;
@@ -57,6 +62,15 @@ export class ApiClient {
 
   network(name: string): Promise<NetworkDetail> {
     return this.#get(`/v1/networks/${encodeURIComponent(name)}`, networkDetailSchema);
+  }
+
+  networkCreate(spec: NetworkCreate): Promise<NetworkDetail> {
+    return this.#request('POST', '/v1/networks', networkDetailSchema, spec);
+  }
+
+  networkRemove(name: string, force: boolean): Promise<NetworkRemoval> {
+    const query = force ? '?force=true' : '';
+    return this.#request('DELETE', `/v1/networks/${encodeURIComponent(name)}${query}`, networkRemovalSchema);
   }
 
   fdb(network?: string): Promise<FdbEntry[]> {
@@ -97,7 +111,7 @@ export class ApiClient {
     return this.#request('GET', path, schema);
   }
 
-  async #request<T>(method: 'GET' | 'POST', path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
+  async #request<T>(method: Method, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
     const { status, text } = await this.#exchange(method, path, body);
     let answer: unknown;
     try {
@@ -117,8 +131,8 @@ export class ApiClient {
   }
 
   /** A connection of its own for each request: nothing stays open that would have to be closed. */
-  #exchange(method: 'GET' | 'POST', path: string, body: unknown): Promise<{ status: number; text: string }> {
-    const timeoutMs = method === 'POST' ? JOIN_TIMEOUT_MS : ANSWER_TIMEOUT_MS;
+  #exchange(method: Method, path: string, body: unknown): Promise<{ status: number; text: string }> {
+    const timeoutMs = method === 'GET' ? ANSWER_TIMEOUT_MS : JOIN_TIMEOUT_MS;
     const content = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(this.#unreachable(error));

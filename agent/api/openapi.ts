@@ -10,10 +10,12 @@ import {
   joinResultSchema,
   keyringEntrySchema,
   networkDetailSchema,
+  networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
   statusSchema,
 } from '../status.ts';
+import { networkCreateSchema } from '../config/schema.ts';
 import { PROBLEM_TYPE, problemSchema } from './problem.ts';
 import {
   ROUTES,
@@ -29,6 +31,8 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   Peer: peerSchema,
   NetworkSummary: networkSummarySchema,
   NetworkDetail: networkDetailSchema,
+  NetworkCreate: networkCreateSchema,
+  NetworkRemoval: networkRemovalSchema,
   FdbEntry: fdbEntrySchema,
   JoinRequest: joinRequestSchema,
   JoinResult: joinResultSchema,

@@ -18,15 +18,26 @@ const TITLES: Readonly<Record<number, string>> = {
   400: 'Bad request',
   403: 'Not permitted',
   404: 'Not found',
+  409: 'Conflict',
   500: 'Failed',
 };
 
 /** Exit codes of the contract and the HTTP status that carries them; everything else is 500 and 1. */
 const STATUS_OF_EXIT: Readonly<Record<number, number>> = { 2: 400, 4: 403, 5: 404 };
 
+/** Refused for what there is, not failed. */
+const CONFLICTS = new Set([
+  'OVL_NETWORK_EXISTS',
+  'OVL_NETWORK_IN_USE',
+  'OVL_NETWORK_CONFIGURED',
+  'OVL_NETWORK_LIMIT',
+  'OVL_NETWORK_POOL_EMPTY',
+  'OVL_VNI_TAKEN',
+]);
+
 export function problemOf(error: unknown): Problem {
   if (error instanceof OverlaydError) {
-    const status = STATUS_OF_EXIT[error.exitCode] ?? 500;
+    const status = CONFLICTS.has(error.code) ? 409 : (STATUS_OF_EXIT[error.exitCode] ?? 500);
     const { message: detail, code, hint } = error;
     return { title: titleOf(status), status, detail, code, ...(hint !== undefined && { hint }) };
   }

@@ -1,20 +1,24 @@
 /** The routes of the admin API: one table from which the server, the OpenAPI document and the tests are made. */
 import { z } from 'zod';
+import { networkCreateSchema } from '../config/schema.ts';
+import type { NetworkCreate } from '../config/schema.ts';
 import { findingSchema } from '../doctor/finding.ts';
 import { OverlaydError } from '../errors.ts';
+import { specOf } from '../networks/network-spec.ts';
 import type { DaemonView } from '../status.ts';
 import {
   fdbEntrySchema,
   joinResultSchema,
   keyringEntrySchema,
   networkDetailSchema,
+  networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
   statusSchema,
 } from '../status.ts';
 
 export interface Route {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'DELETE';
   /** Fastify's spelling: `/v1/networks/:name`. */
   readonly path: string;
   readonly summary: string;
@@ -69,8 +73,28 @@ export const ROUTES: readonly Route[] = [
     path: '/v1/networks/:name',
     summary: 'One network',
     response: networkDetailSchema,
-    parameters: { name: 'Name of the network' },
+    parameters: { name: 'Name or id of the network' },
     handle: (view, { parameters }) => knownNetwork(view, parameters['name'] ?? ''),
+  },
+  {
+    method: 'POST',
+    path: '/v1/networks',
+    summary:
+      'Make a network on all hosts; what is not given is chosen, and one that is there already and fits is taken',
+    response: networkDetailSchema,
+    body: networkCreateSchema,
+    handle: (view, { body }) => view.networkCreate(specOf(body as NetworkCreate)),
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/networks/:name',
+    summary:
+      'Remove a network from all hosts; refused while endpoints use it, but with force=true, which cuts them',
+    response: networkRemovalSchema,
+    parameters: { name: 'Name or id of the network' },
+    query: { force: 'true: cut endpoints that use it' },
+    handle: (view, { parameters, query: { force } }) =>
+      view.networkRemove(parameters['name'] ?? '', isTrue('force', force)),
   },
   {
     method: 'GET',
@@ -144,6 +168,14 @@ export const ROUTES: readonly Route[] = [
     handle: (view, { body }) => view.keyringRemove(fingerprintIn(body)),
   },
 ];
+
+function isTrue(name: string, text: string | undefined): boolean {
+  if (text === undefined || text === 'false') return false;
+  if (text === 'true') return true;
+  throw new OverlaydError('OVL_BAD_REQUEST', `${name} is true or false, not ${JSON.stringify(text)}`, {
+    exitCode: 2,
+  });
+}
 
 function fingerprintIn(body: unknown): string {
   return (body as z.infer<typeof fingerprintRequestSchema>).fingerprint;

@@ -108,6 +108,21 @@ export const networkSchema = z.strictObject({
 });
 export type RawNetwork = z.infer<typeof networkSchema>;
 
+const LABEL_TEXT_MAX = 255;
+/** `POST /v1/networks`: what is not given is chosen. */
+export const networkCreateSchema = z.strictObject({
+  name: networkName,
+  /** At most one of each family. */
+  subnets: z.array(cidr).max(2).optional(),
+  gateways: z.array(ip).max(2).optional(),
+  vni: integer(1, VNI_MAX).optional(),
+  mtu: integer(MTU_MIN, MTU_MAX).optional(),
+  encrypted: z.boolean().optional(),
+  internal: z.boolean().optional(),
+  labels: z.record(z.string().min(1).max(LABEL_TEXT_MAX), z.string().max(LABEL_TEXT_MAX)).optional(),
+});
+export type NetworkCreate = z.infer<typeof networkCreateSchema>;
+
 export const staticPeerSchema = z.strictObject({
   ip: unicastIp,
   network: networkName,

@@ -10,7 +10,6 @@ import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { Log } from '../log.ts';
 import { OverlaydError } from '../errors.ts';
 import type { GossipEncryption, JoinResult } from '../status.ts';
-import { ConflictReporter } from './announce.ts';
 import { Cluster } from './cluster.ts';
 import type { EndpointFile } from './endpoint-file.ts';
 import type { GossipKeys } from './gossip-keys.ts';
@@ -45,8 +44,6 @@ export interface ControlPlaneOptions {
   readonly maxPayload: number;
   /** undefined: gossip goes in clear. */
   readonly keys: GossipKeys | undefined;
-  /** Records of the cluster itself changed: hosts, networks, who takes part. */
-  readonly onClusterChange?: () => void;
   readonly onFailure: (error: Error) => void;
   readonly notices: Notices;
   readonly log: Log;
@@ -65,6 +62,7 @@ export class ControlPlane {
   readonly #snapshots: NodeJS.Timeout;
   readonly #family: 4 | 6;
   readonly #keyring: KeyringControl | undefined;
+  #onClusterChange: () => void = () => undefined;
 
   private constructor(
     options: ControlPlaneOptions,
@@ -142,15 +140,24 @@ export class ControlPlane {
     };
     const { keys } = options;
     const keyring = keys && new KeyringControl({ keys, swim, state, onChange, log });
-    const conflicts = new ConflictReporter(state, log);
     cluster.onChanges((changes) => {
       reconciler.handleChanges(changes);
       if (!changes.some((change) => change.scope === 0)) return;
-      conflicts.check();
       if (changes.some(({ scope, table }) => scope === 0 && table === TABLE.keyring)) keyring?.touch();
-      options.onClusterChange?.();
+      control.#onClusterChange();
     });
-    return new ControlPlane(options, cluster, reconciler, keyring);
+    const control = new ControlPlane(options, cluster, reconciler, keyring);
+    return control;
+  }
+
+  /** Records of the cluster itself changed: hosts, networks, who takes part. */
+  onClusterChange(listener: () => void): void {
+    this.#onClusterChange = listener;
+  }
+
+  /** Records were written: they are to be sent. */
+  touch(): void {
+    this.#cluster.touch();
   }
 
   /** Throws OverlaydError where gossip goes in clear. */

@@ -4,7 +4,7 @@ import { TABLE } from '../../proto/state/interface.ts';
 import type { StateNode } from '../../proto/state/interface.ts';
 import { macKeyHex, macText } from '../../proto/state/values/mac.ts';
 import type { SwimNode } from '../../proto/swim/interface.ts';
-import { resolveNetworks } from '../../proto/view/networks.ts';
+import type { NetworkConflict } from '../../proto/networks/resolve.ts';
 import { monotonicMs } from '../clock.ts';
 import type { RunConfig } from '../config/run-config.ts';
 import { thisMachine } from '../config/underlay.ts';
@@ -34,6 +34,7 @@ export interface DiagnosisParts {
   readonly keys: () => readonly KeyringEntry[];
   readonly echoes: () => readonly EchoStatus[];
   readonly notices: Notices;
+  readonly conflicts: () => readonly NetworkConflict[];
 }
 
 /** Direct probes come by turns: by then each live host was asked several times. */
@@ -44,7 +45,7 @@ const CLAIMS_MAX = 20_000;
 const STALL_MS = 1_000;
 
 export async function diagnose(parts: DiagnosisParts): Promise<Finding[]> {
-  const { config, view, dataplane, notices, state } = parts;
+  const { config, view, dataplane, notices } = parts;
   const peers = view.peers();
   const isAlone = !peers.some((peer) => peer.state === 'alive');
   return sorted([
@@ -67,7 +68,7 @@ export async function diagnose(parts: DiagnosisParts): Promise<Finding[]> {
       expectsPeers: config.join.length > 0,
     }),
     ...(isAlone ? await checkSeeds(config.join) : []),
-    ...checkDefinitions(resolveNetworks(state).conflicts),
+    ...checkDefinitions(parts.conflicts()),
     ...checkKeys(parts.keys()),
     ...checkDuplicates(view.fdb(), contested(parts)),
     ...checkLoop(dataplane),

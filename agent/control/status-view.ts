@@ -4,9 +4,14 @@ import { TABLE, type StateNode } from '../../proto/state/interface.ts';
 import { vniOfKeyHex } from '../../proto/state/values/interest.ts';
 import { macText } from '../../proto/state/values/mac.ts';
 import { toHex } from '../../proto/state/bytes.ts';
-import { resolveNetworks } from '../../proto/view/networks.ts';
+import { configuredId } from '../../proto/networks/resolve.ts';
+import type { ResolvedNetwork } from '../../proto/networks/resolve.ts';
 import type { RunConfig } from '../config/run-config.ts';
 import type { Dataplane, DataplaneCounters } from '../dataplane/dataplane.ts';
+import { conflictsOf } from '../networks/conflicts.ts';
+import { definitionOf } from '../networks/definitions.ts';
+import type { NetworkDefinitions } from '../networks/definitions.ts';
+import type { JoinedNetwork } from '../networks/joined.ts';
 import type {
   DaemonMetrics,
   FdbEntry,
@@ -27,6 +32,8 @@ export interface StatusParts {
   readonly state: StateNode;
   readonly dataplane: Dataplane;
   readonly reconciler: Reconciler;
+  readonly definitions: NetworkDefinitions;
+  readonly joined: () => readonly JoinedNetwork[];
   /** Sealed sessions; none without an encrypted network. */
   readonly sessions: () => readonly TunnelStatus[];
   readonly isReady: () => boolean;
@@ -56,7 +63,9 @@ export class StatusView {
       dataPort: config.dataPort,
       io: dataplane.ioDescription.startsWith('dgram') ? 'dgram' : 'batch',
       workers: config.workers,
-      ...(config.networks.some(({ encrypted }) => encrypted) ? { sealing: dataplane.cipherDescription } : {}),
+      ...(this.#parts.joined().some(({ encrypted }) => encrypted)
+        ? { sealing: dataplane.cipherDescription }
+        : {}),
       peers: this.#membersByState(),
       networks: this.networks(),
       frames: framesOf(counters, ''),
@@ -73,61 +82,110 @@ export class StatusView {
       .sort((a, b) => compareText(a.name, b.name));
   }
 
-  /** Our networks, and those that we know of by others. */
+  /** Those that we take part in, and those that we know of. */
   networks(): NetworkSummary[] {
-    const { config, dataplane, state } = this.#parts;
     const macs = this.#macsByVni();
-    const ours = config.networks.map((network, index): NetworkSummary => {
-      return {
-        name: network.name,
-        vni: network.vni,
-        tap: network.tap,
-        mtu: dataplane.taps.get(index)?.mtu ?? network.mtu,
-        ...(network.subnet === undefined ? {} : { subnet: network.subnet }),
-        encrypted: network.encrypted,
-        peers: this.#participants(network.vni).length,
-        macs: macs.get(network.vni) ?? 0,
-      };
-    });
-    const known = new Set(config.networks.map((network) => network.name));
-    const theirs = resolveNetworks(state).networks.filter((network) => !known.has(network.name));
-    const others = theirs.map((network): NetworkSummary => {
-      return {
-        name: network.name,
-        vni: network.vni,
-        mtu: network.mtu,
-        ...(network.subnet === '' ? {} : { subnet: network.subnet }),
-        encrypted: network.encrypted,
-        peers: this.#participants(network.vni).length,
-        macs: 0,
-      };
-    });
-    return [...ours, ...others].sort((a, b) => compareText(a.name, b.name));
+    const rows = this.#parts.joined().map((joined) => this.#summaryOfJoined(joined, macs));
+    const known = new Set(rows.map(({ name, id }) => `${name} ${id}`));
+    const { networks, apart } = this.#parts.definitions.resolution;
+    for (const network of [...networks, ...apart]) {
+      const summary = this.#summary(network, macs.get(network.value.vni) ?? 0);
+      if (!known.has(`${summary.name} ${summary.id}`)) rows.push(summary);
+    }
+    return rows.sort((a, b) => compareText(a.name, b.name) || compareText(a.id ?? '', b.id ?? ''));
   }
 
-  network(name: string): NetworkDetail | undefined {
-    const summary = this.networks().find((network) => network.name === name);
-    if (summary === undefined) return undefined;
-    const { config } = this.#parts;
-    const own = config.networks.find((network) => network.name === name);
-    const gateway =
-      own?.gateway ?? resolveNetworks(this.#parts.state).networks.find((n) => n.name === name)?.gateway;
+  network(nameOrId: string): NetworkDetail | undefined {
+    const { definitions, config } = this.#parts;
+    const joined = this.#parts.joined().find(({ name }) => name === nameOrId);
+    const resolved = (joined && this.#resolvedOf(joined)) ?? definitions.resolve(nameOrId);
+    if (joined === undefined && resolved === undefined) return undefined;
+    const macs = this.#macsByVni();
+    const here = joined ?? this.#parts.joined().find((own) => this.#resolvedOf(own) === resolved);
+    const summary =
+      here === undefined
+        ? this.#summary(resolved!, macs.get(resolved!.value.vni) ?? 0)
+        : this.#summaryOfJoined(here, macs);
+    const { name, vni } = summary;
     return {
       ...summary,
-      ...(gateway === undefined || gateway === '' ? {} : { gateway }),
-      ...(own?.ipRange === undefined ? {} : { ipRange: own.ipRange }),
-      members: this.#participants(summary.vni),
+      ...(resolved === undefined ? gatewayOf(here?.gateway) : this.#definition(resolved)),
+      ...(here?.ipRange === undefined ? {} : { ipRange: here.ipRange }),
+      members: this.#participants(vni),
       staticPeers: config.staticPeers
         .filter((peer) => peer.network === name)
-        .map(({ ip, macs }) => ({ ip, macs: [...macs] }))
+        .map(({ ip, macs: its }) => ({ ip, macs: [...its] }))
         .sort((a, b) => compareText(a.ip, b.ip)),
+    };
+  }
+
+  #definition(
+    network: ResolvedNetwork,
+  ): Omit<NetworkDetail, keyof NetworkSummary | 'members' | 'staticPeers'> {
+    const { definitions } = this.#parts;
+    const { gateway, gateway6, labels, createdBy } = definitionOf(network);
+    return {
+      ...gatewayOf(gateway ?? gateway6),
+      ...(gateway !== undefined && gateway6 !== undefined && { gateway6 }),
+      labels: { ...labels },
+      ...(createdBy !== '' && { createdBy }),
+      configuredOn: [...network.definers],
+      uses: definitions.usesOf(network),
+      conflicts: conflictsOf(network, definitions.resolution),
+    };
+  }
+
+  #summaryOfJoined(joined: JoinedNetwork, macs: ReadonlyMap<number, number>): NetworkSummary {
+    const { name, vni, tap, mtu, subnet, encrypted } = joined;
+    const resolved = this.#resolvedOf(joined);
+    const rest = resolved && this.#summary(resolved, 0);
+    return {
+      ...(rest ?? { id: configuredId(joined), internal: false, status: 'conflict' as const }),
+      name,
+      vni,
+      ...(tap === undefined ? {} : { tap }),
+      mtu,
+      ...(subnet === undefined ? {} : { subnet }),
+      encrypted,
+      peers: this.#participants(vni).length,
+      macs: macs.get(vni) ?? 0,
+    };
+  }
+
+  /** The definition that a network of ours is by; undefined: another one of this name stands. */
+  #resolvedOf({ id, name, vni }: JoinedNetwork): ResolvedNetwork | undefined {
+    const { definitions, config } = this.#parts;
+    if (id !== undefined) return definitions.resolve(id);
+    const { networks } = definitions.resolution;
+    return networks.find(
+      ({ value, definers }) => value.name === name && value.vni === vni && definers.includes(config.nodeName),
+    );
+  }
+
+  #summary(network: ResolvedNetwork, macs: number): NetworkSummary {
+    const { id, name, vni, mtu, subnet, subnet6, encrypted, internal } = definitionOf(network);
+    const isBad = conflictsOf(network, this.#parts.definitions.resolution).length > 0;
+    return {
+      name,
+      vni,
+      mtu,
+      ...(subnet === undefined && subnet6 === undefined ? {} : { subnet: subnet ?? subnet6! }),
+      ...(subnet !== undefined && subnet6 !== undefined && { subnet6 }),
+      encrypted,
+      id,
+      internal,
+      status: isBad ? 'conflict' : 'ok',
+      peers: this.#participants(vni).length,
+      macs,
     };
   }
 
   /** Endpoints by the cluster's state, and what was learnt from static peers. */
   fdb(name?: string): FdbEntry[] {
     const { config, reconciler, dataplane } = this.#parts;
-    const names = new Map(config.networks.map((network) => [network.vni, network.name]));
+    const joined = this.#parts.joined();
+    const names = new Map(joined.map((network) => [network.vni, network.name]));
+    const byIndex = new Map(joined.map((network) => [network.index, network]));
     const entries: FdbEntry[] = [];
     for (const { vni, mac, owner, ips } of reconciler.view.endpoints()) {
       const network = names.get(vni);
@@ -146,7 +204,7 @@ export class StatusView {
     }
     const seen = new Set(entries.map((entry) => `${entry.vni} ${entry.mac}`));
     for (const row of dataplane.fdb()) {
-      const network = config.networks[row.network];
+      const network = byIndex.get(row.network);
       if (network === undefined || row.local || (name !== undefined && name !== network.name)) continue;
       const mac = macText(row.mac);
       const vtep = reconciler.view.peerRow(row.destination)?.addr;
@@ -157,7 +215,7 @@ export class StatusView {
   }
 
   metrics(): DaemonMetrics {
-    const { config, dataplane, swim, state } = this.#parts;
+    const { dataplane, swim, state } = this.#parts;
     const { counters, drops }: DataplaneCounters = dataplane.counters();
     const rtts = this.#others().flatMap((m) =>
       m.rttMs === undefined ? [] : [[m.name, m.rttMs / 1_000] as const],
@@ -174,7 +232,7 @@ export class StatusView {
         punted: counters['punted'] ?? 0,
       },
       drops,
-      fdbEntries: Object.fromEntries(config.networks.map((n) => [n.name, macs.get(n.vni) ?? 0])),
+      fdbEntries: Object.fromEntries(this.#parts.joined().map((n) => [n.name, macs.get(n.vni) ?? 0])),
       members: this.#membersByState(),
       peerRttSeconds: Object.fromEntries(rtts),
       pathMtuBytes: {},
@@ -210,9 +268,10 @@ export class StatusView {
 
   /** Names of the networks that each host takes part in. */
   #networksByOwner(): Map<string, string[]> {
-    const { state, config } = this.#parts;
-    const names = new Map(resolveNetworks(state).networks.map((network) => [network.vni, network.name]));
-    for (const network of config.networks) names.set(network.vni, network.name);
+    const { state, definitions } = this.#parts;
+    const { networks, apart } = definitions.resolution;
+    const names = new Map([...apart, ...networks].map(({ value }) => [value.vni, value.name]));
+    for (const network of this.#parts.joined()) names.set(network.vni, network.name);
     const found = new Map<string, string[]>();
     for (const { owner, key } of state.records(0, TABLE.interest)) {
       const vni = vniOfKeyHex(toHex(key));
@@ -245,6 +304,10 @@ export class StatusView {
     for (const entry of this.fdb()) counts.set(entry.vni, (counts.get(entry.vni) ?? 0) + 1);
     return counts;
   }
+}
+
+function gatewayOf(gateway: string | undefined): { gateway?: string } {
+  return gateway === undefined ? {} : { gateway };
 }
 
 function sessionOf({ state, ageMs, rekeys, lastError }: TunnelStatus): NonNullable<Peer['session']> {

@@ -1,5 +1,6 @@
 /** Hosts that define a network differently, keys that not all hold, addresses and MACs that are there twice. */
-import type { NetworkConflict } from '../../proto/view/networks.ts';
+import type { NetworkConflict } from '../../proto/networks/resolve.ts';
+import { describeConflict, isHalfSealed } from '../networks/conflicts.ts';
 import type { FdbEntry, KeyringEntry } from '../status.ts';
 import type { Finding } from './finding.ts';
 
@@ -7,31 +8,9 @@ import type { Finding } from './finding.ts';
 const SHOWN_MAX = 20;
 
 export function checkDefinitions(conflicts: readonly NetworkConflict[]): Finding[] {
-  return conflicts.slice(0, SHOWN_MAX).map(({ owner, rejected, standing, reason }): Finding => {
-    const other = standing.definers[0] ?? 'another host';
-    if (rejected.vni === standing.vni && rejected.encrypted !== standing.encrypted) {
-      const [sealed, clear] = rejected.encrypted ? [owner, other] : [other, owner];
-      return {
-        check: 'network',
-        severity: 'error',
-        what: `network "${rejected.name}" is encrypted on ${sealed} and in clear on ${clear}: no traffic passes between these`,
-        cure: 'Give "encrypted" for it on all hosts or on none, and restart those that change.',
-      };
-    }
-    const fields = ['vni', 'subnet', 'gateway', 'mtu'] as const;
-    const differing = fields.filter((field) => rejected[field] !== standing[field]);
-    const what =
-      reason === 'same-vni' && rejected.name !== standing.name
-        ? `${owner} calls VNI ${rejected.vni} "${rejected.name}", ${other} calls it "${standing.name}"`
-        : `${owner} and ${other} define network "${rejected.name}" differently: ${differing
-            .map((field) => `${field} ${rejected[field] || '-'} and ${standing[field] || '-'}`)
-            .join(', ')}`;
-    return {
-      check: 'network',
-      severity: 'warn',
-      what,
-      cure: 'Make name, VNI, subnet, gateway and MTU equal on all hosts; the definition that was first stands.',
-    };
+  return conflicts.slice(0, SHOWN_MAX).map((conflict): Finding => {
+    const { message: what, hint: cure } = describeConflict(conflict);
+    return { check: 'network', severity: isHalfSealed(conflict) ? 'error' : 'warn', what, cure };
   });
 }
 

@@ -12,6 +12,7 @@ export const TABLE = {
   service: 5,
   ipClaim: 6,
   keyring: 7,
+  networkGone: 10,
 } as const;
 export type Table = (typeof TABLE)[keyof typeof TABLE];
 

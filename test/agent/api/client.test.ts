@@ -15,13 +15,21 @@ void tap.test('asks and orders', async (t) => {
   t.equal((await client.network('overlay')).gateway, '10.42.0.1');
   t.strictSame(
     (await client.networks()).map(({ name }) => name),
-    ['bare', 'elsewhere', 'open', 'overlay'],
+    ['bare', 'blue', 'elsewhere', 'open', 'overlay'],
   );
   t.equal((await client.fdb('bare')).length, 1);
   t.strictSame(await client.join(['a', 'down:1']), {
     joined: 1,
     errors: [{ addr: 'down:1', error: 'connection refused' }],
   });
+  t.match(await client.networkCreate({ name: 'green', subnets: ['fd00::/64', '10.9.0.0/16'] }), {
+    name: 'green',
+    subnet: '10.9.0.0/16',
+    subnet6: 'fd00::/64',
+  });
+  const inUse = { code: 'OVL_NETWORK_IN_USE', exitCode: 1, hint: 'Give --force.' };
+  await t.rejects(client.networkRemove('blue', false), inUse);
+  t.match(await client.networkRemove('blue', true), { name: 'blue', cut: [{ host: 'host-b' }, {}] });
   await client.leave();
   t.match(daemon.view, { joined: [['a', 'down:1']], left: 1 });
   await t.rejects(client.network('no/pe'), { code: 'OVL_NETWORK_NOT_FOUND', exitCode: 5, hint: /overlay/ });

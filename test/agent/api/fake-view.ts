@@ -11,9 +11,12 @@ import type {
   FdbEntry,
   KeyringEntry,
   NetworkDetail,
+  NetworkUse,
   Peer,
   Status,
 } from '../../../agent/status.ts';
+import { OverlaydError } from '../../../agent/errors.ts';
+import { networkSummarySchema } from '../../../agent/status.ts';
 
 const OVERLAY: NetworkDetail = {
   name: 'overlay',
@@ -51,8 +54,41 @@ const ELSEWHERE: NetworkDetail = {
   members: ['host-c'],
   staticPeers: [],
 };
+const USES: NetworkUse[] = [
+  {
+    host: 'host-b',
+    endpoints: 5,
+    names: ['web 10.43.0.2', '02:42:0a:2b:00:03'],
+    attached: true,
+    away: false,
+  },
+  { host: 'host-c', endpoints: 1, names: ['db 10.43.0.9'], attached: false, away: true },
+];
+/** Made at run time, and in conflict. */
+const BLUE = {
+  name: 'blue',
+  vni: 5_000_000,
+  mtu: 1450,
+  subnet: '10.43.16.0/20',
+  subnet6: 'fd43::/64',
+  gateway: '10.43.16.1',
+  gateway6: 'fd43::1',
+  id: '0123456789abcdef0123456789abcdef',
+  internal: true,
+  status: 'conflict',
+  encrypted: true,
+  peers: 2,
+  macs: 0,
+  labels: { team: 'web' },
+  createdBy: 'host-b',
+  configuredOn: [],
+  uses: USES,
+  conflicts: [{ reason: 'same-vni', message: 'two networks have one VNI', hint: 'Make one again.' }],
+  members: ['host-b'],
+  staticPeers: [],
+} satisfies NetworkDetail;
 // Not in order, so that somebody has to sort them.
-const NETWORKS = [OVERLAY, BARE, OPEN, ELSEWHERE];
+const NETWORKS: NetworkDetail[] = [OVERLAY, BARE, OPEN, ELSEWHERE, BLUE];
 
 const PEERS: Peer[] = [
   {
@@ -137,7 +173,7 @@ const STATUS: Status = {
   io: 'batch',
   workers: 1,
   peers: { alive: 1, suspect: 1, dead: 1, left: 0 },
-  networks: NETWORKS.map(({ members: _m, staticPeers: _s, gateway: _g, ipRange: _i, ...summary }) => summary),
+  networks: NETWORKS.map((network) => networkSummarySchema.parse(network)),
   frames: { fromTap: 10, toTap: 20, fromTunnel: 21, toTunnel: 9 },
   drops: { 'unknown-vni': 3, 'bad-length': 0 },
   gossipEncryption: {
@@ -194,7 +230,7 @@ export interface FakeView extends DaemonView {
   current: DaemonMetrics;
   aliveAfter: number;
   readonly joined: string[][];
-  /** What the keyring verbs were told, in order. */
+  /** What the keyring and network verbs were told, in order. */
   readonly keyed: string[];
   left: number;
   failWith: Error | undefined;
@@ -228,6 +264,17 @@ export function fakeView(): FakeView {
         .filter((addr) => addr.startsWith('down'))
         .map((addr) => ({ addr, error: 'connection refused' }));
       return Promise.resolve({ joined: addresses.length - errors.length, errors });
+    },
+    networkCreate(spec) {
+      view.keyed.push(`create ${JSON.stringify(spec)}`);
+      return Promise.resolve({ ...OVERLAY, ...BLUE, ...spec, labels: { ...spec.labels } });
+    },
+    networkRemove(name, force) {
+      view.keyed.push(`remove ${name} ${force}`);
+      if (force || name !== 'blue') return Promise.resolve({ name, id: BLUE.id, cut: force ? USES : [] });
+      return Promise.reject(
+        new OverlaydError('OVL_NETWORK_IN_USE', `network "${name}" is in use`, { hint: 'Give --force.' }),
+      );
     },
     leave() {
       view.left++;

@@ -37,7 +37,9 @@ void tap.test('help of every verb, examples first', async (t) => {
   let all = '';
   const below = [
     ['networks', 'ls'],
+    ['networks', 'create'],
     ['networks', 'inspect'],
+    ['networks', 'rm'],
     ['keyring', 'add'],
     ['keyring', 'use'],
   ];

@@ -204,15 +204,15 @@ void tap.test('4.6 a peer without a sealed session, and why', async (t) => {
 
 void tap.test('networks that differ, keys that lack, addresses that are there twice', async (t) => {
   const value = { name: 'blue', vni: 7, subnet: '10.0.0.0/8', gateway: '', mtu: 1450, encrypted: false };
-  const standing = { ...value, definers: ['a'] };
+  const standing = { id: '', aliases: [], value, made: undefined, definers: ['a'] };
   const conflict = (rejected: object, reason: 'same-name' | 'same-vni' = 'same-name') =>
-    checkDefinitions([{ owner: 'b', rejected: { ...value, ...rejected }, standing, reason }]);
+    checkDefinitions([{ owner: 'b', rejected: { ...value, ...rejected }, rejectedId: '', standing, reason }]);
   only(t, conflict({ encrypted: true }), {
     severity: 'error',
     what: /"blue" is encrypted on b and in clear on a/,
   });
   only(t, conflict({ mtu: 1400 }), { severity: 'warn', what: /mtu 1400 and 1450/ });
-  only(t, conflict({ name: 'red' }, 'same-vni'), { what: /b calls VNI 7 "red", a calls it "blue"/ });
+  only(t, conflict({ name: 'red' }, 'same-vni'), { what: /b has VNI 7 for network "red", a for "blue"/ });
   const key = { fingerprint: '3f1c000000000001', bits: 256, origin: 'file' as const, primaryOf: [] };
   only(t, checkKeys([{ ...key, state: 'next', missing: ['b'] }]), {
     check: 'keyring',
