@@ -5,7 +5,16 @@
  * EVENT_COMMAND_FAILED with its op and sequence.
  */
 import { count } from './account';
-import { COMMAND_HEAD, COMMAND_RING, COMMAND_SIZE, COMMAND_SLOTS, COMMAND_TAIL, NETWORK_MAX } from './layout';
+import {
+  COMMAND_HEAD,
+  COMMAND_RING,
+  COMMAND_SIZE,
+  COMMAND_SLOTS,
+  COMMAND_TAIL,
+  NETWORK_MAX,
+  PORT_MAX,
+} from './layout';
+import { bindingForget, bindingPut, bindingReady } from './binding';
 import { loadMac } from './bytes';
 import { COUNTER_COMMANDS, COUNTER_COMMANDS_FAILED } from './counters';
 import { CONFIG_KEYS, setConfig } from './config';
@@ -61,6 +70,9 @@ export const OP_CONFIG: u32 = 13;
 export const OP_SESSION_PUT: u32 = 14;
 export const OP_SESSION_USE: u32 = 15;
 export const OP_SESSION_DEL: u32 = 16;
+export const OP_BINDING_IP: u32 = 17;
+export const OP_BINDING_PUT: u32 = 18;
+export const OP_BINDING_DEL: u32 = 19;
 
 /** Offsets in a record. */
 const FLAGS: usize = 2;
@@ -145,6 +157,14 @@ function apply(at: usize): bool {
     case OP_SESSION_DEL:
       sessionForget(a);
       return true;
+    case OP_BINDING_IP:
+      return bindingReady(a, b, at + IP);
+    case OP_BINDING_PUT:
+      return isUnicast(loadMac(at + MAC)) && bindingPut(a, loadMac(at + MAC), b);
+    case OP_BINDING_DEL:
+      if (a >= PORT_MAX) return false;
+      bindingForget(a);
+      return true;
     default:
       return false;
   }
@@ -171,6 +191,7 @@ function dropPort(port: u32): bool {
     dropPortRows(port);
     portForget(port);
   }
+  if (port < PORT_MAX) bindingForget(port);
   return true;
 }
 

@@ -2,7 +2,8 @@
  * TAP → tunnel. The stages, in the order of the functions below:
  *
  *   1. admit     the port exists, the length is an Ethernet frame's
- *   2. classify  where its layers are; guard: what no honest endpoint sends; the virtio header tells the truth
+ *   2. classify  where its layers are; guard: what no honest endpoint sends, and what is not this port's own; the virtio
+ *                header tells the truth
  *   3. learn     its source MAC, within the port's quota, and the IP it states for it
  *   4. answer    ARP and neighbour solicitations that the tables can answer
  *   5. forward   to a port, a peer, or everyone on the flood list
@@ -33,6 +34,7 @@ import { ETHERNET_SIZE, TAG_SIZE } from './ethernet';
 import { FDB_LOCAL, entryDestination, entryHas, fdbFind, fdbKey } from './fdb';
 import { NO_MORE, floodNext, floodPeers } from './flood';
 import { guard } from './guard';
+import { guardBound } from './guard-bound';
 import { learnIp, learnMac } from './learn';
 import { networkExists, networkIsSealed, networkSuppresses, networkVni } from './network';
 import { checkOffload, csumStart, gsoType, largestSegment } from './offload';
@@ -104,6 +106,8 @@ function inspect(network: u32, port: u32, vnet: usize, frame: usize, length: u32
   classify(frame, length);
   const refusal = guard(frame, length);
   if (refusal) return refusal;
+  const foreign = guardBound(port, frame, length);
+  if (foreign) return foreign;
   if (!checkOffload(vnet, frame, length)) return REASON_BAD_OFFLOAD;
   const unlearnt = learnMac(network, port, frame);
   if (unlearnt) return unlearnt;

@@ -29,6 +29,9 @@ export function portExists(port: u32): bool {
 }
 
 export {
+  BINDING_BASE,
+  BINDING_IPS,
+  BINDING_SIZE,
   COMMAND_HEAD,
   COMMAND_RING,
   COMMAND_SIZE,
@@ -104,6 +107,9 @@ export {
 export * from './reason';
 export * from './counters';
 export {
+  OP_BINDING_DEL,
+  OP_BINDING_IP,
+  OP_BINDING_PUT,
   OP_CONFIG,
   OP_FDB_DEL,
   OP_FDB_PUT,

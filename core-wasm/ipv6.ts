@@ -14,6 +14,7 @@ export const IPV6_SOURCE: usize = 8;
 export const IPV6_DESTINATION: usize = 24;
 
 export const NEXT_ICMPV6: u32 = 58;
+export const NEXT_FRAGMENT: u32 = 44;
 const NEXT_HOP_BY_HOP: u32 = 0;
 const NEXT_ROUTING: u32 = 43;
 const NEXT_DESTINATION: u32 = 60;

@@ -13,8 +13,8 @@
  *   ├──────────────────────────────┴──┬───────────────────┴─────────────┬──────────┬─┴─────────────────┤
  *   │ tx messages, 8 × 8,192 × 128    │ tx arenas, 8 × (2 MiB + slack)  │ out      │ FDB scratch      │
  *   ├─────────────────────────────────┼─────────────────────────────────┼──────────┴┬──────────────────┘
- *   │ sessions, indexes, 16 MiB of    │ jobs of the cipher              │ punts     │
- *   │ replay windows                  │                                 │           │
+ *   │ sessions, indexes, 16 MiB of    │ jobs of the cipher              │ punts,    │
+ *   │ replay windows                  │                                 │ bindings  │
  *   └─────────────────────────────────┴─────────────────────────────────┴───────────┘
  *
  * The host reads these numbers as exported globals and repeats none of them.
@@ -166,5 +166,10 @@ export const PUNT_RING: u32 = OPEN_TABLE + OPEN_JOBS * JOB_SIZE;
 export const PUNT_SLOTS: u32 = 256;
 export const PUNT_SIZE: u32 = 320;
 
+/** What each port may send from: the records of binding.ts. */
+export const BINDING_BASE: u32 = PUNT_RING + PUNT_SLOTS * PUNT_SIZE;
+export const BINDING_IPS: u32 = 8;
+export const BINDING_SIZE: u32 = 280;
+
 /** First byte after the last region; the host checks that the memory holds it. */
-export const LAYOUT_END: u32 = PUNT_RING + PUNT_SLOTS * PUNT_SIZE;
+export const LAYOUT_END: u32 = BINDING_BASE + PORT_MAX * BINDING_SIZE;

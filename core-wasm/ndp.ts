@@ -16,14 +16,18 @@ import {
   ipv6AddressSum,
 } from './ipv6';
 
-const TYPE_ROUTER_ADVERTISEMENT: u32 = 134;
-const TYPE_SOLICITATION: u32 = 135;
-const TYPE_ADVERTISEMENT: u32 = 136;
+export const TYPE_ROUTER_SOLICITATION: u32 = 133;
+export const TYPE_ROUTER_ADVERTISEMENT: u32 = 134;
+export const TYPE_SOLICITATION: u32 = 135;
+export const TYPE_ADVERTISEMENT: u32 = 136;
+export const TYPE_REDIRECT: u32 = 137;
 const OPTION_SOURCE: u32 = 1;
 const OPTION_TARGET: u32 = 2;
 
 const TARGET: usize = 8;
 const OPTIONS: u32 = 24;
+/** Of a solicitation or advertisement, without options. */
+export const NDP_SIZE: u32 = OPTIONS;
 const ADVERTISEMENT_SIZE: u32 = 32;
 const FLAGS_SOLICITED_OVERRIDE: u32 = 0x60000000;
 /** Nothing that a router has forwarded can carry it. */

@@ -69,5 +69,14 @@ export const REASON_PUNT_RATE: u32 = 32;
 /** More broadcast and multicast frames from one port than may be flooded. */
 export const REASON_STORM_LIMIT: u32 = 33;
 
+// A bound port sent what is not its own (guard-bound.ts).
+export const REASON_GUARD_MAC: u32 = 34;
+/** A source address, or a claim on one by ARP or neighbour discovery. */
+export const REASON_GUARD_IP: u32 = 35;
+/** What only routers say: advertisements, redirects, and what may hide them. */
+export const REASON_GUARD_RA: u32 = 36;
+/** What only DHCP servers say. */
+export const REASON_GUARD_DHCP: u32 = 37;
+
 /** Number of reasons; one above the last. */
-export const REASONS: u32 = 34;
+export const REASONS: u32 = 38;

@@ -7,7 +7,7 @@
 import { constant } from './core.ts';
 import type { Core } from './core.ts';
 import type { CoreConstants } from './core-exports.ts';
-import type { TableChange, TapSpec } from './dataplane.ts';
+import type { PortBinding, TableChange, TapSpec } from './dataplane.ts';
 import { ipBytes } from '../io/sockaddr.ts';
 
 /** One record, before it has a sequence number. Absent fields are zero. */
@@ -80,6 +80,17 @@ export class CommandEncoder {
       b: spec.network,
       c: spec.macQuota,
     };
+  }
+
+  /** To be sent before the port's own row, so that no frame is let through unbound. */
+  binding(port: number, binding: PortBinding | undefined): Command[] {
+    const code = (name: string): number => constant(this.#constants, name);
+    if (binding === undefined) return [{ op: code('OP_BINDING_DEL'), a: port }];
+    const { mac, ips } = binding;
+    return [
+      ...ips.map((ip, place): Command => ({ op: code('OP_BINDING_IP'), a: port, b: place, ip })),
+      { op: code('OP_BINDING_PUT'), a: port, b: ips.length, mac },
+    ];
   }
 
   portGone(port: number): Command {

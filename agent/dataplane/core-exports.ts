@@ -103,6 +103,8 @@ export interface CoreExports {
  *                   and spares another owner's row (mac zero: any owner's)
  *   OP_SESSION_PUT  a=session b=local index c=remote index d=peer ip=two f64: handles to open and to seal
  *   OP_SESSION_USE  a=session: its peer is sent by it from now   OP_SESSION_DEL  a=session
+ *   OP_BINDING_IP   a=port b=place ip: lays an address ready for OP_BINDING_PUT a=port b=addresses mac: from now the port may
+ *                   send from this MAC and the first b addresses alone   OP_BINDING_DEL  a=port: from any; so does OP_PORT_DEL
  *   OP_CONFIG       a=key (CONFIG_AGEING_SECONDS, CONFIG_UNKNOWN_PPS, CONFIG_BROADCAST_PPS, CONFIG_LEARN_PPS,
  *                   CONFIG_REFLECT_UNKNOWN, CONFIG_TOO_BIG_PPS, CONFIG_PROBE_PPS…) b=value
  *
@@ -116,6 +118,7 @@ export interface CoreExports {
  *
  * PUNT_RING, PUNT_SLOTS, PUNT_SIZE, PUNT_HEAD (producer), PUNT_TAIL (consumer): handshake messages and path probes
  * (core-wasm/punt.ts).
+ * BINDING_BASE, BINDING_SIZE, BINDING_IPS (addresses at most): core-wasm/binding.ts.
  * SEAL_TABLE, OPEN_TABLE, JOB_SIZE, OPEN_STATUS, OPEN_OK: what the cipher is to do (core-wasm/sealed.ts).
  */
 export type CoreConstants = Readonly<Record<string, number>>;

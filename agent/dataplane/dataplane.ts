@@ -19,6 +19,12 @@ export interface OpenedTap {
   readonly existed: boolean;
 }
 
+/** What a port may send from: the one MAC, 48 bits, and at most eight addresses, textual. */
+export interface PortBinding {
+  readonly mac: number;
+  readonly ips: readonly string[];
+}
+
 export interface TapSpec {
   readonly network: number;
   /** The caller's small integer, free while no TAP has it. */
@@ -37,6 +43,11 @@ export interface TapSpec {
   readonly reflect: boolean;
   /** Bytes that sealing puts around a datagram of its network; none by default. */
   readonly sealBytes?: number;
+  /**
+   * Given: frames from another MAC or address, claims on one by ARP or neighbour discovery, router advertisements and
+   * DHCP servers' answers are dropped (`guard-mac`, `guard-ip`, `guard-ra`, `guard-dhcp`); the TAP gets the MAC, too.
+   */
+  readonly binding?: PortBinding;
   /** Path of the network namespace that the TAP has been moved to, after a restart; for ports that do not reflect. */
   readonly netns?: string;
 }
@@ -115,6 +126,8 @@ export interface Dataplane {
    * learnt behind the port, and all that the core counts by port, begins at zero.
    */
   openPort(spec: TapSpec): OpenedTap;
+  /** Binds an open port anew, or lets it send from any address. Throws OverlaydError. */
+  updateBinding(port: number, binding: PortBinding | undefined): void;
   /**
    * Takes a port from every worker, and closes its descriptors when none of them can use them any more; the interface
    * goes too when it is not persistent, or with `removeTap`. Its local MACs are said to have expired. Counters of frames

@@ -5,10 +5,21 @@
  * calls it pushes the rows and waits.
  */
 import { OverlaydError } from '../errors.ts';
+import { addressFamily } from '../io/sockaddr.ts';
 import { closeTap, gsoMaxSegments, openTap } from '../io/tap.ts';
 import type { EndpointTap, Tap } from '../io/tap.ts';
-import type { DataplaneOptions, OpenedTap, TapSpec } from './dataplane.ts';
+import type { DataplaneOptions, OpenedTap, PortBinding, TapSpec } from './dataplane.ts';
 import { PortBoard } from './port-board.ts';
+
+const MAC_END = 2 ** 48;
+const MAC_FIRST_BYTE = 2 ** 40;
+
+/** What the core has room for. */
+export interface PortLimits {
+  readonly ports: number;
+  readonly networks: number;
+  readonly bindingIps: number;
+}
 
 export interface OpenPort {
   readonly spec: TapSpec;
@@ -16,6 +27,8 @@ export interface OpenPort {
   readonly opened: OpenedTap;
   /** Open from the start, and needed to the end. */
   readonly isFixed: boolean;
+  /** As it is now; the specification has the first. */
+  binding: PortBinding | undefined;
   /** Its interface was deleted, and this has been said. */
   isGone: boolean;
 }
@@ -27,14 +40,11 @@ export class Ports {
   /** Segments that a super-frame of a TAP's children may have, by index of the TAP. */
   readonly childLimits = new Map<number, number>();
   readonly #io: DataplaneOptions['io'];
-  readonly #limits: { readonly ports: number; readonly networks: number };
+  readonly #limits: PortLimits;
   readonly #open = new Map<number, OpenPort>();
   readonly #closing = new Set<number>();
 
-  constructor(
-    { io, workers }: Pick<DataplaneOptions, 'io' | 'workers'>,
-    limits: { readonly ports: number; readonly networks: number },
-  ) {
+  constructor({ io, workers }: Pick<DataplaneOptions, 'io' | 'workers'>, limits: PortLimits) {
     this.#io = io;
     this.#limits = limits;
     this.boards = Array.from({ length: workers }, () => PortBoard.create(limits.ports));
@@ -62,7 +72,7 @@ export class Ports {
     const tap = openTap(spec.reflect ? request : { ...request, endpoint: endpointTap(spec) });
     const { offload, udpOffload, existed } = tap;
     const opened = { name: tap.name, mtu: tap.mtu, offload, udpOffload, existed };
-    const port: OpenPort = { spec, tap, opened, isFixed, isGone: false };
+    const port: OpenPort = { spec, tap, opened, isFixed, binding: spec.binding, isGone: false };
     this.#open.set(spec.port, port);
     this.opened.set(spec.port, opened);
     if (offload && spec.reflect) this.childLimits.set(tap.index, gsoMaxSegments(tap.mtu, spec.sealBytes));
@@ -70,12 +80,16 @@ export class Ports {
     return port;
   }
 
+  /** Throws OverlaydError when the port is not open, or nothing can be bound so. */
+  bind(port: number, binding: PortBinding | undefined): void {
+    const open = this.#mustGet(port);
+    this.#checkBinding(binding);
+    open.binding = binding;
+  }
+
   /** First half of closing: no worker is offered the port any more. Throws when it is not open. */
   withdraw(port: number): OpenPort {
-    const open = this.#open.get(port);
-    if (open === undefined) {
-      throw new OverlaydError('OVL_PORT', `port ${port} is not open`);
-    }
+    const open = this.#mustGet(port);
     this.#open.delete(port);
     this.#closing.add(port);
     this.opened.delete(port);
@@ -99,7 +113,26 @@ export class Ports {
     for (const port of this.#open.values()) this.close(this.withdraw(port.spec.port), remove(port));
   }
 
-  #check({ port, network }: TapSpec): void {
+  #mustGet(port: number): OpenPort {
+    const open = this.#open.get(port);
+    if (open === undefined) throw new OverlaydError('OVL_PORT', `port ${port} is not open`);
+    return open;
+  }
+
+  #checkBinding(binding: PortBinding | undefined): void {
+    if (binding === undefined) return;
+    const { mac, ips } = binding;
+    const isUnicast = isIndex(mac, MAC_END) && mac > 0 && Math.floor(mac / MAC_FIRST_BYTE) % 2 === 0;
+    if (!isUnicast)
+      throw new OverlaydError('OVL_BINDING', 'a port cannot be bound to a multicast or zero MAC');
+    for (const ip of ips) addressFamily(ip);
+    if (ips.length <= this.#limits.bindingIps) return;
+    throw new OverlaydError('OVL_BINDING', `a port cannot be bound to ${ips.length} addresses`, {
+      hint: `At most ${this.#limits.bindingIps} are possible.`,
+    });
+  }
+
+  #check({ port, network, binding }: TapSpec): void {
     const { ports, networks } = this.#limits;
     if (!isIndex(port, ports) || !isIndex(network, networks)) {
       throw new OverlaydError('OVL_PORT', `there is no port ${port} in a network ${network}`, {
@@ -109,12 +142,14 @@ export class Ports {
     if (this.#open.has(port) || this.#closing.has(port)) {
       throw new OverlaydError('OVL_PORT', `port ${port} is in use`);
     }
+    this.#checkBinding(binding);
   }
 }
 
-function endpointTap({ mtu, sealBytes, netns }: TapSpec): EndpointTap {
+function endpointTap({ mtu, sealBytes, netns, binding }: TapSpec): EndpointTap {
   return {
     gsoMaxSegs: gsoMaxSegments(mtu, sealBytes),
+    ...(binding === undefined ? {} : { mac: binding.mac }),
     ...(netns === undefined ? {} : { netns }),
   };
 }

@@ -3,7 +3,7 @@
  *
  * It owns the TAPs and sockets, so a worker that traps is replaced without an interface or the port being let go; the
  * new one gets the same tables from the mirror, and the ports that are open then. Local MACs that one worker learns are
- * given to the others. Counters are sums over workers, dead ones included, so they never step back.
+ * given to the others. Counters are sums over workers (tally.ts).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { monotonicMs } from '../clock.ts';
@@ -15,9 +15,10 @@ import { closeUdp, openUdp } from '../io/udp.ts';
 import type { UdpSockets } from '../io/udp.ts';
 import { CommandEncoder } from './commands.ts';
 import type { Command } from './commands.ts';
-import { constant, loadCore, readCounters, readDrops } from './core.ts';
+import { constant, loadCore } from './core.ts';
+import type { Core } from './core.ts';
 import type { CoreConstants } from './core-exports.ts';
-import { readFdb, readPeer, readSession } from './core-reader.ts';
+import { readFdb, readSession } from './core-reader.ts';
 import type { PeerCounters } from './core-reader.ts';
 import type {
   Dataplane,
@@ -26,6 +27,7 @@ import type {
   DataplaneOptions,
   FdbRow,
   OpenedTap,
+  PortBinding,
   TableChange,
   TapSpec,
 } from './dataplane.ts';
@@ -39,6 +41,7 @@ import type { CipherName } from './session-keys.ts';
 import { Sessions } from './sessions.ts';
 import type { NewSession } from './sessions.ts';
 import { TableMirror } from './tables.ts';
+import { Tally } from './tally.ts';
 import { DEFAULT_TUNING } from './worker-options.ts';
 import type { LoopTuning } from './worker-options.ts';
 import { WorkerThread } from './worker-thread.ts';
@@ -72,6 +75,7 @@ export async function openDataplane(
   const ports = new Ports(options, {
     ports: constant(constants, 'PORT_MAX'),
     networks: constant(constants, 'NETWORK_MAX'),
+    bindingIps: constant(constants, 'BINDING_IPS'),
   });
   let sockets: UdpSockets | undefined;
   try {
@@ -116,12 +120,7 @@ class Supervisor implements Dataplane, WorkerListener {
   readonly #sessions: Sessions;
   readonly #listeners: ((event: DataplaneEvent) => void)[] = [];
   readonly #workers: (WorkerThread | undefined)[] = [];
-  /** What dead workers had counted. */
-  readonly #past: { counters: Record<string, number>; drops: Record<string, number> } = {
-    counters: {},
-    drops: {},
-  };
-  readonly #pastPeers = new Map<number, PeerCounters>();
+  readonly #tally = new Tally();
   #restarts = 0;
   #restartMs = RESTART_FIRST_MS;
   #lastDeath = 0;
@@ -173,8 +172,13 @@ class Supervisor implements Dataplane, WorkerListener {
     if (this.#stopped) throw new OverlaydError('OVL_PORT', 'the data path has been stopped');
     const port = this.#ports.open(spec, false);
     warn(this.#log, port.tap.notes);
-    this.#command(this.#portRow(port));
+    this.#tell(this.#portRows(port));
     return port.opened;
+  }
+
+  updateBinding(port: number, binding: PortBinding | undefined): void {
+    this.#ports.bind(port, binding);
+    this.#tell(this.#encoder.binding(port, binding));
   }
 
   async closePort(port: number, removeTap: boolean): Promise<void> {
@@ -185,7 +189,7 @@ class Supervisor implements Dataplane, WorkerListener {
 
   async #closePort(port: OpenPort, removeTap: boolean): Promise<void> {
     const { spec } = port;
-    this.#command(this.#encoder.portGone(spec.port));
+    this.#tell([this.#encoder.portGone(spec.port)]);
     const told = this.#live().map((worker) => ({ worker, sequence: worker.commands.last }));
     for (const mac of this.#localMacs.takePort(spec.network, spec.port)) {
       this.#emit({ type: 'mac-expired', network: spec.network, port: spec.port, mac });
@@ -201,8 +205,9 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#ports.close(port, removeTap);
   }
 
-  #portRow({ spec, opened }: OpenPort): Command {
-    return this.#encoder.port(spec, opened.offload, opened.udpOffload);
+  #portRows({ spec, opened, binding }: OpenPort): Command[] {
+    const bound = binding === undefined ? [] : this.#encoder.binding(spec.port, binding);
+    return [...bound, this.#encoder.port(spec, opened.offload, opened.udpOffload)];
   }
 
   apply(changes: readonly TableChange[]): void {
@@ -211,10 +216,10 @@ class Supervisor implements Dataplane, WorkerListener {
       commands.push(this.#encoder.change(change));
       this.#mirror.apply(change);
       if (change.op === 'network-del') this.#dropNetwork(change.network);
-      if (change.op === 'peer-del') this.#pastPeers.delete(change.peer);
+      if (change.op === 'peer-del') this.#tally.forgetPeer(change.peer);
       if (change.op === 'fdb-put') this.#localMacs.delete(change.network, change.mac);
     }
-    for (const worker of this.#live()) worker.commands.push(commands);
+    this.#tell(commands);
   }
 
   #dropNetwork(network: number): void {
@@ -250,17 +255,16 @@ class Supervisor implements Dataplane, WorkerListener {
 
   #command(command: Command | undefined): boolean {
     if (command === undefined) return false;
-    for (const worker of this.#live()) worker.commands.push([command]);
+    this.#tell([command]);
     return true;
   }
 
+  #tell(commands: readonly Command[]): void {
+    for (const worker of this.#live()) worker.commands.push(commands);
+  }
+
   counters(): DataplaneCounters {
-    const counters = { ...this.#past.counters };
-    const drops = { ...this.#past.drops };
-    for (const { core } of this.#live()) {
-      addAll(counters, readCounters(core));
-      addAll(drops, readDrops(core));
-    }
+    const { counters, drops } = this.#tally.counters(this.#cores());
     counters['worker-restarts'] = this.#restarts;
     return { counters, drops };
   }
@@ -277,9 +281,7 @@ class Supervisor implements Dataplane, WorkerListener {
   }
 
   peerCounters(peer: number): PeerCounters {
-    const sum = { ...(this.#pastPeers.get(peer) ?? NO_TRAFFIC) };
-    for (const { core } of this.#live()) addPeer(sum, readPeer(core, peer));
-    return sum;
+    return this.#tally.peer(peer, this.#cores());
   }
 
   takeStallSeconds(): number {
@@ -366,6 +368,10 @@ class Supervisor implements Dataplane, WorkerListener {
     return this.#workers.filter((worker) => worker !== undefined);
   }
 
+  #cores(): Core[] {
+    return this.#live().map((worker) => worker.core);
+  }
+
   async #startWorker(index: number): Promise<void> {
     const { io, dataPathAddr } = this.#options;
     const board = this.#ports.boards[index];
@@ -385,7 +391,7 @@ class Supervisor implements Dataplane, WorkerListener {
     );
     if (this.#stopped) return worker.stop();
     worker.commands.push([
-      ...[...this.#ports.all()].map((port) => this.#portRow(port)),
+      ...[...this.#ports.all()].flatMap((port) => this.#portRows(port)),
       ...[...this.#mirror.rows()].map((row) => this.#encoder.change(row)),
       ...this.#live()
         .flatMap(({ core }) =>
@@ -412,14 +418,8 @@ class Supervisor implements Dataplane, WorkerListener {
   /** Keeps what a dead worker had counted and what it had still to say. */
   #bury(worker: WorkerThread): void {
     for (const event of worker.events.drain()) this.#take(event, worker);
-    addAll(this.#past.counters, readCounters(worker.core));
-    addAll(this.#past.drops, readDrops(worker.core));
-    for (const row of this.#mirror.rows()) {
-      if (row.op !== 'peer-put') continue;
-      const sum = { ...(this.#pastPeers.get(row.peer) ?? NO_TRAFFIC) };
-      addPeer(sum, readPeer(worker.core, row.peer));
-      this.#pastPeers.set(row.peer, sum);
-    }
+    const peers = [...this.#mirror.rows()].flatMap((row) => (row.op === 'peer-put' ? [row.peer] : []));
+    this.#tally.bury(worker.core, peers);
     void worker.stop();
   }
 
@@ -459,19 +459,6 @@ class Supervisor implements Dataplane, WorkerListener {
   #emit(event: DataplaneEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
-}
-
-const NO_TRAFFIC: PeerCounters = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0 };
-
-function addAll(sums: Record<string, number>, values: Readonly<Record<string, number>>): void {
-  for (const [name, value] of Object.entries(values)) sums[name] = (sums[name] ?? 0) + value;
-}
-
-function addPeer(sum: PeerCounters, more: PeerCounters): void {
-  sum.rxFrames += more.rxFrames;
-  sum.rxBytes += more.rxBytes;
-  sum.txFrames += more.txFrames;
-  sum.txBytes += more.txBytes;
 }
 
 /** "batch (FFI, TSO, USO, GRO)" */

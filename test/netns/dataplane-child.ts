@@ -12,6 +12,7 @@ import type {
   DataplaneEvent,
   DataplaneOptions,
   TableChange,
+  PortBinding,
   TapSpec,
 } from '../../agent/dataplane/dataplane.ts';
 import { OverlaydError } from '../../agent/errors.ts';
@@ -27,6 +28,7 @@ export type Request =
   | { readonly call: 'counters' | 'fdb' | 'events' | 'health' | 'namespaces' | 'poison' }
   | { readonly call: 'peer'; readonly peer: number }
   | { readonly call: 'open-port'; readonly spec: TapSpec }
+  | { readonly call: 'bind'; readonly port: number; readonly binding?: PortBinding }
   | { readonly call: 'close-port'; readonly port: number; readonly removeTap: boolean }
   /** Keys are 32 bytes of these values. */
   | {
@@ -100,6 +102,8 @@ async function answer(request: Request): Promise<unknown> {
       return threadNamespaces();
     case 'open-port':
       return dataplane.openPort(request.spec);
+    case 'bind':
+      return dataplane.updateBinding(request.port, request.binding);
     case 'close-port':
       return dataplane.closePort(request.port, request.removeTap);
     case 'poison':

@@ -4,16 +4,19 @@ import type { Container, Host } from '../../agent/demo/hosts.ts';
 import { until } from '../../agent/demo/process.ts';
 import { Testbed } from '../../agent/demo/testbed.ts';
 import { DataplaneHost, balance } from './dataplane-host.ts';
-import { addEndpoint, netnsPath } from './endpoints.ts';
+import { addEndpoint, moveIn, netnsPath } from './endpoints.ts';
 import { netnsTest } from './guard.ts';
 
-const SETTINGS = [
-  { io: 'batch', workers: 1 },
-  { io: 'batch', workers: 2 },
-  { io: 'dgram', workers: 1 },
-] as const;
+interface Setting {
+  readonly io: 'batch' | 'dgram';
+  readonly workers: number;
+}
 
-type Setting = (typeof SETTINGS)[number];
+const ONE: Setting = { io: 'batch', workers: 1 };
+const TWO: Setting = { io: 'batch', workers: 2 };
+const PORTABLE: Setting = { io: 'dgram', workers: 1 };
+
+const nameOf = ({ io, workers }: Setting): string => `${io}, ${workers} worker(s)`;
 
 async function open(t: Test, setting: Setting): Promise<{ host: Host; dataplane: DataplaneHost }> {
   const testbed = new Testbed();
@@ -43,91 +46,109 @@ function rxPackets(container: Container): number {
   return link.stats64.rx.packets;
 }
 
-for (const setting of SETTINGS) {
-  const name = `${setting.io}, ${setting.workers} worker(s)`;
+for (const setting of [ONE, TWO, PORTABLE]) {
+  netnsTest(
+    `5.3 ports come, go, and come back under their number: ${nameOf(setting)}`,
+    ['ping'],
+    async (t) => {
+      const { host, dataplane } = await open(t, setting);
+      const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
+      t.match(await ping(a, b), ' 3 received');
+      await t.rejects(dataplane.openPort(2), { code: 'OVL_PORT', message: /in use/ });
+      await t.rejects(dataplane.openPort(9999), { code: 'OVL_PORT', hint: /at most/ });
+      await t.rejects(dataplane.openPort(3, { name: 'eth0' }), { code: 'OVL_TAP_MODE' });
+      await t.rejects(
+        dataplane.closePort(3),
+        { code: 'OVL_PORT' },
+        'nothing was left of the one that failed',
+      );
 
-  netnsTest(`5.3 ports come, go, and come back under their number: ${name}`, ['ping'], async (t) => {
-    const { host, dataplane } = await open(t, setting);
-    const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
-    t.match(await ping(a, b), ' 3 received');
-    await t.rejects(dataplane.openPort(2), { code: 'OVL_PORT', message: /in use/ });
-    await t.rejects(dataplane.openPort(9999), { code: 'OVL_PORT', hint: /at most/ });
-    await t.rejects(dataplane.openPort(3, { name: 'eth0' }), { code: 'OVL_TAP_MODE' });
-    await t.rejects(dataplane.closePort(3), { code: 'OVL_PORT' }, 'nothing was left of the one that failed');
+      await dataplane.closePort(2);
+      t.throws(() => b.ip('link', 'show', 'eth0'), 'the interface went, in the container');
+      const gone = (await dataplane.events()).filter((event) => event.type === 'mac-expired');
+      t.match(gone, [{ network: 0, port: 2 }], 'its MAC is known to have gone');
+      t.notOk((await dataplane.fdb()).some((row) => row.destination === 2));
+      const c = await addEndpoint(host, dataplane, 3);
+      t.match(await ping(a, c), ' 3 received', 'the others go on');
+      b.remove();
+      const again = await addEndpoint(host, dataplane, 2);
+      a.ip('neigh', 'flush', 'all'); // it has another MAC, and has not said so
+      t.match(await ping(a, again), ' 3 received', 'and so does a new one under the old number');
+      await checkBalance(t, dataplane);
 
-    await dataplane.closePort(2);
-    t.throws(() => b.ip('link', 'show', 'eth0'), 'the interface went, in the container');
-    const gone = (await dataplane.events()).filter((event) => event.type === 'mac-expired');
-    t.match(gone, [{ network: 0, port: 2 }], 'its MAC is known to have gone');
-    t.notOk((await dataplane.fdb()).some((row) => row.destination === 2));
-    const c = await addEndpoint(host, dataplane, 3);
-    t.match(await ping(a, c), ' 3 received', 'the others go on');
-    b.remove();
-    const again = await addEndpoint(host, dataplane, 2);
-    a.ip('neigh', 'flush', 'all'); // it has another MAC, and has not said so
-    t.match(await ping(a, again), ' 3 received', 'and so does a new one under the old number');
-    await checkBalance(t, dataplane);
+      await dataplane.call({ call: 'poison' });
+      a.ip('neigh', 'flush', 'all'); // the next ping asks by broadcast
+      await ping(a, c);
+      await until('the worker was replaced', 15_000, async () => {
+        return ((await dataplane.counters()).counters['worker-restarts'] ?? 0) > 0;
+      });
+      t.match(await ping(a, c), ' 3 received', 'a new worker has the ports that are open');
+      t.match(await ping(c, again), ' 3 received');
+      await dataplane.closePort(2);
+      await dataplane.closePort(3, false);
+      t.match(c.ip('link', 'show', 'eth0'), 'NO-CARRIER', 'a persistent interface stays when that was asked');
+      t.equal(await dataplane.stop(true), 0);
+    },
+  );
+}
 
-    await dataplane.call({ call: 'poison' });
-    a.ip('neigh', 'flush', 'all'); // the next ping asks by broadcast
-    await ping(a, c);
-    await until('the worker was replaced', 15_000, async () => {
-      return ((await dataplane.counters()).counters['worker-restarts'] ?? 0) > 0;
-    });
-    t.match(await ping(a, c), ' 3 received', 'a new worker has the ports that are open');
-    t.match(await ping(c, again), ' 3 received');
-    await dataplane.closePort(2);
-    await dataplane.closePort(3, false);
-    t.match(c.ip('link', 'show', 'eth0'), 'NO-CARRIER', 'a persistent interface stays when that was asked');
-    t.equal(await dataplane.stop(true), 0);
-  });
+for (const setting of [ONE, PORTABLE]) {
+  netnsTest(
+    `5.3 the interface of one port is deleted, the others go on: ${nameOf(setting)}`,
+    ['ping'],
+    async (t) => {
+      const { host, dataplane } = await open(t, setting);
+      const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
+      const c = await addEndpoint(host, dataplane, 3);
+      b.ip('link', 'delete', 'eth0');
+      c.remove(); // the whole namespace
+      await until('both losses are told', 5000, async () => {
+        const told = (await dataplane.events()).filter((event) => event.type === 'tap-gone');
+        return told.length === 2 && told.every((event) => /^ov[23]$/.test(event.name));
+      });
+      t.notOk((await dataplane.events()).some((event) => event.type === 'failed'));
+      await dataplane.closePort(2);
+      await dataplane.closePort(3);
+      const again = await addEndpoint(host, dataplane, 2 + 4);
+      t.match(await ping(a, again), ' 3 received');
+      await checkBalance(t, dataplane);
+      t.equal(await dataplane.stop(true), 0);
+    },
+  );
+}
 
-  netnsTest(`5.3 the interface of one port is deleted, the others go on: ${name}`, ['ping'], async (t) => {
-    const { host, dataplane } = await open(t, setting);
-    const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
-    const c = await addEndpoint(host, dataplane, 3);
-    b.ip('link', 'delete', 'eth0');
-    c.remove(); // the whole namespace
-    await until('both losses are told', 5000, async () => {
-      const told = (await dataplane.events()).filter((event) => event.type === 'tap-gone');
-      return told.length === 2 && told.every((event) => /^ov[23]$/.test(event.name));
-    });
-    t.notOk((await dataplane.events()).some((event) => event.type === 'failed'));
-    await dataplane.closePort(2);
-    await dataplane.closePort(3);
-    const again = await addEndpoint(host, dataplane, 2 + 4);
-    t.match(await ping(a, again), ' 3 received');
-    await checkBalance(t, dataplane);
-    t.equal(await dataplane.stop(true), 0);
-  });
+for (const setting of [TWO, PORTABLE]) {
+  netnsTest(
+    `3.14 after kill -9 a port is taken up again in the container: ${nameOf(setting)}`,
+    ['ping'],
+    async (t) => {
+      const { host, dataplane } = await open(t, setting);
+      const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
+      t.match(await ping(a, b), ' 3 received');
+      await dataplane.kill();
+      t.match(a.ip('link', 'show', 'eth0'), 'NO-CARRIER');
+      t.match(a.ip('addr', 'show', 'eth0'), a.ipv4);
 
-  netnsTest(`3.14 after kill -9 a port is taken up again in the container: ${name}`, ['ping'], async (t) => {
-    const { host, dataplane } = await open(t, setting);
-    const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
-    t.match(await ping(a, b), ' 3 received');
-    await dataplane.kill();
-    t.match(a.ip('link', 'show', 'eth0'), 'NO-CARRIER');
-    t.match(a.ip('addr', 'show', 'eth0'), a.ipv4);
-
-    const next = new DataplaneHost(host);
-    await next.open({ ...setting, taps: [] });
-    await next.join([]);
-    await t.rejects(next.openPort(1, { netns: '/run/netns/no-such' }), { code: 'OVL_NETNS' });
-    await t.rejects(next.openPort(1, { netns: netnsPath(a), name: 'eth7' }), { code: 'OVL_TAP_GONE' });
-    t.notOk(a.ip('link').includes('eth7'), 'nothing was made in the container');
-    for (const [port, container] of [a, b].entries()) {
-      const opened = await next.openPort(port + 1, { netns: netnsPath(container), name: 'eth0' });
-      t.match(opened, { name: 'eth0', existed: true });
-    }
-    t.match(await ping(a, b), ' 3 received');
-    t.notOk(host.ip('link').includes('ov1'), 'nothing was made on the host');
-    t.strictSame(
-      await next.call({ call: 'namespaces' }),
-      [await hostNamespace(host)],
-      'every thread is home',
-    );
-    t.equal(await next.stop(true), 0);
-  });
+      const next = new DataplaneHost(host);
+      await next.open({ ...setting, taps: [] });
+      await next.join([]);
+      await t.rejects(next.openPort(1, { netns: '/run/netns/no-such' }), { code: 'OVL_NETNS' });
+      await t.rejects(next.openPort(1, { netns: netnsPath(a), name: 'eth7' }), { code: 'OVL_TAP_GONE' });
+      t.notOk(a.ip('link').includes('eth7'), 'nothing was made in the container');
+      for (const [port, container] of [a, b].entries()) {
+        const opened = await next.openPort(port + 1, { netns: netnsPath(container), name: 'eth0' });
+        t.match(opened, { name: 'eth0', existed: true });
+      }
+      t.match(await ping(a, b), ' 3 received');
+      t.notOk(host.ip('link').includes('ov1'), 'nothing was made on the host');
+      t.strictSame(
+        await next.call({ call: 'namespaces' }),
+        [await hostNamespace(host)],
+        'every thread is home',
+      );
+      t.equal(await next.stop(true), 0);
+    },
+  );
 }
 
 async function hostNamespace(host: Host): Promise<string> {
@@ -135,7 +156,7 @@ async function hostNamespace(host: Host): Promise<string> {
 }
 
 netnsTest('5.3 same-host traffic is not cut, not sent, and not given back', ['iperf3', 'ping'], async (t) => {
-  const { host, dataplane } = await open(t, { io: 'batch', workers: 1 });
+  const { host, dataplane } = await open(t, ONE);
   // A peer that is not there: whatever is sent to it is counted.
   await dataplane.join([host.ipv4.replace(/\d+$/, '77')]);
   const [a, b] = [await addEndpoint(host, dataplane, 1), await addEndpoint(host, dataplane, 2)];
@@ -163,6 +184,58 @@ netnsTest('5.3 same-host traffic is not cut, not sent, and not given back', ['ip
   t.equal(rxPackets(a), received, 'its own broadcasts do not come back');
   t.ok(rxPackets(c) > heard, 'but reach the others');
   t.ok(((await dataplane.counters()).counters['to-tunnel'] ?? 0) > (after['to-tunnel'] ?? 0), 'and the peer');
+  await checkBalance(t, dataplane);
+  t.equal(await dataplane.stop(true), 0);
+});
+
+netnsTest('4 a bound port speaks in no other name, whatever its container does', ['ping'], async (t) => {
+  const { host, dataplane } = await open(t, ONE);
+  const mac = 0x02_42_0a_2a_01_01;
+  const binding = { mac, ips: [`10.42.${host.number}.1`, `fd42::${host.number}:1`] };
+  await dataplane.openPort(1, { binding });
+  const a = moveIn(host, 'ov1', 1);
+  const b = await addEndpoint(host, dataplane, 2);
+  t.equal(a.mac, '02:42:0a:2a:01:01', 'the interface has the MAC from the start');
+  t.match(await ping(a, b), ' 3 received');
+  t.match(await ping(b, a), ' 3 received');
+  const pinged = (await a.exec(['ping', '-6', '-n', '-c', '1', '-W', '2', b.ipv6])).stdout;
+  t.match(pinged, ' 1 received');
+  const dropped = async (reason: string): Promise<number> => (await dataplane.counters()).drops[reason] ?? 0;
+  for (const reason of ['guard-mac', 'guard-ip', 'guard-ra', 'guard-dhcp', 'arp-mismatch']) {
+    t.equal(await dropped(reason), 0, `an honest container meets no ${reason}`);
+  }
+
+  const stolen = `10.42.${host.number}.99`;
+  a.ip('addr', 'add', `${stolen}/16`, 'dev', 'eth0');
+  t.match((await a.exec(['ping', '-n', '-c', '1', '-W', '1', '-I', stolen, b.ipv4])).stdout, ' 0 received');
+  t.ok((await dropped('guard-ip')) > 0);
+  await dataplane.call({ call: 'bind', port: 1, binding: { mac, ips: [...binding.ips, stolen] } });
+  t.match((await a.exec(['ping', '-n', '-c', '1', '-W', '1', '-I', stolen, b.ipv4])).stdout, ' 1 received');
+
+  a.ip('link', 'set', 'eth0', 'address', '02:42:0a:2a:01:63');
+  t.match(await ping(a, b), ' 0 received');
+  t.ok((await dropped('guard-mac')) > 0);
+  await dataplane.call({ call: 'poison' });
+  b.ip('neigh', 'flush', 'all');
+  await ping(b, a);
+  await until('the worker was replaced', 15_000, async () => {
+    return ((await dataplane.counters()).counters['worker-restarts'] ?? 0) > 0;
+  });
+  t.match(await ping(a, b), ' 0 received', 'a new worker knows the binding');
+  await dataplane.call({ call: 'bind', port: 1 });
+  b.ip('neigh', 'flush', 'all'); // it knows the first MAC
+  t.match(await ping(a, b), ' 3 received', 'and so it does when it ends');
+
+  const ips = Array.from({ length: 9 }, (_, i) => `10.42.9.${i}`);
+  await t.rejects(dataplane.openPort(7, { binding: { mac, ips } }), {
+    code: 'OVL_BINDING',
+    hint: /At most 8/,
+  });
+  await t.rejects(dataplane.openPort(7, { binding: { mac: 2 ** 40, ips: [] } }), { code: 'OVL_BINDING' });
+  await t.rejects(dataplane.openPort(7, { binding: { mac, ips: ['10.42.0.0/16'] } }), {
+    code: 'OVL_ADDRESS',
+  });
+  t.notOk(host.ip('link').includes('ov7'));
   await checkBalance(t, dataplane);
   t.equal(await dataplane.stop(true), 0);
 });
