@@ -14,3 +14,11 @@ export interface Address {
   readonly ip: string;
   readonly port: number;
 }
+
+/**
+ * Places where something rare but possible happens when the answer is true. Only a simulation ever answers so, to walk the
+ * ways that nobody walks otherwise; production passes no such function.
+ */
+export type FaultPoint =
+  'sync.busy' | 'snapshot.cut' | 'outbox.full' | 'stream.busy' | 'relay.busy' | 'broadcast.lost';
+export type FaultInjector = (point: FaultPoint) => boolean;

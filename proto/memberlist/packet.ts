@@ -74,10 +74,16 @@ function openCrc(bytes: Uint8Array, state: Opening): void {
     return;
   }
   if (bytes.length < CRC_HEADER_BYTES) throw new WireError('truncated', 'CRC ends early', CRC_HEADER_BYTES);
-  const expected = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
+  const expected = readU32(bytes, 1);
   const body = bytes.subarray(CRC_HEADER_BYTES);
   if (crc32(body) !== expected) throw new WireError('crc', 'CRC does not match');
   openMessage(body, state, 0);
+}
+
+function readU32(bytes: Uint8Array, at: number): number {
+  const high = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+  const low = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
+  return high * 65_536 + low;
 }
 
 function openMessage(bytes: Uint8Array, state: Opening, depth: number): void {
@@ -118,7 +124,9 @@ function openCompound(bytes: Uint8Array, state: Opening, depth: number): void {
 /** One compound of at most 255 messages, each shorter than 64 KiB. */
 export function encodeCompound(messages: readonly Uint8Array[]): Uint8Array {
   if (messages.length > MAX_COMPOUND_PARTS) throw new RangeError('a compound has 255 parts at most');
-  const out = new ByteWriter(1500);
+  let length = COMPOUND_HEADER_BYTES;
+  for (const message of messages) length += COMPOUND_PART_BYTES + message.length;
+  const out = new ByteWriter(length);
   out.u8(MESSAGE_TYPE.compound);
   out.u8(messages.length);
   for (const message of messages) out.u16(message.length);

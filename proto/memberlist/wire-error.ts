@@ -24,7 +24,11 @@ export class WireError extends Error {
   readonly needBytes: number;
 
   constructor(reason: WireReason, message: string, needBytes = 0) {
+    // One for every malformed packet, and every piece of a stream: the walk over the stack costs more than all the rest.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = stackTraceLimit;
     this.name = 'WireError';
     this.reason = reason;
     this.needBytes = needBytes;

@@ -5,6 +5,7 @@
  * A record that is superseded while its log is under way goes out as it was at the start: older versions do no harm.
  * Under a snapshot of our own log goes our signature: by it alone may a receiver take what is absent for deleted.
  */
+import type { FaultInjector } from '../env.ts';
 import type { StateTransmit } from './interface.ts';
 import type { Update } from './messages.ts';
 import { DELTA_FLAG, encodeDelta, endOf, packBlocks } from './messages.ts';
@@ -47,6 +48,7 @@ export interface BulkDeps {
   readonly self: string;
   readonly signer: Signer;
   readonly verifier: Verifier;
+  readonly fault?: FaultInjector | undefined;
 }
 
 export class Bulk {
@@ -88,7 +90,8 @@ export class Bulk {
       const session = this.#sessions.shift();
       if (session === undefined) return undefined;
       const bytes = this.#nextChunk(session);
-      if (bytes === undefined) continue;
+      // A snapshot that breaks off is found out and asked for again.
+      if (bytes === undefined || this.#deps.fault?.('snapshot.cut') === true) continue;
       this.#sessions.push(session);
       return { to: session.to, bytes, reliable: true };
     }

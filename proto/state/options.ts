@@ -1,5 +1,5 @@
 /** What the state layer is told at birth, and its numbers (gossip.md 7), each with its reason. */
-import type { Rng } from '../env.ts';
+import type { FaultInjector, Rng } from '../env.ts';
 import type { IdentityOptions } from './identities.ts';
 import type { Signer, Verifier } from './signing.ts';
 
@@ -33,6 +33,8 @@ export interface StateDeps {
   readonly verifier: Verifier;
   /** Whose keys are known or given. */
   readonly identities?: IdentityOptions;
+  /** In simulations only. */
+  readonly fault?: FaultInjector | undefined;
 }
 
 export type StateConfig = Required<StateOptions>;

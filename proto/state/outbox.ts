@@ -6,6 +6,7 @@
  * but time: logs are the truth, queues are not, and HEADS, PULL and SYNC repair.
  * Bulk (snapshots) is not queued at all: it is asked for, piece by piece, when nothing else waits.
  */
+import type { FaultInjector } from '../env.ts';
 import type { StateTransmit } from './interface.ts';
 
 export const URGENCY = { control: 0, own: 1, relay: 2 } as const;
@@ -26,21 +27,24 @@ export class Outbox {
   readonly #queuedBytes = [0, 0, 0];
   readonly #ready: StateTransmit[] = [];
   readonly #drop: (bytes: number) => void;
+  readonly #fault: FaultInjector | undefined;
   #tokens: number;
   #filledMs: number | undefined;
   /** Gives the next piece of bulk work; undefined when there is none. */
   bulk: () => StateTransmit | undefined = () => undefined;
   hasBulk: () => boolean = () => false;
 
-  constructor(rateBytes: number, burstBytes: number, drop: (bytes: number) => void) {
+  constructor(rateBytes: number, burstBytes: number, drop: (bytes: number) => void, fault?: FaultInjector) {
     this.#rateBytes = rateBytes;
     this.#burstBytes = burstBytes;
     this.#tokens = burstBytes;
     this.#drop = drop;
+    this.#fault = fault;
   }
 
   send(urgency: Urgency, to: string, bytes: Uint8Array, reliable: boolean): void {
-    if (this.#queuedBytes[urgency]! + bytes.length > QUEUE_BYTES[urgency]) {
+    const isFull = this.#queuedBytes[urgency]! + bytes.length > QUEUE_BYTES[urgency];
+    if (isFull || this.#fault?.('outbox.full') === true) {
       this.#drop(bytes.length);
       return;
     }

@@ -50,8 +50,9 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
   const inner = { self, selfKey, store, owners, identities, verifier, hlc, counters, recordsPerLog };
   const merge = new Merge(inner);
   const targets = new Targets(self, store, rng);
-  const outbox = new Outbox(config.rateBytes, config.burstBytes, () => counters.add('drop:outbox'));
-  const bulk = new Bulk({ self, signer, verifier });
+  const { fault } = deps;
+  const outbox = new Outbox(config.rateBytes, config.burstBytes, () => counters.add('drop:outbox'), fault);
+  const bulk = new Bulk({ self, signer, verifier, fault });
   const epidemic = new Epidemic(store, targets, outbox, counters);
   const heads = new Heads(targets, outbox);
   const gaps = new Gaps({ self, store, owners, outbox, rng });
@@ -117,6 +118,7 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
     bulk,
     divergence,
     counters,
+    fault,
     isJoining: (scope) => client.isJoining(scope),
     onOwnHint,
     tellFarewell,

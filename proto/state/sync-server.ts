@@ -4,6 +4,7 @@
  *
  * A replica may answer for any owner: logs say themselves how far they reach.
  */
+import type { FaultInjector } from '../env.ts';
 import type { Bulk, Job } from './bulk.ts';
 import type { Counters } from './counters.ts';
 import type { Divergence } from './divergence.ts';
@@ -31,6 +32,7 @@ export interface SyncServerDeps {
   readonly bulk: Bulk;
   readonly divergence: Divergence;
   readonly counters: Counters;
+  readonly fault: FaultInjector | undefined;
   /** We have not synced the scope yet, and are about to. */
   readonly isJoining: (scope: number) => boolean;
   /** Somebody says, unsigned, how far our own log reaches. */
@@ -48,7 +50,7 @@ export class SyncServer {
 
   /** A request: lines for all that the asker has in the scope. */
   handleRequest(now: number, from: string, sync: SyncMessage): void {
-    const { store, bulk, outbox } = this.#deps;
+    const { store, bulk, outbox, fault } = this.#deps;
     const { id, scope } = sync;
     if (!store.serves(scope)) {
       outbox.send(URGENCY.control, from, encodeBusy(id, NOT_OURS_MS), true);
@@ -59,7 +61,7 @@ export class SyncServer {
       return;
     }
     const { jobs, wants } = this.#compare(now, from, sync);
-    if (jobs.length > 0 && bulk.isBusy) {
+    if (jobs.length > 0 && (bulk.isBusy || fault?.('sync.busy') === true)) {
       outbox.send(URGENCY.control, from, encodeBusy(id, BUSY_MS), true);
       return;
     }

@@ -1,4 +1,4 @@
-import type { Rng } from '../env.ts';
+import type { FaultInjector, Rng } from '../env.ts';
 import { MESSAGE_TYPE } from '../memberlist/messages.ts';
 import type { KnownNodes } from '../memberlist/stream-parser.ts';
 import type { SwimDelegate, SwimEvent, StreamAction, Transmit } from './interface.ts';
@@ -20,6 +20,8 @@ export interface SwimContext {
   readonly sealing: Sealing | undefined;
   /** For reading push/pulls: what we hold just so. */
   readonly known: KnownNodes;
+  /** In simulations only. */
+  readonly fault: FaultInjector | undefined;
 }
 
 /** A queue whose takes do not move the rest. */

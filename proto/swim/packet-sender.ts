@@ -78,7 +78,8 @@ export class PacketSender {
 
   #broadcasts(now: number, budget: number, peer: Peer): Uint8Array[] {
     const { settings, delegate } = this.#context;
-    const limit = retransmitLimit(settings.retransmitMult, this.#table.size);
+    const isLost = this.#context.fault?.('broadcast.lost') === true;
+    const limit = isLost ? 1 : retransmitLimit(settings.retransmitMult, this.#table.size);
     const messages = this.#queue.take(COMPOUND_PART_BYTES, budget, limit, 254);
     if (!settings.takesUserData(peer.meta ?? new Uint8Array(0))) return messages;
     let left = budget;

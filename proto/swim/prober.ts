@@ -142,7 +142,8 @@ export class Prober {
   handleIndirectPing(now: number, ask: IndirectPing, from: Address): void {
     const { self } = this.#membership;
     const ip = bytesToIp(ask.target ?? new Uint8Array(0));
-    if (ip === undefined || this.#relays.size >= MAX_RELAYS) {
+    const isFull = this.#relays.size >= MAX_RELAYS || this.#context.fault?.('relay.busy') === true;
+    if (ip === undefined || isFull) {
       this.#context.counts.drop(ip === undefined ? 'indirect-target' : 'indirect-busy');
       return;
     }

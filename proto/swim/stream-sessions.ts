@@ -82,9 +82,10 @@ export class StreamSessions {
   }
 
   handleOpen(now: number, id: number, from: Address): void {
-    const { counts, streamActions, settings, sealing } = this.#context;
+    const { counts, streamActions, settings, sealing, fault } = this.#context;
     const isMuted = sealing?.isMuted(now, from) === true;
-    if (isMuted || this.#accepted >= settings.maxStreams || this.#sessions.has(id)) {
+    const isFull = this.#accepted >= settings.maxStreams || fault?.('stream.busy') === true;
+    if (isMuted || isFull || this.#sessions.has(id)) {
       counts.drop(isMuted ? 'stream-muted' : 'stream-busy');
       streamActions.push({ type: 'close', id });
       return;

@@ -1,4 +1,4 @@
-import type { Address, Rng } from '../env.ts';
+import type { Address, FaultInjector, Rng } from '../env.ts';
 import { ipToBytes } from '../memberlist/address.ts';
 import { decodeMessage } from '../memberlist/messages.ts';
 import type { Message } from '../memberlist/messages.ts';
@@ -44,6 +44,8 @@ export interface SwimDeps {
   readonly rng: Rng;
   readonly delegate: SwimDelegate;
   readonly sealing?: SealingDeps | undefined;
+  /** In simulations only. */
+  readonly fault?: FaultInjector | undefined;
 }
 
 export class Swim implements SwimNode {
@@ -69,7 +71,7 @@ export class Swim implements SwimNode {
   #isStallNoted = false;
 
   /** Throws RangeError for options that no cluster would accept. */
-  constructor(options: SwimOptions, { rng, delegate, sealing }: SwimDeps) {
+  constructor(options: SwimOptions, { rng, delegate, sealing, fault }: SwimDeps) {
     const settings = settingsOf(options);
     this.#settings = settings;
     this.#table = new MemberTable(rng, options.image);
@@ -84,6 +86,7 @@ export class Swim implements SwimNode {
       counts: this.#counts,
       sealing: sealing && this.#sealing(sealing, rng),
       known: this.#table,
+      fault,
     };
     this.#awareness = new Awareness(settings.awarenessMax);
     this.#membership = new Membership(this.#context, {
@@ -320,6 +323,8 @@ export class Swim implements SwimNode {
     this.#wheels.skipQuietRounds(now);
     if (!this.#settings.lifeguard) return;
     // A host that is well sees to its deadlines in time.
+    const lateMs = now - this.#settings.probeTimeoutMs;
+    if (this.#wheels.isGossipAfter(lateMs) && this.#timers.nextMs() >= lateMs) return;
     const stallMs = now - this.nextDeadline();
     if (stallMs <= this.#settings.probeTimeoutMs || this.#isStallNoted) return;
     this.#isStallNoted = true;

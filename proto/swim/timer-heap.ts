@@ -10,19 +10,19 @@ class Entry implements Timer {
   readonly atMs: number;
   readonly sequence: number;
   run: ((now: number) => void) | undefined;
-  readonly #onCancel: () => void;
+  readonly #heap: TimerHeap;
 
-  constructor(atMs: number, sequence: number, run: (now: number) => void, onCancel: () => void) {
+  constructor(atMs: number, sequence: number, run: (now: number) => void, heap: TimerHeap) {
     this.atMs = atMs;
     this.sequence = sequence;
     this.run = run;
-    this.#onCancel = onCancel;
+    this.#heap = heap;
   }
 
   cancel(): void {
     if (this.run === undefined) return;
     this.run = undefined;
-    this.#onCancel();
+    this.#heap.noteCancelled();
   }
 }
 
@@ -35,13 +35,15 @@ export class TimerHeap {
   #cancelled = 0;
 
   at(atMs: number, run: (now: number) => void): Timer {
-    const entry = new Entry(atMs, this.#sequence++, run, () => {
-      this.#cancelled += 1;
-    });
-    this.#heap.push(entry);
-    this.#up(this.#heap.length - 1);
+    const entry = new Entry(atMs, this.#sequence++, run, this);
+    this.#up(entry, this.#heap.length);
     if (this.#cancelled > SWEEP_FROM && this.#cancelled * 2 > this.#heap.length) this.#sweep();
     return entry;
+  }
+
+  /** For the timers alone. */
+  noteCancelled(): void {
+    this.#cancelled += 1;
   }
 
   /** Time of the earliest timer, Infinity when there is none. */
@@ -81,43 +83,39 @@ export class TimerHeap {
 
   #pop(): void {
     const last = this.#heap.pop() as Entry;
-    if (this.#heap.length === 0) return;
-    this.#heap[0] = last;
-    this.#down();
+    if (this.#heap.length > 0) this.#down(last);
   }
 
-  #up(from: number): void {
+  /** Puts the entry where it belongs between place `from` (the first that is free) and the top. */
+  #up(entry: Entry, from: number): void {
+    const heap = this.#heap;
     let i = from;
     while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (!this.#isBefore(i, parent)) return;
-      this.#swap(i, parent);
-      i = parent;
+      const parent = heap[(i - 1) >> 1] as Entry;
+      if (!isBefore(entry, parent)) break;
+      heap[i] = parent;
+      i = (i - 1) >> 1;
     }
+    heap[i] = entry;
   }
 
-  #down(): void {
+  /** Puts the entry where it belongs below the top, which is free. */
+  #down(entry: Entry): void {
+    const heap = this.#heap;
+    const { length } = heap;
     let i = 0;
     for (;;) {
-      let first = i;
-      for (const child of [2 * i + 1, 2 * i + 2]) {
-        if (child < this.#heap.length && this.#isBefore(child, first)) first = child;
-      }
-      if (first === i) return;
-      this.#swap(i, first);
-      i = first;
+      let child = 2 * i + 1;
+      if (child >= length) break;
+      if (child + 1 < length && isBefore(heap[child + 1] as Entry, heap[child] as Entry)) child += 1;
+      if (!isBefore(heap[child] as Entry, entry)) break;
+      heap[i] = heap[child] as Entry;
+      i = child;
     }
+    heap[i] = entry;
   }
+}
 
-  #isBefore(i: number, j: number): boolean {
-    const a = this.#heap[i] as Entry;
-    const b = this.#heap[j] as Entry;
-    return a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
-  }
-
-  #swap(i: number, j: number): void {
-    const entry = this.#heap[i] as Entry;
-    this.#heap[i] = this.#heap[j] as Entry;
-    this.#heap[j] = entry;
-  }
+function isBefore(a: Entry, b: Entry): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
 }

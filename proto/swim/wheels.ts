@@ -60,6 +60,11 @@ export class Wheels {
     if (now >= this.#nextGossipMs && this.#parts.sender.isQuiet) this.#advanceGossip(now);
   }
 
+  /** No round of gossip is due before `ms`, needed or not. */
+  isGossipAfter(ms: number): boolean {
+    return this.#nextGossipMs >= ms;
+  }
+
   gossipIfDue(now: number): void {
     if (now < this.#nextGossipMs) return;
     this.#advanceGossip(now);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { below } from '../../proto/rng.ts';
 import { MemberImage } from '../../proto/swim/member-image.ts';
-import { faultNameSchema, mishaps, runSlowly } from './faults.ts';
+import { faultNameSchema, play, randomScript, runSlowly } from './faults.ts';
 import { GOOD_LINK } from './network.ts';
 import type { SimNode } from './sim-node.ts';
 import { Simulation } from './simulation.ts';
@@ -146,7 +146,8 @@ function script(sim: Simulation, scenario: Scenario, watch: Watch, endMs: number
   }
   if (scenario.faults.length > 0) {
     watch.areSeparated = true;
-    mishaps(sim, scenario.faults, Math.max(0, endMs - CALM_MS));
+    const stormMs = Math.max(0, endMs - CALM_MS);
+    play({ sim }, randomScript(sim.rng.fork('mishaps'), scenario.faults, stormMs), stormMs);
   }
 }
 

@@ -6,6 +6,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { runCampaign, scenarioSchema } from './campaign.ts';
 import type { Scenario } from './campaign.ts';
+import { FAULTS } from './faults.ts';
 import { renderPicture, renderTable } from './report.ts';
 
 /** `npm run sim`: plays a scenario on a simulated cluster and reports. See --help. */
@@ -54,8 +55,9 @@ Examples:
   npm run sim -- --nodes 10000 --scenario calm --minutes 0.5
 
 A scenario file has: title, minutes, loss (0 to 1), latencyMs, crashes (hosts that die), starved (share of hosts with
-10 % of a CPU for a minute), starvedPeriodSeconds, splitSeconds, faults (any of: link, bytes, mtu, streams, cut, partition, crash, pause,
-slow; at random until a minute before the end). See test/sim/scenarios.`,
+little CPU for a minute), starvedCpu (0.1), starvedPeriodSeconds, lagging (share of hosts whose packets stand still nine
+tenths of a minute), laggingPeriodSeconds, splitSeconds, faults (at random until a minute before the end; any of:
+${Object.keys(FAULTS).join(', ')}). See test/sim/scenarios.`,
   );
 
 play(program.parse().opts<Options>());

@@ -19,6 +19,10 @@ export interface LinkFaults {
   readonly chunkBytes: number;
   /** Every dial is refused. */
   readonly refuseStreams: boolean;
+  /** Streams open, and then nothing of them arrives for as long as this lasts. */
+  readonly stallStreams: boolean;
+  /** Share of writes to streams of which only the first half arrives, and then the end. */
+  readonly halfClose: number;
   /** Longer datagrams are lost. */
   readonly maxBytes: number;
   /** Share of datagrams that arrive with one bit flipped. */
@@ -33,6 +37,8 @@ export const GOOD_LINK: LinkFaults = {
   reorder: 0,
   chunkBytes: 1400,
   refuseStreams: false,
+  stallStreams: false,
+  halfClose: 0,
   maxBytes: Infinity,
   flip: 0,
 };
@@ -62,6 +68,14 @@ interface Connection {
 }
 
 const RETRANSMIT_MS = 200;
+/** What a host's narrow uplink keeps before it drops datagrams, in time. */
+const UPLINK_QUEUE_MS = 500;
+
+/** A host's way out at so many bytes a millisecond; busy until then. */
+interface Uplink {
+  readonly bytesPerMs: number;
+  busyUntilMs: number;
+}
 
 export class SimNetwork {
   faults: LinkFaults = GOOD_LINK;
@@ -70,10 +84,15 @@ export class SimNetwork {
   readonly #timers: TimerHeap;
   readonly #rng: Rng;
   readonly #now: () => number;
-  readonly #listeners = new Map<string, Receiver>();
+  /** By IP, then by port. */
+  readonly #listeners = new Map<string, Map<number, Receiver>>();
   readonly #cuts = new Set<string>();
   /** Packets of hosts whose traffic stands still, by IP. */
   readonly #jams = new Map<string, (() => void)[]>();
+  readonly #impairments = new Set<Partial<LinkFaults>>();
+  #unimpaired: LinkFaults = GOOD_LINK;
+  /** Of hosts with little bandwidth, by IP. */
+  readonly #uplinks = new Map<string, Uplink>();
   readonly #connections = new Map<Receiver, Map<number, { connection: Connection; isDialler: boolean }>>();
   #nextAcceptId = 2;
 
@@ -84,14 +103,16 @@ export class SimNetwork {
   }
 
   listen({ ip, port }: Address, receiver: Receiver): void {
-    this.#listeners.set(`${ip} ${port}`, receiver);
+    const ports = this.#listeners.get(ip);
+    if (ports === undefined) this.#listeners.set(ip, new Map([[port, receiver]]));
+    else ports.set(port, receiver);
     this.#connections.set(receiver, new Map());
   }
 
   /** The process is gone: its kernel refuses new streams and resets those it had. */
   unlisten({ ip, port }: Address): void {
-    const receiver = this.#listeners.get(`${ip} ${port}`);
-    this.#listeners.delete(`${ip} ${port}`);
+    const receiver = this.#listener({ ip, port });
+    this.#listeners.get(ip)?.delete(port);
     if (receiver === undefined) return;
     for (const id of this.#connections.get(receiver)?.keys() ?? []) this.close(receiver, id);
     this.#connections.delete(receiver);
@@ -119,6 +140,35 @@ export class SimNetwork {
     this.#cuts.clear();
   }
 
+  /** Nothing is wrong with the network any more. */
+  mendAll(): void {
+    this.heal();
+    this.#impairments.clear();
+    this.#uplinks.clear();
+    this.faults = GOOD_LINK;
+    for (const ip of this.#jams.keys()) this.unjam(ip);
+  }
+
+  /** Makes all links worse in these ways until the function that it gives is called; several add up. */
+  impair(faults: Partial<LinkFaults>): () => void {
+    if (this.#impairments.size === 0) this.#unimpaired = this.faults;
+    this.#impairments.add(faults);
+    this.#applyImpairments();
+    return () => {
+      if (this.#impairments.delete(faults)) this.#applyImpairments();
+    };
+  }
+
+  #applyImpairments(): void {
+    this.faults = Object.assign({}, this.#unimpaired, ...this.#impairments) as LinkFaults;
+  }
+
+  /** This host sends no faster than that; Infinity: as it likes again. */
+  limit(ip: string, bytesPerSecond: number): void {
+    if (bytesPerSecond === Infinity) this.#uplinks.delete(ip);
+    else this.#uplinks.set(ip, { bytesPerMs: bytesPerSecond / 1000, busyUntilMs: this.#now() });
+  }
+
   /** All packets of this host, in and out, wait until `unjam`; its process goes on and only hears nothing. */
   jam(ip: string): void {
     if (!this.#jams.has(ip)) this.#jams.set(ip, []);
@@ -138,6 +188,15 @@ export class SimNetwork {
       this.packets.lost += 1;
       return;
     }
+    const queuedMs = this.#throughUplink(from.ip, bytes.length);
+    if (queuedMs > UPLINK_QUEUE_MS) {
+      this.packets.lost += 1;
+      return;
+    }
+    if (queuedMs > 0) {
+      this.#timers.at(this.#now() + queuedMs, () => this.#carry(from, to, bytes));
+      return;
+    }
     this.#unlessJammed(from.ip, to.ip, () => this.#carry(from, to, bytes));
   }
 
@@ -150,7 +209,7 @@ export class SimNetwork {
         // A copy for each: nobody may scribble over what another still reads.
         const copy = bytes.slice();
         if (flip > 0 && this.#rng.float() < flip) this.#flipBit(copy);
-        this.#listeners.get(`${to.ip} ${to.port}`)?.onDatagram(copy, from);
+        this.#listener(to)?.onDatagram(copy, from);
       });
     }
   }
@@ -171,12 +230,35 @@ export class SimNetwork {
 
   write(receiver: Receiver, id: number, bytes: Uint8Array): void {
     this.streams.bytes += bytes.length;
+    const { halfClose } = this.faults;
+    if (halfClose > 0 && this.#rng.float() < halfClose) {
+      this.#halfWrite(receiver, id, bytes);
+      return;
+    }
     for (let at = 0; at < bytes.length;) {
       const size = 1 + below(this.#rng, this.faults.chunkBytes);
       const chunk = bytes.slice(at, at + size);
       at += size;
       this.#toOther(receiver, id, (other) => other.receiver.onStreamData(other.id, chunk));
     }
+    this.#slowDown(receiver, id, bytes.length);
+  }
+
+  /** What is written next comes no sooner than a narrow uplink lets it: TCP waits and loses nothing. */
+  #slowDown(receiver: Receiver, id: number, bytes: number): void {
+    if (this.#uplinks.size === 0) return;
+    const found = this.#find(receiver, id);
+    const uplink = found && this.#uplinks.get(found.own.ip);
+    if (found?.other === undefined || uplink === undefined) return;
+    uplink.busyUntilMs = Math.max(this.#now(), uplink.busyUntilMs) + bytes / uplink.bytesPerMs;
+    found.other.lastArrivalMs = Math.max(found.other.lastArrivalMs, uplink.busyUntilMs);
+  }
+
+  /** The writer's kernel says that all was sent; half of it and an end is what arrives. */
+  #halfWrite(receiver: Receiver, id: number, bytes: Uint8Array): void {
+    const half = bytes.slice(0, bytes.length >> 1);
+    this.#toOther(receiver, id, (other) => other.receiver.onStreamData(other.id, half));
+    this.end(receiver, id);
   }
 
   end(receiver: Receiver, id: number): void {
@@ -197,7 +279,7 @@ export class SimNetwork {
 
   #accept(connection: Connection, from: Address, to: Address): void {
     const { dialler } = connection;
-    const listener = this.#listeners.get(`${to.ip} ${to.port}`);
+    const listener = this.#listener(to);
     if (listener === undefined || this.faults.refuseStreams) {
       this.#deliver(dialler, () => this.#deliverEnd(dialler, 'connection refused'));
       return;
@@ -216,7 +298,8 @@ export class SimNetwork {
     if (found?.other === undefined) return;
     const { own, other } = found;
     const attempt = (): void => {
-      if (this.#isCut(own.ip, other.ip)) {
+      if (this.faults.stallStreams || this.#isCut(own.ip, other.ip)) {
+        if (!own.isOpen || !other.isOpen) return;
         // TCP keeps trying; the ends' own deadlines give up.
         this.#timers.at(this.#now() + RETRANSMIT_MS, attempt);
         return;
@@ -230,6 +313,16 @@ export class SimNetwork {
     const jam = this.#jams.size === 0 ? undefined : (this.#jams.get(from) ?? this.#jams.get(to));
     if (jam === undefined) go();
     else jam.push(go);
+  }
+
+  /** How long this waits behind what was sent before; what would wait too long takes no room. */
+  #throughUplink(ip: string, bytes: number): number {
+    const uplink = this.#uplinks.size === 0 ? undefined : this.#uplinks.get(ip);
+    if (uplink === undefined) return 0;
+    const now = this.#now();
+    const doneMs = Math.max(now, uplink.busyUntilMs) + bytes / uplink.bytesPerMs;
+    if (doneMs - now <= UPLINK_QUEUE_MS) uplink.busyUntilMs = doneMs;
+    return doneMs - now;
   }
 
   /** In order: never before what was sent to this end earlier. */
@@ -257,6 +350,10 @@ export class SimNetwork {
     const { dialler, acceptor } = entry.connection;
     if (entry.isDialler) return { own: dialler, other: acceptor };
     return acceptor && { own: acceptor, other: dialler };
+  }
+
+  #listener({ ip, port }: Address): Receiver | undefined {
+    return this.#listeners.get(ip)?.get(port);
   }
 
   #flipBit(bytes: Uint8Array): void {

@@ -23,6 +23,8 @@ import type { Simulation } from './simulation.ts';
  */
 export interface SimLayer {
   readonly delegate: SwimDelegate;
+  /** What the member says of itself from the start, in place of the node's options. */
+  readonly meta?: Uint8Array;
   handleEvent(now: number, event: SwimEvent, swim: Swim): void;
   handleDeadline(now: number): void;
   nextDeadline(): number;
@@ -30,20 +32,39 @@ export interface SimLayer {
   pump(now: number, swim: Swim): void;
 }
 
+/** What a layer is made with at each start. */
+export interface LifeOfNode {
+  readonly name: string;
+  readonly rng: SeededRng;
+  readonly now: number;
+  readonly life: number;
+  /** Where the host is now. */
+  readonly ip: string;
+  /** What it keeps between lives. */
+  readonly disk: Map<string, unknown>;
+  /** Its wall clock, ms since 1970. */
+  readonly wall: () => number;
+}
+
+export const WALL_MS = 1_700_000_000_000;
+
 export interface SimNodeOptions extends Partial<Omit<SwimOptions, 'name' | 'addr'>> {
   readonly name: string;
   readonly ip: string;
   readonly port?: number;
   /** False: `events` stays empty, as long runs of many nodes need. */
   readonly keepEvents?: boolean;
-  readonly layer?: (of: { name: string; rng: SeededRng; now: number; life: number }) => SimLayer;
+  readonly layer?: (of: LifeOfNode) => SimLayer;
   /** Keys of this node, made anew at every start after the layer; in clear without. */
   readonly sealing?: (of: { life: number }) => SealingDeps | undefined;
 }
 
 export class SimNode implements Receiver {
   readonly name: string;
-  readonly addr: Address;
+  addr: Address;
+  /** How far its wall clock is off. */
+  wallOffsetMs = 0;
+  readonly disk = new Map<string, unknown>();
   /** Every event since the last (re)start. */
   events: SwimEvent[] = [];
   readonly #sim: Simulation;
@@ -92,10 +113,20 @@ export class SimNode implements Receiver {
     } = this.#options;
     this.#life += 1;
     const rng = this.#sim.rng.fork(`${this.name}/${this.#life}`);
-    this.#layer = layer?.({ name: this.name, rng: rng.fork('layer'), now: this.#sim.now, life: this.#life });
+    this.#layer = layer?.({
+      name: this.name,
+      rng: rng.fork('layer'),
+      now: this.#sim.now,
+      life: this.#life,
+      ip: this.addr.ip,
+      disk: this.disk,
+      wall: () => WALL_MS + this.#sim.now + this.wallOffsetMs,
+    });
     const delegate = this.#layer?.delegate ?? NO_DELEGATE;
-    const deps = { rng, delegate, sealing: sealing?.({ life: this.#life }) };
-    this.#swim = new Swim({ name: this.name, addr: this.addr, ...options }, deps);
+    const { fault } = this.#sim;
+    const deps = { rng, delegate, sealing: sealing?.({ life: this.#life }), fault };
+    const meta = this.#layer?.meta;
+    this.#swim = new Swim({ name: this.name, addr: this.addr, ...options, ...(meta && { meta }) }, deps);
     this.events = [];
     this.#sim.network.listen(this.addr, this);
     this.do((swim, now) => swim.handleDeadline(now));
@@ -109,6 +140,12 @@ export class SimNode implements Receiver {
     this.#held = [];
     this.#isPaused = false;
     this.#sim.network.unlisten(this.addr);
+  }
+
+  /** Its next life is at another address. */
+  moveTo(ip: string): void {
+    this.crash();
+    this.addr = { ip, port: this.addr.port };
   }
 
   /** SIGSTOP: nothing runs, what arrives is kept. */

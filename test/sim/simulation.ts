@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Address } from '../../proto/env.ts';
+import type { Address, FaultPoint } from '../../proto/env.ts';
 import { SeededRng } from '../../proto/rng.ts';
 import type { SwimEvent } from '../../proto/swim/interface.ts';
 import { TimerHeap } from '../../proto/swim/timer-heap.ts';
@@ -29,12 +29,18 @@ export class Simulation {
   readonly nodes: SimNode[] = [];
   /** Hears every event of every member. */
   onEvent: ((event: SwimEvent) => void) | undefined;
+  /** Share of the questions at fault points (proto/env.ts) that are answered with true. */
+  buggify = 0;
+  /** Fault points that were walked. */
+  readonly faultsHit = new Map<FaultPoint, number>();
+  readonly #buggifyRng: SeededRng;
   readonly #trace = createHash('sha256');
   #now = 0;
 
   constructor(seed: number) {
     this.seed = seed;
     this.rng = new SeededRng(seed);
+    this.#buggifyRng = this.rng.fork('buggify');
     this.network = new SimNetwork(this.timers, this.rng.fork('network'), () => this.#now);
   }
 
@@ -72,6 +78,13 @@ export class Simulation {
   runUntil(isReached: () => boolean, ms: number, lookEveryMs = 0): boolean {
     return isReached() || this.#runTo(this.#now + ms, isReached, lookEveryMs);
   }
+
+  /** For protocol objects. */
+  readonly fault = (point: FaultPoint): boolean => {
+    if (this.buggify === 0 || this.#buggifyRng.float() >= this.buggify) return false;
+    this.faultsHit.set(point, (this.faultsHit.get(point) ?? 0) + 1);
+    return true;
+  };
 
   /** A script for later. */
   after(ms: number, run: () => void): void {

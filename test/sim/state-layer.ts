@@ -3,7 +3,8 @@
  * but for the data path, whose tables are kept as plain rows.
  */
 import { TABLE } from '../../proto/state/interface.ts';
-import type { StateOptions } from '../../proto/state/options.ts';
+import type { StateChange } from '../../proto/state/interface.ts';
+import type { StateDeps, StateOptions } from '../../proto/state/options.ts';
 import { feedState, sendState } from '../../proto/state/over-swim.ts';
 import { State } from '../../proto/state/state.ts';
 import { encodeInterest, interestKey } from '../../proto/state/values/interest.ts';
@@ -16,11 +17,11 @@ import { ForwardingView } from '../../proto/view/forwarding.ts';
 import { fakeSigner, fakeVerifier } from '../proto/state/fake-identity.ts';
 import { RowModel } from '../proto/view/row-model.ts';
 import type { SeededRng } from '../../proto/rng.ts';
+import { WALL_MS } from './sim-node.ts';
 import type { SimLayer, SimNode } from './sim-node.ts';
 import type { Simulation } from './simulation.ts';
 
 export const VNI = 4096;
-const WALL_MS = 1_700_000_000_000;
 const SEED = { ip: '10.0.0.1', port: 7946 };
 
 export class StateLayer implements SimLayer {
@@ -28,6 +29,8 @@ export class StateLayer implements SimLayer {
   readonly view: ForwardingView;
   readonly announcer: EndpointAnnouncer;
   readonly rows = new RowModel();
+  /** Hears of every change of state. */
+  onChange: ((change: StateChange) => void) | undefined;
   readonly #name: string;
 
   constructor(
@@ -37,11 +40,13 @@ export class StateLayer implements SimLayer {
     rng: SeededRng,
     sim: Simulation,
     options: Partial<StateOptions>,
+    deps: Partial<StateDeps> = {},
   ) {
     this.#name = name;
+    const wall = (): number => WALL_MS + sim.now;
     this.state = new State(
       { node: name, epoch, ...options },
-      { rng, wall: () => WALL_MS + sim.now, signer: fakeSigner(name), verifier: fakeVerifier },
+      { rng, wall, signer: fakeSigner(name), verifier: fakeVerifier, fault: sim.fault, ...deps },
     );
     this.view = new ForwardingView({ self: name, maxPayload: 1_450 }, this.state);
     this.announcer = new EndpointAnnouncer({ self: name }, this.state);
@@ -70,6 +75,7 @@ export class StateLayer implements SimLayer {
 
   pump(now: number, swim: Swim): void {
     for (let c = this.state.pollChange(); c !== undefined; c = this.state.pollChange()) {
+      this.onChange?.(c);
       this.view.handleChange(now, c);
       this.announcer.handleChange(now, c);
     }
