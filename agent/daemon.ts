@@ -2,8 +2,10 @@ import { CAPABILITY, encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
 import type { SealingDeps } from '../proto/swim/sealing.ts';
 import { Swim } from '../proto/swim/swim.ts';
 import { State } from '../proto/state/state.ts';
+import { refusal } from '../proto/state/version-gate.ts';
 import { parseMac } from '../proto/state/values/mac.ts';
 import type { TunnelStatus } from '../proto/tunnel/interface.ts';
+import { STATE_VERSIONS, TUNNEL_VERSIONS } from '../proto/versions.ts';
 import type { StaticPeer } from '../proto/view/rows.ts';
 import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
@@ -48,7 +50,6 @@ import { VERSION } from './version.ts';
 
 /** Local MACs that one TAP may have: far above what a host runs, far below what would hurt the others. */
 const MAC_QUOTA = 8_192;
-const STATE_PROTOCOL = 1;
 /** Outer IP and UDP headers, bytes. */
 const HEADERS_BYTES = { 4: 28, 6: 48 } as const;
 
@@ -181,15 +182,16 @@ function isAnySealed({ networks }: RunConfig): boolean {
 
 function createSwim(config: RunConfig, state: State, epoch: bigint, sealing: SealingDeps | undefined): Swim {
   const vtep = { ip: config.dataPathAddr, port: config.dataPort };
-  const versions = { stateProtocolMin: STATE_PROTOCOL, stateProtocolMax: STATE_PROTOCOL };
+  const versions = { stateProtocolMin: STATE_VERSIONS.min, stateProtocolMax: STATE_VERSIONS.max };
+  const capabilities = config.wireVersion > TUNNEL_VERSIONS.min && { capabilities: CAPABILITY.echo };
   const keys = sealing && { keys: sealing.keyring.fingerprints };
   return new Swim(
     {
       name: config.nodeName,
       addr: { ip: config.advertiseAddr, port: config.gossipPort },
-      meta: encodeMeta({ ...versions, epoch, vtep, capabilities: CAPABILITY.echo, ...keys }),
+      meta: encodeMeta({ ...versions, epoch, vtep, ...capabilities, ...keys }),
       // Serf would log each state message that it cannot read.
-      takesUserData: isOverlaydMeta,
+      takesUserData: (meta) => isOverlaydMeta(meta) && refusal(STATE_VERSIONS, meta) === undefined,
     },
     { rng: systemRng(), delegate: state.delegate, sealing },
   );

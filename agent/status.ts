@@ -172,6 +172,10 @@ export const peerSchema = z.object({
   /** Bytes of an underlay IP packet that reach it unfragmented. */
   pathMtu: z.int().optional(),
   path: z.union([z.literal('direct'), z.templateLiteral(['relay:', z.string()])]).optional(),
+  /** Versions that both hosts speak: of records, and of the sealed session that stands. */
+  protocol: z.object({ state: z.int(), tunnel: z.int().optional() }).optional(),
+  /** Why nothing is exchanged with it, though it is a member. */
+  incompatible: z.string().optional(),
   networks: z.array(z.string()),
 });
 export type Peer = z.infer<typeof peerSchema>;

@@ -117,6 +117,14 @@ export const OPTIONS: readonly OptionRow[] = [
     description: 'a plain VXLAN endpoint that speaks no gossip (kernel vxlan, OVS); repeatable',
   },
   {
+    key: 'wire-version',
+    flag: 'wire-version',
+    kind: 'integer',
+    value: 'N',
+    description: 'highest version of the wire to speak, 1 or 2; hosts agree on one by themselves',
+    default: '2',
+  },
+  {
     key: 'workers',
     flag: 'workers',
     kind: 'integer',

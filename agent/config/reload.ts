@@ -18,6 +18,7 @@ const FIELDS: Readonly<Record<string, keyof RunConfig>> = {
   'gossip-encryption': 'gossipEncryption',
   'gossip-rekey-interval': 'gossipRekeyMs',
   'rekey-interval': 'rekeyMs',
+  'wire-version': 'wireVersion',
   workers: 'workers',
   io: 'io',
   socket: 'socket',

@@ -2,6 +2,7 @@
  * From merged raw values to the configuration the daemon runs with: defaults, what depends on other values, what
  * depends on the machine. What was asked to be sealed and cannot be is refused, never weakened.
  */
+import { TUNNEL_VERSIONS } from '../../proto/versions.ts';
 import { OverlaydError } from '../errors.ts';
 import { ipFamily, parseHostPort } from './address.ts';
 import { DEFAULT_SOCKET } from './defaults.ts';
@@ -54,6 +55,7 @@ export async function resolveConfig(
     ),
     ...gossipSealing(raw, locate),
     rekeyMs: parseInterval(raw['rekey-interval'] ?? DEFAULT_REKEY_INTERVAL) ?? Infinity,
+    wireVersion: raw['wire-version'] ?? TUNNEL_VERSIONS.max,
     workers: raw.workers ?? 1,
     io: raw.io,
     socket: raw.socket ?? DEFAULT_SOCKET,

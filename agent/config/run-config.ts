@@ -50,6 +50,8 @@ export interface RunConfig {
   readonly gossipRekeyMs: number;
   /** Age at which sessions of encrypted networks are replaced, ms. */
   readonly rekeyMs: number;
+  /** Highest version of the tunnel protocol to speak. */
+  readonly wireVersion: number;
   readonly workers: number;
   /** Undefined: batch where it loads, else dgram. */
   readonly io: 'batch' | 'dgram' | undefined;

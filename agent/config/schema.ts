@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { canonicalIp, canonicalMac, ipKind, parseCidr, parseHostPort } from './address.ts';
 import { parseInterval } from './interval.ts';
+import { TUNNEL_VERSIONS } from '../../proto/versions.ts';
 import { LOG_FORMATS, LOG_LEVELS } from './run-config.ts';
 
 /** IFNAMSIZ is 16 with the terminating zero. */
@@ -143,6 +144,7 @@ export const configSchema = z.strictObject({
   'gossip-rekey-interval': rekeyInterval.optional(),
   'rekey-interval': sessionRekeyInterval.optional(),
   'static-peers': z.array(staticPeerSchema, 'expected a list of static peers').optional(),
+  'wire-version': integer(TUNNEL_VERSIONS.min, TUNNEL_VERSIONS.max).optional(),
   workers: integer(1, 64).optional(),
   io: z.enum(['batch', 'dgram'], 'expected batch or dgram').optional(),
   socket: absolutePath.optional(),

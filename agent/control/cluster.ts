@@ -2,6 +2,7 @@ import type { Address } from '../../proto/env.ts';
 import type { Member, SwimEvent, SwimNode } from '../../proto/swim/interface.ts';
 import type { StateChange, StateNode } from '../../proto/state/interface.ts';
 import { feedState, sendState } from '../../proto/state/over-swim.ts';
+import { VersionGate } from '../../proto/state/version-gate.ts';
 import { monotonicMs } from '../clock.ts';
 import { formatHostPort } from '../config/address.ts';
 import type { Log } from '../log.ts';
@@ -37,6 +38,7 @@ export class Cluster {
   readonly swim: SwimNode;
   readonly state: StateNode;
   readonly #notices: Notices | undefined;
+  readonly #gate: VersionGate;
   readonly #log: Log;
   #listener: ChangeListener | undefined;
   readonly #joinWaiters = new Map<string, ((error: string | undefined) => void)[]>();
@@ -51,6 +53,9 @@ export class Cluster {
     this.state = options.state;
     this.#notices = options.notices;
     this.#log = options.log;
+    this.#gate = new VersionGate((peer, reason) => {
+      options.log.warn({ peer, reason }, 'this peer cannot be understood: upgrade one of the two hosts');
+    });
   }
 
   /** Binds the gossip port and starts to take part. Throws OverlaydError when the port is taken. */
@@ -127,7 +132,7 @@ export class Cluster {
 
   #handle(event: SwimEvent): void {
     const now = monotonicMs();
-    feedState(now, this.state, event);
+    feedState(now, this.state, event, this.#gate);
     switch (event.type) {
       case 'join':
       case 'alive':

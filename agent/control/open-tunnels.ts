@@ -5,6 +5,7 @@ import type { KeyPair } from '../../proto/tunnel/crypto.ts';
 import { tunnelPsk } from '../../proto/tunnel/psk.ts';
 import type { TunnelPsk } from '../../proto/tunnel/psk.ts';
 import { Tunnels } from '../../proto/tunnel/tunnels.ts';
+import { TUNNEL_VERSIONS } from '../../proto/versions.ts';
 import type { ForwardingView } from '../../proto/view/forwarding.ts';
 import { monotonicMs, wallMs } from '../clock.ts';
 import type { RunConfig } from '../config/run-config.ts';
@@ -36,6 +37,7 @@ export function openTunnels(parts: TunnelParts): TunnelKeeper {
     nowMs: monotonicMs(),
     wallMs: wallMs(),
     timing,
+    versions: { min: TUNNEL_VERSIONS.min, max: config.wireVersion },
   });
   const vnis = config.networks.filter(({ encrypted }) => encrypted).map(({ vni }) => vni);
   return new TunnelKeeper({

@@ -6,6 +6,9 @@ import { macText } from '../../proto/state/values/mac.ts';
 import { toHex } from '../../proto/state/bytes.ts';
 import { configuredId } from '../../proto/networks/resolve.ts';
 import type { ResolvedNetwork } from '../../proto/networks/resolve.ts';
+import { refusal } from '../../proto/state/version-gate.ts';
+import { decodeMeta } from '../../proto/swim/meta.ts';
+import { STATE_VERSIONS, commonVersion } from '../../proto/versions.ts';
 import type { RunConfig } from '../config/run-config.ts';
 import type { Dataplane, DataplaneCounters } from '../dataplane/dataplane.ts';
 import { conflictsOf } from '../networks/conflicts.ts';
@@ -262,6 +265,7 @@ export class StatusView {
       ...(session === undefined ? {} : { session: sessionOf(session) }),
       ...(member.rttMs === undefined ? {} : { rttMs: Math.round(member.rttMs * 1_000) / 1_000 }),
       ...(reachable && vtep !== undefined ? { path: 'direct' as const } : {}),
+      ...versionsOf(member, session),
       networks: [...networks].sort(compareText),
     };
   }
@@ -308,6 +312,19 @@ export class StatusView {
 
 function gatewayOf(gateway: string | undefined): { gateway?: string } {
   return gateway === undefined ? {} : { gateway };
+}
+
+function versionsOf(
+  { meta: bytes }: Member,
+  session: TunnelStatus | undefined,
+): Pick<Peer, 'protocol' | 'incompatible'> {
+  const incompatible = refusal(STATE_VERSIONS, bytes);
+  if (incompatible !== undefined) return { incompatible };
+  const meta = decodeMeta(bytes);
+  if (meta === undefined) return {};
+  const state = commonVersion(STATE_VERSIONS, { min: meta.stateProtocolMin, max: meta.stateProtocolMax });
+  const tunnel = session?.version;
+  return state === undefined ? {} : { protocol: { state, ...(tunnel !== undefined && { tunnel }) } };
 }
 
 function sessionOf({ state, ageMs, rekeys, lastError }: TunnelStatus): NonNullable<Peer['session']> {

@@ -26,6 +26,7 @@ export function checkPeers(facts: PeerFacts): Finding[] {
   const findings = facts.peers.flatMap((peer) => {
     if (peer.state === 'dead') return [dead(peer)];
     if (peer.state !== 'alive') return [];
+    if (peer.incompatible !== undefined) return [incompatible(peer, peer.incompatible)];
     return [
       ...echoFindings(peer, echoes.get(peer.name), facts.dataPort),
       ...sessionFindings(peer, echoes.get(peer.name), facts.encrypted),
@@ -47,6 +48,13 @@ const dead = ({ name, addr }: Peer): Finding => ({
   severity: 'warn',
   what: `${name} (${addr}) is down: neither it nor others that were asked for it answer`,
   cure: `Look there: is the host up, does "overlayd status" answer?`,
+});
+
+const incompatible = ({ name }: Peer, why: string): Finding => ({
+  check: 'version',
+  severity: 'error',
+  what: `nothing is exchanged with ${name}: ${why}`,
+  cure: 'Upgrade the older of the two hosts; both sides say the same.',
 });
 
 const udpGossipShut = ({ name, addr }: Peer, port: number): Finding => ({
@@ -101,6 +109,10 @@ const SESSION_CAUSES: Readonly<Record<string, readonly [why: string, cure: strin
   'no answer': [
     'its handshakes get no answer',
     'Open its data port (UDP) on the way there, and check that the network is encrypted there too.',
+  ],
+  'no common version': [
+    'the two hosts have no version of the tunnel protocol in common',
+    'Upgrade the older one, or take --wire-version away.',
   ],
   'no cluster key': [
     'this host holds no cluster key',

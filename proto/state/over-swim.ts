@@ -5,29 +5,46 @@ import type { SwimEvent, SwimNode } from '../swim/interface.ts';
 import { decodeMeta } from '../swim/meta.ts';
 import type { StateNode, StateTransmit } from './interface.ts';
 import { STATE_MAGIC } from './messages.ts';
+import { VersionGate } from './version-gate.ts';
+
+/** Clusters of one version, as simulations have them. */
+const NO_GATE = new VersionGate();
 
 /** Tells the state layer what membership has to say to it; other events are none of its business. */
-export function feedState(now: number, state: StateNode, event: SwimEvent): void {
+export function feedState(
+  now: number,
+  state: StateNode,
+  event: SwimEvent,
+  gate: VersionGate = NO_GATE,
+): void {
   switch (event.type) {
     case 'join':
     case 'alive':
     case 'update':
+      if (!gate.admit(event.member.name, event.member.meta)) {
+        // It may have been one of us until its upgrade.
+        state.handleMemberDead(now, event.member.name);
+        break;
+      }
       state.handleMemberAlive(now, event.member.name, decodeMeta(event.member.meta)?.epoch);
       break;
     case 'dead':
+      gate.forget(event.member.name);
       state.handleMemberDead(now, event.member.name);
       break;
     case 'left':
+      gate.forget(event.member.name);
       state.handleMemberLeft(now, event.member.name);
       break;
     case 'ack-payload':
-      state.handleAckPayload(now, event.node, event.bytes);
+      if (!gate.isRefused(event.node)) state.handleAckPayload(now, event.node, event.bytes);
       break;
     case 'user':
     case 'remote-state':
       // Other user messages belong to other programs (Serf, networkdb). What comes from somebody who is not (yet) a member
       // will come again by anti-entropy once it is.
       if (event.bytes[0] !== STATE_MAGIC || event.node === undefined) break;
+      if (gate.isRefused(event.node)) break;
       if (event.type === 'user') state.handleMessage(now, event.node, event.bytes);
       else state.handleRemoteState(now, event.node, event.bytes);
       break;

@@ -81,6 +81,12 @@ export function decodeMeta(meta: Uint8Array): OverlaydMeta | undefined {
   };
 }
 
+/** The version of Meta when it is overlayd's and not the one that is read here. */
+export function foreignMetaVersion(meta: Uint8Array): number | undefined {
+  const isOurs = meta.length > 2 && meta[0] === MAGIC_O && meta[1] === MAGIC_V;
+  return isOurs && meta[2] !== META_VERSION ? meta[2] : undefined;
+}
+
 /** Cheap test for "this member has our state layer". */
 export function isOverlaydMeta(meta: Uint8Array): boolean {
   return (

@@ -1,6 +1,7 @@
 import type { Rng } from '../env.ts';
 import type { Counters } from '../state/counters.ts';
 import type { TokenBucket } from '../state/token-bucket.ts';
+import type { VersionRange } from '../versions.ts';
 import type { TimerHeap } from '../swim/timer-heap.ts';
 import type { KeyPair, TunnelCrypto } from './crypto.ts';
 import type { IndexTable } from './index-table.ts';
@@ -14,6 +15,7 @@ export interface TunnelContext {
   readonly crypto: TunnelCrypto;
   readonly rng: Rng;
   readonly staticKeys: KeyPair;
+  readonly versions: VersionRange;
   readonly timing: TunnelTiming;
   readonly timers: TimerHeap;
   readonly counters: Counters;

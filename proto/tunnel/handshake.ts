@@ -1,4 +1,5 @@
 import type { Address } from '../env.ts';
+import type { VersionRange } from '../versions.ts';
 import type { TunnelContext } from './context.ts';
 import { KEY_BYTES, concat, random } from './crypto.ts';
 import type { KeyPair, TunnelCrypto } from './crypto.ts';
@@ -11,6 +12,7 @@ import {
   responseBody,
   responsePayload,
   timestampOf,
+  versionsOf,
 } from './messages.ts';
 import { Handshake, IK_PSK2 } from './noise.ts';
 import type { PeerTunnel } from './peer-tunnel.ts';
@@ -55,7 +57,10 @@ export function startHandshake(
     psk: psk.key.reveal(),
     admit: () => shared,
   });
-  const noise = handshake.write(initiationPayload(context.nextTimestamp(now)), freshKeys(context));
+  const noise = handshake.write(
+    initiationPayload(context.nextTimestamp(now), context.versions),
+    freshKeys(context),
+  );
   if (noise === undefined) {
     indexes.free(localIndex);
     return 'unusable';
@@ -92,6 +97,8 @@ export interface Admitted {
   readonly peer: PeerTunnel;
   readonly handshake: Handshake;
   readonly remoteIndex: number;
+  /** What its sender speaks. */
+  readonly versions: VersionRange;
 }
 
 /** Opens an initiation: the peer that it is from, or why nothing is answered. */
@@ -124,7 +131,8 @@ export function admitInitiation(
     return { refused: isUnknown ? 'unknown-identity' : 'initiation' };
   }
   const refused = from.ip === peer.addr.ip ? refusalOf(peer, now, payload) : 'wrong-address';
-  if (refused === undefined) return { peer, handshake, remoteIndex: senderIndex };
+  if (refused === undefined)
+    return { peer, handshake, remoteIndex: senderIndex, versions: versionsOf(payload) };
   handshake.destroy();
   return { refused, peer };
 }
@@ -142,8 +150,10 @@ export function answerOf(
   { peer, handshake, remoteIndex }: Admitted,
   psk: TunnelPsk,
   localIndex: number,
+  version: number | undefined,
 ): Uint8Array | undefined {
-  const noise = handshake.write(responsePayload(localIndex), freshKeys(context));
+  const payload = responsePayload(localIndex, version, context.versions);
+  const noise = handshake.write(payload, freshKeys(context));
   if (noise === undefined) return undefined;
   const body = responseBody(remoteIndex, noise);
   const { mac1 } = macKeysOf(context.crypto, psk, peer.staticKey);

@@ -36,6 +36,7 @@ export interface TunnelPeer {
 
 export type TunnelProblem =
   | 'no answer'
+  | 'no common version'
   | 'no cluster key'
   | 'no common cluster key'
   | 'identity unknown'
@@ -50,6 +51,8 @@ export interface TunnelStatus {
   readonly ageMs: number | undefined;
   /** Sessions since the first one. */
   readonly rekeys: number;
+  /** That both speak on it. */
+  readonly version: number | undefined;
   /** What went wrong last, until a session stands. */
   readonly lastError: TunnelProblem | undefined;
 }

@@ -1,3 +1,4 @@
+import type { VersionRange } from '../versions.ts';
 import { concat, label } from './crypto.ts';
 
 /**
@@ -5,16 +6,19 @@ import { concat, label } from './crypto.ts';
  * The first byte tells the type; VXLAN's own first byte is 0x08 (RFC 7348 §5).
  *
  *   1 initiation (152 bytes)   type 1 · 0 ×3 · sender index 4 · psk id 4 · ephemeral 32 · sealed static 48
- *                              · sealed [timestamp 8 · reserved 4] 28 · mac1 16 · mac2 16
+ *                              · sealed [timestamp 8 · versions 2 · 0 ×2] 28 · mac1 16 · mac2 16
  *   2 response (80)            type 1 · 0 ×3 · receiver index 4 · ephemeral 32
- *                              · sealed [sender index 4 · reserved 4] 24 · mac1 16
+ *                              · sealed [sender index 4 · version, versions 3 · 0] 24 · mac1 16
  *   3 cookie reply (56)        type 1 · 0 ×3 · receiver index 4 · nonce 16 · sealed [cookie 16] 32
  *   4 data (32 + plaintext)    type 1 · 0 ×3 · receiver index 4 · counter 8 · sealed [VXLAN header 8 · frame] · tag 16
  *   5 keepalive (32)           type 1 · flags 1 · 0 ×2 · receiver index 4 · counter 8 · tag 16
  *
  * 1 and 2 are the messages of Noise_IKpsk2_25519_AESGCM_SHA256 with a header before and MACs behind. The prologue is
  * "overlayd tunnel v1" and the first 12 bytes of the initiation, so that its header counts too. An index is chosen by who
- * receives on it; the responder's travels sealed. Reserved bytes are sent as zero and not looked at.
+ * receives on it; the responder's travels sealed.
+ *
+ * versions: lowest and highest that the sender speaks (proto/versions.ts), zeros: 1; version: the one that is settled on, 255:
+ * none is in common, and there is no session.
  *
  * timestamp: microseconds, only ever growing per initiator; the responder takes only what is greater than all before, per
  * static key, so that a recorded initiation is worth nothing. mac1: over all before it, with a key of the psk and the
@@ -43,6 +47,10 @@ const RESPONSE_MAC1_AT = RESPONSE_BYTES - MAC_BYTES;
 const COOKIE_NONCE_BYTES = 16;
 const KEEPALIVE_HEADER_BYTES = 16;
 const FLAG_ANSWER = 1;
+
+/** It has no bytes for versions; zeros mean it. */
+export const SILENT_VERSION = 1;
+const NO_VERSION = 0xff;
 
 const PROLOGUE = label('overlayd tunnel v1');
 const AAD_LABEL = label('ov1');
@@ -160,20 +168,41 @@ export function sealedAad(datagram: Uint8Array, plainBytes: number): Uint8Array 
 /** Index 4 bytes in: the receiver's, but in an initiation. */
 export const indexOf = (bytes: Uint8Array): number => viewOf(bytes).getUint32(4);
 
-/** What an initiation says under its seal. */
-export function initiationPayload(timestamp: number): Uint8Array {
+/** What an initiation says under its seal. Who speaks version 1 alone says nothing of versions. */
+export function initiationPayload(timestamp: number, versions: VersionRange): Uint8Array {
   const payload = new Uint8Array(12);
   writeU64(payload, 0, timestamp);
+  if (versions.max > SILENT_VERSION) payload.set([versions.min, versions.max], 8);
   return payload;
 }
 
+/** The range that an initiation offers. */
+export const versionsOf = (payload: Uint8Array): VersionRange =>
+  payload[9] === 0 ? { min: SILENT_VERSION, max: SILENT_VERSION } : { min: payload[8]!, max: payload[9]! };
+
 export const timestampOf = (payload: Uint8Array): number => readU64(payload, 0);
 
-/** What a response says under its seal. */
-export function responsePayload(senderIndex: number): Uint8Array {
+/** What a response says under its seal; without a `version` in common there is no session, and it tells what is spoken here. */
+export function responsePayload(
+  senderIndex: number,
+  version: number | undefined,
+  versions: VersionRange,
+): Uint8Array {
   const payload = new Uint8Array(8);
   viewOf(payload).setUint32(0, senderIndex);
+  if (version !== SILENT_VERSION) payload.set([version ?? NO_VERSION, versions.min, versions.max], 4);
   return payload;
+}
+
+/** The version that a response settles on; undefined: none is in common with `versions`. */
+export function settledVersion(payload: Uint8Array): {
+  readonly version: number | undefined;
+  readonly versions: VersionRange;
+} {
+  const [chosen = 0, min = 0, max = 0] = payload.subarray(4, 7);
+  if (chosen === 0)
+    return { version: SILENT_VERSION, versions: { min: SILENT_VERSION, max: SILENT_VERSION } };
+  return { version: chosen === NO_VERSION ? undefined : chosen, versions: { min, max } };
 }
 
 export const senderIndexOf = (payload: Uint8Array): number => viewOf(payload).getUint32(0);

@@ -1,4 +1,5 @@
 import type { Rng } from '../env.ts';
+import type { VersionRange } from '../versions.ts';
 import type { KeyPair, TunnelCrypto } from './crypto.ts';
 
 /** What a host's tunnels go by. Times in ms. */
@@ -47,6 +48,8 @@ export interface TunnelsOptions {
   readonly nowMs: number;
   readonly wallMs: number;
   readonly timing?: Partial<TunnelTiming>;
+  /** Spoken here; all that are known, by default. */
+  readonly versions?: VersionRange;
 }
 
 /** A session may get older than its interval when the other side is away or flooded; never older than this. */

@@ -7,7 +7,7 @@ import { label } from './crypto.ts';
 import { forgetHandshake, startHandshake } from './handshake.ts';
 import type { PendingHandshake } from './handshake.ts';
 import type { TunnelPeer, TunnelProblem, TunnelStatus } from './interface.ts';
-import { responseNoise, senderIndexOf } from './messages.ts';
+import { responseNoise, senderIndexOf, settledVersion } from './messages.ts';
 import type { Handshake } from './noise.ts';
 import { PeerSessions } from './peer-sessions.ts';
 import { Secret } from './secret.ts';
@@ -128,9 +128,10 @@ export class PeerTunnel {
     localIndex: number,
     remoteIndex: number,
     pskId: number,
+    version: number,
   ): void {
     this.#dropPending();
-    this.#addSession(now, 'responder', handshake, localIndex, remoteIndex, pskId);
+    this.#addSession(now, 'responder', handshake, localIndex, remoteIndex, pskId, version);
     if (this.sessions.current === undefined || this.sessions.current.isRekeyDue || this.sessions.isSilent)
       this.#schedule(now, jittered(this.#context.rng, PATIENCE_MS));
   }
@@ -144,9 +145,17 @@ export class PeerTunnel {
       this.#giveUpPending();
       return 'response';
     }
+    const { version } = settledVersion(payload);
+    const { min, max } = this.#context.versions;
+    if (version === undefined || version < min || version > max) {
+      this.problem = 'no common version';
+      this.#dropPending();
+      this.#schedule(now, jittered(this.#context.rng, this.#context.timing.retryMaxMs));
+      return 'version';
+    }
     this.#pending = undefined;
     const remoteIndex = senderIndexOf(payload);
-    this.#addSession(now, 'initiator', pending.handshake, localIndex, remoteIndex, pending.pskId);
+    this.#addSession(now, 'initiator', pending.handshake, localIndex, remoteIndex, pending.pskId, version);
     forgetHandshake(pending);
     return undefined;
   }
@@ -192,6 +201,7 @@ export class PeerTunnel {
       state: current === undefined ? missing : standing,
       ageMs: current === undefined ? undefined : now - current.createdMs,
       rekeys: Math.max(0, this.#established - 1),
+      version: current?.version,
       lastError: this.#problem,
     };
   }
@@ -279,10 +289,11 @@ export class PeerTunnel {
     localIndex: number,
     remoteIndex: number,
     pskId: number,
+    version: number,
   ): void {
     const [data, control] = [handshake.split(), handshake.split(CONTROL_LABEL)];
     handshake.destroy();
-    this.sessions.add(now, { localIndex, remoteIndex, role, pskId, createdMs: now, data, control });
+    this.sessions.add(now, { localIndex, remoteIndex, role, pskId, version, createdMs: now, data, control });
   }
 
   #isWinnerOfTie(now: number): boolean {

@@ -15,6 +15,8 @@ export interface SessionOptions {
   readonly remoteIndex: number;
   readonly role: 'initiator' | 'responder';
   readonly pskId: number;
+  /** Of the protocol; proto/versions.ts. */
+  readonly version: number;
   readonly createdMs: number;
   readonly data: SessionKeys;
   readonly control: SessionKeys;
@@ -25,6 +27,7 @@ export class Session {
   readonly remoteIndex: number;
   readonly role: 'initiator' | 'responder';
   readonly pskId: number;
+  readonly version: number;
   readonly createdMs: number;
   readonly sendKey: Secret;
   readonly receiveKey: Secret;
@@ -41,11 +44,12 @@ export class Session {
   #sendCounter = 0;
   #receivedCounter = -1;
 
-  constructor({ localIndex, remoteIndex, role, pskId, createdMs, data, control }: SessionOptions) {
+  constructor({ localIndex, remoteIndex, role, pskId, version, createdMs, data, control }: SessionOptions) {
     this.localIndex = localIndex;
     this.remoteIndex = remoteIndex;
     this.role = role;
     this.pskId = pskId;
+    this.version = version;
     this.createdMs = createdMs;
     this.heardMs = createdMs;
     this.sendKey = new Secret(data.send);

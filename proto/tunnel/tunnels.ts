@@ -9,12 +9,13 @@ import { FloodGate } from './flood-gate.ts';
 import { admitInitiation, answerOf, countingDh } from './handshake.ts';
 import { IndexTable } from './index-table.ts';
 import type { SessionEvent, TunnelPeer, TunnelProblem, TunnelStatus, TunnelTransmit } from './interface.ts';
-import { indexOf, mac1Of, pskIdOf, typeOf } from './messages.ts';
+import { SILENT_VERSION, indexOf, mac1Of, pskIdOf, typeOf } from './messages.ts';
 import { DEFAULT_TIMING } from './options.ts';
 import type { TunnelsOptions } from './options.ts';
 import { PeerTunnel } from './peer-tunnel.ts';
 import { macKeysOf, macOf } from './psk.ts';
 import type { MacKeys, TunnelPsk } from './psk.ts';
+import { TUNNEL_VERSIONS, commonVersion } from '../versions.ts';
 import { SessionEvents } from './session-events.ts';
 
 /**
@@ -48,7 +49,15 @@ export class Tunnels {
   #psks: readonly OwnPsk[] = [];
   #lastTimestamp = 0;
 
-  constructor({ crypto, rng, staticKeys, nowMs, wallMs, timing }: TunnelsOptions) {
+  constructor({
+    crypto,
+    rng,
+    staticKeys,
+    nowMs,
+    wallMs,
+    timing,
+    versions = TUNNEL_VERSIONS,
+  }: TunnelsOptions) {
     const counters = this.#counters;
     const own = countingDh(crypto, () => counters.add('dh'));
     this.#gate = new FloodGate({ ...DEFAULT_TIMING, ...timing });
@@ -57,6 +66,7 @@ export class Tunnels {
       crypto: own,
       rng,
       staticKeys,
+      versions,
       counters,
       timing: { ...DEFAULT_TIMING, ...timing },
       timers: this.#timers,
@@ -217,15 +227,30 @@ export class Tunnels {
       return;
     }
     const { peer, handshake, remoteIndex } = admitted;
+    const version = commonVersion(context.versions, admitted.versions);
+    if (version === undefined) {
+      peer.problem = 'no common version';
+      this.#drop('version');
+      // It would take any answer for a session.
+      if (admitted.versions.max === SILENT_VERSION) {
+        handshake.destroy();
+        return;
+      }
+    }
     const localIndex = context.indexes.allocate(peer);
-    const response = localIndex === undefined ? undefined : answerOf(context, admitted, psk, localIndex);
+    const response =
+      localIndex === undefined ? undefined : answerOf(context, admitted, psk, localIndex, version);
     if (localIndex === undefined || response === undefined) {
       handshake.destroy();
       if (localIndex !== undefined) context.indexes.free(localIndex);
       this.#drop(localIndex === undefined ? 'no-index' : 'initiation');
       return;
     }
-    peer.handleAnswered(now, handshake, localIndex, remoteIndex, psk.id);
+    if (version === undefined) {
+      // The answer says no more than that.
+      handshake.destroy();
+      context.indexes.free(localIndex);
+    } else peer.handleAnswered(now, handshake, localIndex, remoteIndex, psk.id, version);
     this.#counters.add('out:response');
     // To where the peer's records say it is, whatever port this came from.
     this.#transmit({ to: peer.addr, bytes: response });

@@ -35,6 +35,15 @@ function columns(context: CliContext): Column<Peer>[] {
       value: ({ session }) => session?.ageSeconds && `${session.ageSeconds} s`,
     },
     { title: 'REKEYS', wide: true, value: ({ session }) => session?.rekeys },
+    {
+      title: 'PROTOCOL',
+      wide: true,
+      value: ({ protocol, incompatible }) =>
+        incompatible === undefined
+          ? protocol &&
+            [`state ${protocol.state}`, ...(protocol.tunnel ? [`tunnel ${protocol.tunnel}`] : [])].join(', ')
+          : 'incompatible',
+    },
     { title: 'PATH MTU', wide: true, value: ({ pathMtu }) => pathMtu },
     { title: 'NETWORKS', value: ({ networks }) => printable(networks.join(',')) },
   ];

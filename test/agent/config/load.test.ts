@@ -36,6 +36,7 @@ void tap.test('defaults', async (t) => {
       gossipEncryption: 'off',
       gossipRekeyMs: 43_200_000,
       rekeyMs: 43_200_000,
+      wireVersion: 2,
       workers: 1,
       io: undefined,
       socket: '/run/overlayd/overlayd.sock',
