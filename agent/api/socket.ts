@@ -12,46 +12,46 @@ import { OverlaydError } from '../errors.ts';
 const PATH_MAX_BYTES = 107;
 
 /** Node cuts a longer path without a word, and then listens on another one. */
-export function checkSocketPath(path: string): void {
+export function checkSocketPath(path: string, flag = '--socket'): void {
   if (Buffer.byteLength(path) <= PATH_MAX_BYTES) return;
   throw new OverlaydError('OVL_SOCKET_PATH_TOO_LONG', `the socket path ${path} is too long`, {
-    hint: `Give a path of at most ${PATH_MAX_BYTES} bytes with --socket.`,
+    hint: `Give a path of at most ${PATH_MAX_BYTES} bytes with ${flag}.`,
     exitCode: 2,
   });
 }
 
-/** Makes `path` free to listen on; throws OverlaydError when it is not ours to take. */
-export async function claimSocket(path: string): Promise<void> {
-  checkSocketPath(path);
+/** Makes `path`, given with `flag`, free to listen on; throws OverlaydError when it is not ours to take. */
+export async function claimSocket(path: string, flag = '--socket'): Promise<void> {
+  checkSocketPath(path, flag);
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     const found = await lstat(path).catch(ignoreMissing);
     if (found === undefined) return;
     if (!found.isSocket()) {
       throw new OverlaydError('OVL_SOCKET_PATH_TAKEN', `${path} exists and is not a socket`, {
-        hint: 'Remove it, or give another path with --socket.',
+        hint: `Remove it, or give another path with ${flag}.`,
       });
     }
     if (await answers(path)) {
       throw new OverlaydError('OVL_ALREADY_RUNNING', `a daemon is running: it answers on ${path}`, {
-        hint: 'Stop it first, or give this one its own --socket and --state-dir.',
+        hint: `Stop it first, or give this one its own ${flag} and --state-dir.`,
       });
     }
     await unlink(path).catch(ignoreMissing);
   } catch (error) {
     if (error instanceof OverlaydError) throw error;
-    throw socketError(path, error);
+    throw socketError(path, error, flag);
   }
 }
 
 /** What went wrong with making, claiming or binding the socket, for people. */
-export function socketError(path: string, error: unknown): OverlaydError {
+export function socketError(path: string, error: unknown, flag = '--socket'): OverlaydError {
   const { code, message } = error as NodeJS.ErrnoException;
   const denied = code === 'EACCES' || code === 'EPERM';
   return new OverlaydError('OVL_SOCKET_FAILED', `cannot listen on ${path}: ${message}`, {
     hint: denied
-      ? 'Run as root, or give a path with --socket that you may write.'
-      : 'Give another path with --socket.',
+      ? `Run as root, or give a path with ${flag} that you may write.`
+      : `Give another path with ${flag}.`,
     cause: error,
     exitCode: denied ? 4 : 1,
   });

@@ -1,0 +1,130 @@
+/**
+ * Everything that has to do with Docker on this host, put together: the watcher on its events, the plugin on its socket,
+ * the reconciler between both.
+ *
+ * A host without Docker is as good as any other: nothing here fails for want of it. The plugin stands before Docker does
+ * (its own socket), so that containers which start with the host find it.
+ */
+import { basename, join } from 'node:path';
+import { wallMs } from '../clock.ts';
+import { systemRng } from '../entropy.ts';
+import { OverlaydError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Networks } from '../networks/interface.ts';
+import { DockerApi } from './client/api.ts';
+import { EventStream } from './client/events.ts';
+import type { DockerNetwork } from './client/schemas.ts';
+import { Book } from './driver/book.ts';
+import type { DriverAddresses, DriverDeps } from './driver/deps.ts';
+import { IpamDriver } from './driver/ipam-driver.ts';
+import { DockerEndpoints } from './driver/docker-endpoints.ts';
+import { DockerNetworks } from './driver/docker-networks.ts';
+import { DockerReconciler } from './driver/reconcile.ts';
+import { Resolver } from './driver/resolver.ts';
+import { startPlugin } from './driver/server.ts';
+import type { PluginServer } from './driver/server.ts';
+import { DockerWatcher } from './watcher/watcher.ts';
+
+const STATE_FILE = 'docker.jsonl';
+/** Without an occasion. */
+const RECONCILE_MS = 60_000;
+
+export interface DockerOptions {
+  /** The plugin's socket; undefined: no driver. */
+  readonly plugin: { readonly path: string; readonly isDefault: boolean } | undefined;
+  /** Docker's own socket; undefined: Docker is not asked. */
+  readonly socket: string | undefined;
+  readonly scope: 'local' | 'global';
+  readonly stateDir: string;
+  readonly sealingProblem: string | undefined;
+  readonly networks: Networks;
+  readonly addresses: DriverAddresses;
+  /** Name of the network whose TAP this is. */
+  tapNetwork(interfaceName: string): string | undefined;
+  readonly log: Log;
+}
+
+export interface DockerSide {
+  close(): Promise<void>;
+}
+
+/** Throws OverlaydError when the plugin's socket was asked for and cannot be had. */
+export async function openDocker(options: DockerOptions): Promise<DockerSide> {
+  const { networks, log, socket } = options;
+  const api = socket === undefined ? undefined : new DockerApi(socket);
+  const driver = options.plugin === undefined ? undefined : await openDriver(options, options.plugin, api);
+  const reconcile = async (found: readonly DockerNetwork[]): Promise<void> => {
+    await driver?.reconciler.reconcile(found);
+  };
+  const watcher =
+    api &&
+    new DockerWatcher({
+      api,
+      tapNetwork: (name) => options.tapNetwork(name),
+      driverNetwork: (id) => driver?.book.networks.get(id)?.overlay?.name,
+      describeMac: (network, mac, info) => networks.describeMac(network, mac, info),
+      onNetworks: reconcile,
+      log,
+    });
+  const events = api && watcher && new EventStream(api, watcher, log);
+  networks.onChange(() => watcher?.refresh());
+  const timer = setInterval(() => watcher?.refresh(), RECONCILE_MS);
+  return {
+    async close() {
+      clearInterval(timer);
+      // No further call is taken; those in work are answered.
+      await driver?.server.close();
+      watcher?.close();
+      await events?.close();
+      driver?.resolver.close();
+      driver?.networks.close();
+      await api?.close();
+      driver?.book.close();
+    },
+  };
+}
+
+interface Driver {
+  readonly book: Book;
+  readonly server: PluginServer;
+  readonly resolver: Resolver;
+  readonly networks: DockerNetworks;
+  readonly reconciler: DockerReconciler;
+}
+
+async function openDriver(
+  options: DockerOptions,
+  plugin: NonNullable<DockerOptions['plugin']>,
+  docker: DockerApi | undefined,
+): Promise<Driver | undefined> {
+  const { networks, addresses, scope, sealingProblem, log, stateDir } = options;
+  const book = new Book(join(stateDir, STATE_FILE), log);
+  const deps: DriverDeps = {
+    book,
+    networks,
+    addresses,
+    docker,
+    driverName: basename(plugin.path, '.sock'),
+    scope,
+    sealingProblem,
+    rng: systemRng(),
+    now: wallMs,
+    log,
+  };
+  const resolver = new Resolver(deps);
+  const endpoints = new DockerEndpoints(deps, resolver);
+  const dockerNetworks = new DockerNetworks(deps, resolver, endpoints);
+  const ipam = new IpamDriver(deps, resolver);
+  const reconciler = new DockerReconciler(deps, { networks: dockerNetworks, endpoints, ipam, resolver });
+  await reconciler.restore();
+  try {
+    const server = await startPlugin({ networks: dockerNetworks, endpoints, ipam, scope }, plugin.path, log);
+    return { book, server, resolver, reconciler, networks: dockerNetworks };
+  } catch (error) {
+    book.close();
+    // Nobody asked for it: another daemon on this machine may have it.
+    if (!plugin.isDefault || !(error instanceof OverlaydError)) throw error;
+    log.warn({ err: error, path: plugin.path }, 'no Docker driver here');
+    return undefined;
+  }
+}

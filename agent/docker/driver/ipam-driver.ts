@@ -1,0 +1,299 @@
+/**
+ * Docker's IPAM driver: pools are subnets of our networks, addresses come from what this host owns of them.
+ *
+ * Docker creates a network in this order: RequestPool, RequestAddress for the gateway and each --aux-address, then
+ * CreateNetwork, which says by subnet and gateway which pool it has. Until then a pool belongs to nobody ("unbound");
+ * it stays so when the network is another driver's (macvlan), and then it is the pool of the network of ours that has
+ * its subnet.
+ *
+ * Docker repeats a call whose answer it did not get, so an address may be given out that nobody uses: the reconciler
+ * takes it back.
+ */
+import { canonicalIp, cidrContains, ipFamily, parseCidr } from '../../config/address.ts';
+import { OverlaydError } from '../../errors.ts';
+import type { NetworkDefinition } from '../../networks/interface.ts';
+import type { AddressRecord, PoolRecord } from './book.ts';
+import { isDriver } from './deps.ts';
+import type { DriverDeps } from './deps.ts';
+import { didYouMean } from '../../config/nearest.ts';
+import { readName } from './options.ts';
+import type { Resolver } from './resolver.ts';
+import { addressOf, firstAddress, freeSubnet, lengthOf } from './subnets.ts';
+
+export const ADDRESS_SPACES = {
+  LocalDefaultAddressSpace: 'overlayd-local',
+  GlobalDefaultAddressSpace: 'overlayd-global',
+} as const;
+const GATEWAY = 'com.docker.network.gateway';
+const ADDRESS_TYPE = 'RequestAddressType';
+/** Docker asks again while what we propose overlaps with a route of the host, and keeps all of it until it is content. */
+const UNBOUND_MAX = 64;
+
+type Subnets = Pick<NetworkDefinition, 'subnet' | 'subnet6'>;
+
+export class IpamDriver {
+  readonly #deps: DriverDeps;
+  readonly #resolver: Resolver;
+
+  constructor(deps: DriverDeps, resolver: Resolver) {
+    this.#deps = deps;
+    this.#resolver = resolver;
+  }
+
+  requestPool(request: {
+    readonly AddressSpace: string;
+    readonly Pool: string;
+    readonly SubPool: string;
+    readonly Options: Readonly<Record<string, string>>;
+    readonly V6: boolean;
+  }): { PoolID: string; Pool: string; Data: object } {
+    const { book, rng, now } = this.#deps;
+    const family = request.V6 ? 6 : 4;
+    const name = poolName(request.Options);
+    if (request.SubPool !== '') {
+      throw refused(
+        'OVL_DOCKER_RANGE',
+        '--ip-range is not for the overlayd IPAM driver: each host gets its own part of the subnet by itself',
+        'Leave --ip-range away.',
+      );
+    }
+    const cidr = request.Pool === '' ? this.#propose(family, name) : givenPool(request.Pool, family);
+    const named = name === undefined ? undefined : this.#deps.networks.find(name);
+    const has = named && subnetOf(named, family);
+    if (has !== undefined && has !== cidr) {
+      throw refused(
+        'OVL_NETWORK_DIFFERS',
+        `the network "${name}" has the subnet ${has}, not ${cidr}`,
+        `Give --subnet ${has}, or none.`,
+      );
+    }
+    const space = spaceOf(request.AddressSpace) ?? 'local';
+    const id = `${space} ${cidr} ${rng.u32().toString(16)}`;
+    const isGiven = request.Pool !== '';
+    book.putPool({ id, cidr, family, space, isGiven, sinceMs: now(), ...(name !== undefined && { name }) });
+    return { PoolID: id, Pool: cidr, Data: {} };
+  }
+
+  async releasePool(id: string): Promise<void> {
+    for (const { ip } of this.#deps.book.addresses(id)) await this.releaseAddress(id, ip);
+    this.#deps.book.deletePool(id);
+  }
+
+  async requestAddress(request: {
+    readonly PoolID: string;
+    readonly Address: string;
+    readonly Options: Readonly<Record<string, string>>;
+  }): Promise<{ Address: string; Data: object }> {
+    const pool = this.#deps.book.pools.get(request.PoolID) ?? (await this.#adopt(request.PoolID));
+    const asked = request.Address === '' ? undefined : canonicalIp(request.Address);
+    if (request.Address !== '' && (asked === undefined || ipFamily(asked) !== pool.family)) {
+      throw refused('OVL_DOCKER_ADDRESS', `"${request.Address}" is no IPv${pool.family} address`, undefined);
+    }
+    if (request.Options[ADDRESS_TYPE] === GATEWAY) return this.#gateway(pool, asked);
+    const network = await this.#networkOf(pool);
+    if (network === undefined && asked !== undefined) return this.#reserve(pool, asked);
+    if (network === undefined) {
+      throw refused(
+        'OVL_DOCKER_SUBNET',
+        `no network of overlayd has the subnet ${pool.cidr}`,
+        `Create one first: "overlayd networks create NAME --subnet ${pool.cidr}".`,
+      );
+    }
+    return this.#endpointAddress(pool, network, asked);
+  }
+
+  async releaseAddress(poolId: string, address: string): Promise<void> {
+    const { book, addresses, networks } = this.#deps;
+    const ip = canonicalIp(address) ?? address;
+    const record = book.address(poolId, ip);
+    if (record === undefined) return;
+    // With a network all claims on its addresses have gone.
+    const stands = record.claimedIn !== undefined && networks.find(record.claimedIn) !== undefined;
+    if (record.claimedIn !== undefined && stands) await addresses.release(record.claimedIn, ip);
+    book.deleteAddress(poolId, ip);
+  }
+
+  /** Docker has it and we know nothing of it: our state was lost. Its ID says what it was. */
+  async #adopt(id: string): Promise<PoolRecord> {
+    const { book, docker, now, log, driverName } = this.#deps;
+    const [space, text = ''] = id.split(' ');
+    const cidr = parseCidr(text)?.cidr;
+    if ((space !== 'local' && space !== 'global') || cidr === undefined) {
+      throw refused(
+        'OVL_DOCKER_POOL',
+        `overlayd has no address pool "${id}"`,
+        'Remove the Docker network and create it again.',
+      );
+    }
+    const networks = (await docker?.networks()) ?? [];
+    const owners = networks.filter(
+      ({ Driver, IPAM }) =>
+        isDriver(Driver, driverName) && IPAM.Config.some(({ Subnet }) => Subnet === cidr.text),
+    );
+    const network = owners.length === 1 ? owners[0]?.Id : undefined;
+    const pool: PoolRecord = {
+      id,
+      cidr: cidr.text,
+      family: cidr.family,
+      space,
+      isGiven: false,
+      sinceMs: now(),
+      ...(network !== undefined && { network }),
+    };
+    book.putPool(pool);
+    log.info({ other: cidr.text }, 'taken over from Docker: an address pool that was not in our records');
+    return pool;
+  }
+
+  /** Nobody's address: all hosts have the same gateway, and the network's definition keeps endpoints off it. */
+  #gateway(pool: PoolRecord, asked: string | undefined): { Address: string; Data: object } {
+    if (asked !== undefined && !cidrContains(pool.cidr, asked)) {
+      throw refused(
+        'OVL_DOCKER_GATEWAY',
+        `the gateway ${asked} is not in ${pool.cidr}`,
+        'Give a --gateway of the subnet.',
+      );
+    }
+    const network = this.#candidate(pool);
+    const theirs = network && (pool.family === 4 ? network.gateway : network.gateway6);
+    const ip = asked ?? theirs ?? firstAddress(pool.cidr);
+    this.#keep(pool, ip, { use: 'gateway', isGiven: asked !== undefined });
+    return { Address: `${ip}/${lengthOf(pool.cidr)}`, Data: {} };
+  }
+
+  /** `--aux-address` before the network is there: claimed when it is (see NetworkDriver). */
+  #reserve(pool: PoolRecord, ip: string): { Address: string; Data: object } {
+    if (!cidrContains(pool.cidr, ip)) {
+      throw refused('OVL_DOCKER_ADDRESS', `${ip} is not in ${pool.cidr}`, 'Give an address of the subnet.');
+    }
+    this.#keep(pool, ip, { use: 'reserved', isGiven: true });
+    return { Address: `${ip}/${lengthOf(pool.cidr)}`, Data: {} };
+  }
+
+  async #endpointAddress(
+    pool: PoolRecord,
+    network: NetworkDefinition,
+    asked: string | undefined,
+  ): Promise<{ Address: string; Data: object }> {
+    const { addresses, scope, book } = this.#deps;
+    const held = asked === undefined ? undefined : book.address(pool.id, asked);
+    if (held !== undefined && held.use !== 'endpoint') {
+      throw refused(
+        'OVL_ADDRESS_TAKEN',
+        `${asked} is a ${held.use === 'gateway' ? 'gateway' : 'reserved'} address of this network`,
+        'Choose another one.',
+      );
+    }
+    const subnet = subnetOf(network, pool.family) ?? pool.cidr;
+    if (scope === 'global' && pool.space === 'local' && asked !== undefined) {
+      // Swarm's manager has chosen it from its own pool: it is claimed there.
+      this.#keep(pool, asked, { use: 'endpoint', isGiven: true });
+      return { Address: `${asked}/${lengthOf(subnet)}`, Data: {} };
+    }
+    const given = await addresses.request(network.id, {
+      family: pool.family,
+      purpose: 'endpoint',
+      ...(asked !== undefined && { address: asked }),
+    });
+    const isGiven = asked !== undefined;
+    this.#keep(pool, addressOf(given), { use: 'endpoint', isGiven, claimedIn: network.id });
+    return { Address: given, Data: {} };
+  }
+
+  #keep(pool: PoolRecord, ip: string, what: Pick<AddressRecord, 'use' | 'isGiven' | 'claimedIn'>): void {
+    const { book, now } = this.#deps;
+    book.putAddress({ pool: pool.id, ip, sinceMs: now(), ...what });
+  }
+
+  async #networkOf(pool: PoolRecord): Promise<NetworkDefinition | undefined> {
+    if (pool.network !== undefined) return this.#resolver.resolve(pool.network);
+    return this.#candidate(pool);
+  }
+
+  /** Of a pool that no network of our driver has: the one network of ours with its name, or else its subnet. */
+  #candidate(pool: PoolRecord): NetworkDefinition | undefined {
+    const { networks } = this.#deps;
+    if (pool.name !== undefined) return networks.find(pool.name);
+    const fitting = networks.list().filter((network) => subnetOf(network, pool.family) === pool.cidr);
+    return fitting.length === 1 ? fitting[0] : undefined;
+  }
+
+  /**
+   * The user gave no subnet. Is there one network among the hosts that this Docker does not have yet, it is that one
+   * that the user means most of the time; if not, the name will tell, and addresses are right all the same.
+   */
+  #propose(family: 4 | 6, name: string | undefined): string {
+    const { networks, book, rng } = this.#deps;
+    const named = name === undefined ? undefined : networks.find(name);
+    const theirs = named && subnetOf(named, family);
+    if (theirs !== undefined) return theirs;
+    const unbound = [...book.pools.values()].filter((pool) => pool.network === undefined);
+    if (unbound.length >= UNBOUND_MAX) {
+      throw refused(
+        'OVL_DOCKER_POOLS',
+        'every subnet that overlayd proposes overlaps with a route of this host',
+        'Give one with --subnet.',
+      );
+    }
+    const known = networks.list().flatMap((network) => subnetOf(network, family) ?? []);
+    if (name === undefined) {
+      const here = new Set([...book.pools.values()].map(({ cidr }) => cidr));
+      const attached = new Set([...book.networks.values()].flatMap(({ overlay }) => overlay?.id ?? []));
+      const missing = networks
+        .list()
+        .filter((network) => network.createdBy !== '' && !attached.has(network.id))
+        .flatMap((network) => subnetOf(network, family) ?? [])
+        .filter((cidr) => !here.has(cidr));
+      if (missing.length === 1 && missing[0] !== undefined) return missing[0];
+    }
+    const taken = [...known, ...[...book.pools.values()].map(({ cidr }) => cidr)];
+    const free = freeSubnet(family, taken, rng);
+    if (free !== undefined) return free;
+    throw refused('OVL_DOCKER_POOLS', 'no subnet is left to propose', 'Give one with --subnet.');
+  }
+}
+
+/** Undefined: of another driver. */
+export function spaceOf(addressSpace: string): 'local' | 'global' | undefined {
+  if (addressSpace === ADDRESS_SPACES.GlobalDefaultAddressSpace) return 'global';
+  return addressSpace === ADDRESS_SPACES.LocalDefaultAddressSpace ? 'local' : undefined;
+}
+
+export function subnetOf(network: Subnets, family: 4 | 6): string | undefined {
+  return family === 4 ? network.subnet : network.subnet6;
+}
+
+/** `--ipam-opt name=NAME`. */
+function poolName(options: Readonly<Record<string, string>>): string | undefined {
+  let name: string | undefined;
+  for (const [key, value] of Object.entries(options)) {
+    if (key === 'name') name = readName(value);
+    else if (!key.startsWith('com.docker.')) {
+      throw refused(
+        'OVL_DOCKER_OPTION',
+        `unknown --ipam-opt ${key}${didYouMean(key, ['name'])}`,
+        'There is: name.',
+      );
+    }
+  }
+  return name;
+}
+
+function givenPool(text: string, family: 4 | 6): string {
+  const read = parseCidr(text);
+  if (read === undefined || read.cidr.family !== family) {
+    throw refused('OVL_DOCKER_SUBNET', `"${text}" is no IPv${family} subnet`, undefined);
+  }
+  if (read.cidr.prefixLength > (family === 4 ? 30 : 126)) {
+    throw refused(
+      'OVL_DOCKER_SUBNET',
+      `${text} has no room for a gateway and a container`,
+      `Give a subnet of at least /${family === 4 ? 30 : 126}.`,
+    );
+  }
+  return read.cidr.text;
+}
+
+function refused(code: string, message: string, hint: string | undefined): OverlaydError {
+  return new OverlaydError(code, message, { exitCode: 2, ...(hint !== undefined && { hint }) });
+}

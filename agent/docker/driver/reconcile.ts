@@ -1,0 +1,212 @@
+/**
+ * Brings what we have for Docker and what Docker has together: after a start, after Docker was away, and now and then.
+ *
+ * A daemon that was killed has missed calls: Docker tries each for a while, then goes on without us. So an endpoint that
+ * no container has, an address that no endpoint has, and a network or pool that Docker has not are taken away; and TAPs
+ * whose containers lived on are opened again where they are. Docker shows a thing only after the call about it was
+ * answered, hence the grace: nothing young is judged.
+ */
+import { existsSync } from 'node:fs';
+import { ipFamily } from '../../config/address.ts';
+import type { DockerNetwork } from '../client/schemas.ts';
+import type { EndpointRecord, PoolRecord } from './book.ts';
+import { isDriver } from './deps.ts';
+import type { DriverDeps } from './deps.ts';
+import type { IpamDriver } from './ipam-driver.ts';
+import { specOf } from './docker-endpoints.ts';
+import type { DockerEndpoints } from './docker-endpoints.ts';
+import type { DockerNetworks } from './docker-networks.ts';
+import type { Resolver } from './resolver.ts';
+import { addressOf } from './subnets.ts';
+
+/** Longer than Docker repeats a call. */
+const GRACE_MS = 60_000;
+
+export interface Reconciled {
+  readonly endpoints: number;
+  readonly addresses: number;
+  readonly networks: number;
+  readonly pools: number;
+}
+
+interface Parts {
+  readonly networks: DockerNetworks;
+  readonly endpoints: DockerEndpoints;
+  readonly ipam: IpamDriver;
+  readonly resolver: Resolver;
+}
+
+export class DockerReconciler {
+  readonly #deps: DriverDeps;
+  readonly #parts: Parts;
+  readonly #graceMs: number;
+  /** Endpoints whose TAP could not be opened again; said once. */
+  readonly #lost = new Set<string>();
+
+  constructor(deps: DriverDeps, parts: Parts, graceMs = GRACE_MS) {
+    this.#deps = deps;
+    this.#parts = parts;
+    this.#graceMs = graceMs;
+  }
+
+  /** At the start, Docker or not: TAPs of endpoints are opened again, in the container or on the host. */
+  async restore(): Promise<void> {
+    for (const endpoint of this.#deps.book.endpoints.values()) {
+      // After a reboot it is gone with its container, and Docker will say so.
+      if (endpoint.sandbox !== undefined && !existsSync(endpoint.sandbox)) continue;
+      await this.#reopen(endpoint);
+    }
+  }
+
+  async #reopen(endpoint: EndpointRecord): Promise<void> {
+    const { book, networks, log } = this.#deps;
+    const { id, network, sandbox, ifName: tap } = endpoint;
+    try {
+      // The network may not have come by gossip yet: what we know of it is enough to go on.
+      if (networks.find(endpoint.overlay) === undefined && book.networks.has(network)) {
+        const definition = await this.#parts.resolver.resolve(network);
+        book.putEndpoint({ ...endpoint, overlay: definition.id });
+      }
+      const now = book.endpoints.get(id) ?? endpoint;
+      await networks.addEndpoint({ ...specOf(now), ...(sandbox !== undefined && { netns: sandbox }) });
+      this.#lost.delete(id);
+    } catch (error) {
+      if (!this.#lost.has(id)) {
+        const cure = 'if the container runs, restart it';
+        log.warn(
+          { err: error, tap, ip: endpoint.ips.join(',') },
+          `the interface of a container is lost; ${cure}`,
+        );
+      }
+      this.#lost.add(id);
+    }
+  }
+
+  /** `found`: all networks that Docker has. */
+  async reconcile(found: readonly DockerNetwork[]): Promise<Reconciled> {
+    const { book } = this.#deps;
+    const ids = new Set(found.map(({ Id }) => Id));
+    for (const { Id, Driver } of found) {
+      if (this.#isOurs(Driver) && !book.networks.has(Id)) await this.#parts.resolver.adopt(Id);
+    }
+    // What stands on something goes before it.
+    const endpoints = await this.#endpoints();
+    const addresses = await this.#addresses(found);
+    const pools = await this.#pools(found, ids);
+    const done = { endpoints, addresses, pools, networks: await this.#networks(ids) };
+    if (Object.values(done).some((count) => count > 0)) this.#say(done);
+    return done;
+  }
+
+  async #networks(ids: ReadonlySet<string>): Promise<number> {
+    let count = 0;
+    for (const record of this.#deps.book.networks.values()) {
+      if (ids.has(record.id) || this.#isYoung(record)) continue;
+      await this.#parts.networks.delete({ NetworkID: record.id });
+      count++;
+    }
+    return count;
+  }
+
+  async #endpoints(): Promise<number> {
+    const { book, docker, networks } = this.#deps;
+    let count = 0;
+    for (const id of new Set([...book.endpoints.values()].map(({ network }) => network))) {
+      const network = await docker?.network(id);
+      const live = new Set(Object.values(network?.Containers ?? {}).map(({ EndpointID }) => EndpointID));
+      const open = new Set(networks.endpoints().map((endpoint) => endpoint.id));
+      for (const endpoint of book.endpoints.values()) {
+        if (endpoint.network !== id || this.#isSpared(endpoint)) continue;
+        if (live.has(endpoint.id)) {
+          if (!open.has(endpoint.id)) await this.#reopen(endpoint);
+          continue;
+        }
+        await this.#parts.endpoints.discard(endpoint);
+        count++;
+      }
+    }
+    return count;
+  }
+
+  #isSpared(endpoint: EndpointRecord): boolean {
+    return this.#isYoung(endpoint) || this.#parts.endpoints.isBusy(endpoint.id);
+  }
+
+  async #pools(found: readonly DockerNetwork[], ids: ReadonlySet<string>): Promise<number> {
+    const { book } = this.#deps;
+    let count = 0;
+    for (const pool of book.pools.values()) {
+      if (this.#isYoung(pool)) continue;
+      const isThere =
+        pool.network === undefined ? this.#foreignUsers(pool, found).length > 0 : ids.has(pool.network);
+      if (isThere) continue;
+      await this.#parts.ipam.releasePool(pool.id);
+      count++;
+    }
+    return count;
+  }
+
+  async #addresses(found: readonly DockerNetwork[]): Promise<number> {
+    const { book } = this.#deps;
+    const used = new Map<string, Set<string>>();
+    for (const { network, ips } of book.endpoints.values()) {
+      for (const ip of ips) used.set(network, (used.get(network) ?? new Set<string>()).add(ip));
+    }
+    let count = 0;
+    for (const pool of book.pools.values()) {
+      // Swarm's manager gives these to containers of any node, and takes them back itself.
+      if (pool.space === 'global') continue;
+      const inUse =
+        pool.network === undefined
+          ? await this.#foreignAddresses(pool, found)
+          : (used.get(pool.network) ?? new Set());
+      for (const address of book.addresses(pool.id)) {
+        if (address.use !== 'endpoint' || inUse.has(address.ip) || this.#isYoung(address)) continue;
+        await this.#parts.ipam.releaseAddress(pool.id, address.ip);
+        count++;
+      }
+    }
+    return count;
+  }
+
+  /** Of containers on networks of other drivers (macvlan) that have their addresses from us. */
+  async #foreignAddresses(pool: PoolRecord, found: readonly DockerNetwork[]): Promise<Set<string>> {
+    const used = new Set<string>();
+    for (const { Id } of this.#foreignUsers(pool, found)) {
+      const network = await this.#deps.docker?.network(Id);
+      for (const { IPv4Address, IPv6Address } of Object.values(network?.Containers ?? {})) {
+        for (const ip of [addressOf(IPv4Address), addressOf(IPv6Address)]) {
+          if (ip !== '' && ipFamily(ip) === pool.family) used.add(ip);
+        }
+      }
+    }
+    return used;
+  }
+
+  #isYoung({ sinceMs }: { readonly sinceMs: number }): boolean {
+    const age = this.#deps.now() - sinceMs;
+    // A clock that was set back must not make things young for ever.
+    return age >= 0 && age < this.#graceMs;
+  }
+
+  #say({ endpoints, addresses, networks, pools }: Reconciled): void {
+    const counts = Object.entries({ endpoints, addresses, networks, pools }).filter(([, count]) => count > 0);
+    this.#deps.log.info(
+      { rows: endpoints + addresses + networks + pools },
+      `Docker no longer has ${counts.map(([what, count]) => `${count} ${what}`).join(', ')}; taken away`,
+    );
+  }
+
+  #isOurs(driver: string): boolean {
+    return isDriver(driver, this.#deps.driverName);
+  }
+
+  #foreignUsers(pool: PoolRecord, found: readonly DockerNetwork[]): DockerNetwork[] {
+    return found.filter(
+      ({ Driver, IPAM }) =>
+        !this.#isOurs(Driver) &&
+        this.#isOurs(IPAM.Driver) &&
+        IPAM.Config.some(({ Subnet }) => Subnet === pool.cidr),
+    );
+  }
+}
