@@ -27,6 +27,11 @@ export function isArpQuestion(arp: usize): bool {
   return load16(arp + ARP_OPERATION) == REQUEST && sender != 0 && sender != load<u32>(arp + ARP_TARGET_IP);
 }
 
+/** "Does anybody have this address? I would take it" (RFC 5227). */
+export function isArpProbe(arp: usize): bool {
+  return load16(arp + ARP_OPERATION) == REQUEST && load<u32>(arp + ARP_SENDER_IP) == 0;
+}
+
 /** Turns the request in an untagged frame into its reply, in place. Returns the frame's length. */
 export function writeArpReply(frame: usize, owner: u64): u32 {
   const arp = frame + ETHERNET_SIZE;

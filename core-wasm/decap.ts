@@ -37,6 +37,7 @@ import {
   fdbMove,
 } from './fdb';
 import { EVENT_MAC_EXPIRED, EVENT_SESSION_HEARD, emit } from './event';
+import { filterFlood, isConcerned } from './flood-filter';
 import { NO_NETWORK, findVni, networkIsSealed } from './network';
 import { outHasRoom } from './out';
 import { NO_PEER, PEER_LEARNT_ROWS, PEER_RX_FRAMES, findSender, peerAt, peerCount, peerLearns } from './peer';
@@ -255,12 +256,14 @@ function clampFrom(peer: u32, network: u32, frame: usize, length: u32, isPartial
   clampMss(frame, length, roomTo(peer, networkIsSealed(network)), isPartial);
 }
 
-/** To every port of the network. The first copy carries the verdict. */
+/** Of a classified frame: to every port of the network that it may concern. The first copy carries the verdict. */
 function flood(peer: u32, network: u32, frame: usize, length: u32): u32 {
+  filterFlood(frame, length);
   flushGroup(); // or compaction would run over this frame
   let copies: u32 = 0;
   let lost: u32 = 0;
   for (let next = firstPort(network); next; next = nextPort(next - 1)) {
+    if (!isConcerned(next - 1)) continue;
     if (emitSingle(next - 1, peer, frame, length, copies ? 0 : 1)) copies++;
     else lost++;
   }

@@ -32,6 +32,7 @@ import { cut, cutBytes, cutCount, cutSize } from './cut';
 import { deliver } from './deliver';
 import { ETHERNET_SIZE, TAG_SIZE } from './ethernet';
 import { FDB_LOCAL, entryDestination, entryHas, fdbFind, fdbKey } from './fdb';
+import { filterFlood, isConcerned } from './flood-filter';
 import { NO_MORE, floodNext, floodPeers } from './flood';
 import { guard } from './guard';
 import { guardBound } from './guard-bound';
@@ -190,11 +191,12 @@ function floodUnknown(network: u32, port: u32, frame: usize, length: u32): u32 {
   return flood(network, port, frame, length, reflect);
 }
 
-/** To every peer of the network and every other port; the first copy carries the verdict. */
+/** To every peer of the network and every other port that it may concern; the first copy carries the verdict. */
 function flood(network: u32, port: u32, frame: usize, length: u32, reflect: bool): u32 {
   let reason = REASON_NO_DESTINATION;
   let copies: u32 = 0;
   let lost: u32 = 0;
+  filterFlood(frame, length);
   if (floodPeers(network)) {
     // In clear one payload serves many messages; sealed, every peer has its own key and so its own copy.
     const isSealed = networkIsSealed(network);
@@ -215,7 +217,7 @@ function flood(network: u32, port: u32, frame: usize, length: u32, reflect: bool
     if (!isSealed && copies) arenaKeep(table, cutBytes);
   }
   for (let next = firstPort(network); next; next = nextPort(next - 1)) {
-    if (next - 1 == port && !reflect) continue;
+    if ((next - 1 == port && !reflect) || !isConcerned(next - 1)) continue;
     const failed = deliver(next - 1, frame, length, copies ? 0 : 1);
     if (failed) {
       reason = failed;

@@ -12,7 +12,7 @@ import { etherType, l3, l4, protocol } from './classify';
 import { ETHERNET_SOURCE, TYPE_ARP, TYPE_IPV4, TYPE_IPV6, isTag } from './ethernet';
 import { ARP_SENDER_IP, ARP_TARGET_IP, isArpForIpv4 } from './arp';
 import { bindingHas, bindingMac, bindingOf } from './binding';
-import { IPV4_FRAGMENT, IPV4_PROTOCOL, IPV4_SOURCE, ipv4HeaderLength } from './ipv4';
+import { IPV4_FRAGMENT, IPV4_PROTOCOL, IPV4_SOURCE, PROTOCOL_IGMP, ipv4HeaderLength } from './ipv4';
 import { IPV6_SOURCE, NEXT_FRAGMENT, NEXT_ICMPV6, isExtension } from './ipv6';
 import {
   NDP_SIZE,
@@ -37,7 +37,6 @@ import {
 } from './reason';
 import { PROTOCOL_UDP } from './udp';
 
-const PROTOCOL_IGMP: u32 = 2;
 const FRAGMENT_OFFSET: u32 = 0x1fff;
 const FRAGMENT_SIZE: u32 = 8;
 const DHCP_SERVER: u32 = 67;
@@ -71,8 +70,8 @@ function hasIpv6(binding: usize, at: usize): bool {
 /** A probe claims its target, everything else its sender. Other hardware types are taken for Ethernet by some. */
 function guardArp(binding: usize, arp: usize): u32 {
   if (!isArpForIpv4(arp)) return REASON_GUARD_IP;
-  const isProbe = load<u32>(arp + ARP_SENDER_IP) == 0;
-  return hasIpv4(binding, arp + (isProbe ? ARP_TARGET_IP : ARP_SENDER_IP)) ? REASON_NONE : REASON_GUARD_IP;
+  const isNameless = load<u32>(arp + ARP_SENDER_IP) == 0;
+  return hasIpv4(binding, arp + (isNameless ? ARP_TARGET_IP : ARP_SENDER_IP)) ? REASON_NONE : REASON_GUARD_IP;
 }
 
 /** Ports of a datagram whose UDP header is at `udp`: said by a server, or to a client, which only servers do. */

@@ -16,6 +16,8 @@ export const IPV4_SUM: usize = 10;
 export const IPV4_SOURCE: usize = 12;
 export const IPV4_DESTINATION: usize = 16;
 
+export const PROTOCOL_IGMP: u32 = 2;
+
 /** More fragments, or an offset: not a whole packet. */
 const FRAGMENT_BITS: u32 = 0x3fff;
 const DO_NOT_FRAGMENT: u32 = 0x4000;

@@ -103,14 +103,15 @@ export class Ports {
   }
 
   /** Second half, when no worker holds it. */
-  close({ spec, tap, isGone }: OpenPort, removeTap: boolean): void {
-    closeTap(tap, removeTap && !isGone);
+  async close({ spec, tap, isGone }: OpenPort, removeTap: boolean): Promise<void> {
+    await closeTap(tap, removeTap && !isGone);
     this.#closing.delete(spec.port);
   }
 
   /** Workers have ended. `remove`: the interfaces go as well. */
-  closeAll(remove: (port: OpenPort) => boolean): void {
-    for (const port of this.#open.values()) this.close(this.withdraw(port.spec.port), remove(port));
+  async closeAll(remove: (port: OpenPort) => boolean): Promise<void> {
+    const ports = [...this.#open.values()];
+    await Promise.all(ports.map((port) => this.close(this.withdraw(port.spec.port), remove(port))));
   }
 
   #mustGet(port: number): OpenPort {

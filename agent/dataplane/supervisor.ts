@@ -94,7 +94,7 @@ export async function openDataplane(
     return supervisor;
   } catch (error) {
     if (sockets !== undefined) closeUdp(sockets);
-    ports.closeAll(({ tap }) => !tap.existed);
+    await ports.closeAll(({ tap }) => !tap.existed);
     throw error;
   }
 }
@@ -202,7 +202,7 @@ class Supervisor implements Dataplane, WorkerListener {
     await this.#ended;
     // What the port's last frames taught must not be taken for news of the next one with its number.
     for (const { worker } of told) if (this.#workers.includes(worker)) this.onEvents(worker);
-    this.#ports.close(port, removeTap);
+    await this.#ports.close(port, removeTap);
   }
 
   #portRows({ spec, opened, binding }: OpenPort): Command[] {
@@ -303,7 +303,7 @@ class Supervisor implements Dataplane, WorkerListener {
     await this.#ended;
     await Promise.all(this.#closing);
     closeUdp(this.#sockets);
-    this.#ports.closeAll(() => removeTaps);
+    await this.#ports.closeAll(() => removeTaps);
     this.#sessions.drop();
   }
 

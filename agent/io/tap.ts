@@ -7,6 +7,8 @@
  * 12-byte virtio_net_hdr; descriptors are non-blocking; nothing is left behind when opening fails half-way.
  * It neither reads nor writes frames: the loops do.
  */
+import { close } from 'node:fs';
+import { promisify } from 'node:util';
 import { OverlaydError } from '../errors.ts';
 import { describeHolders, tapHolders } from './holders.ts';
 import {
@@ -25,6 +27,8 @@ import * as libc from './libc.ts';
 import { inNamespace } from './netns.ts';
 import { setGsoMaxSegs } from './rtnetlink.ts';
 import { holdsCapability, missingCapability, systemError } from './system-error.ts';
+
+const closeFd = promisify(close);
 
 const TUN_DEVICE = '/dev/net/tun';
 const TUNSETIFF = 0x400454ca;
@@ -47,6 +51,8 @@ const UDP_PAYLOAD_MAX = 65_507;
 const GSO_MAX_SEGS = 65_535;
 /** The default of 1,000 small frames is 5 ms of them: one pause of the scheduler, and some are lost. */
 const QUEUE_FRAMES = 8_192;
+/** One container's share: the kernel keeps 8 bytes for each, and a host may have thousands. */
+const ENDPOINT_QUEUE_FRAMES = 2_048;
 
 export interface TapRequest {
   readonly name: string;
@@ -120,9 +126,13 @@ function open(request: TapRequest): Tap {
   }
 }
 
-/** Closes every queue. A persistent TAP stays with its children unless `remove`. */
-export function closeTap(tap: Tap, remove: boolean): void {
-  closeQueues(tap.fds, remove);
+/**
+ * Closes every queue, on threads of Node's: with the last one the kernel takes the interface down, which takes 20 ms on
+ * a busy machine. A persistent TAP stays with its children unless `remove`.
+ */
+export async function closeTap({ fds }: Tap, remove: boolean): Promise<void> {
+  if (remove && fds[0] !== undefined) libc.ioctlValue(fds[0], TUNSETPERSIST, 0);
+  await Promise.all(fds.map((fd) => closeFd(fd)));
 }
 
 /** Segments of a super-frame that still fit one UDP_SEGMENT send when every segment becomes a datagram; `seal`: bytes around it. */
@@ -246,7 +256,7 @@ function configure(request: TapRequest, existed: boolean, fds: readonly number[]
   // On a TAP with children a lower limit, left by somebody else, would cut their super-frames: see tap-children.ts.
   const gsoError = setGsoMaxSegs(index, request.endpoint?.gsoMaxSegs ?? GSO_MAX_SEGS);
   if (gsoError !== undefined) notes.push(`${name}: gso_max_segs not set (${gsoError})`);
-  setQueueLength(name, QUEUE_FRAMES);
+  setQueueLength(name, request.endpoint === undefined ? QUEUE_FRAMES : ENDPOINT_QUEUE_FRAMES);
   if (request.endpoint === undefined) setInterfaceUp(name);
   else if (request.endpoint.mac !== undefined) setInterfaceMac(name, request.endpoint.mac);
 
