@@ -78,5 +78,8 @@ export const REASON_GUARD_RA: u32 = 36;
 /** What only DHCP servers say. */
 export const REASON_GUARD_DHCP: u32 = 37;
 
+/** In hand when the core trapped: counted by the host, when it buries the worker. */
+export const REASON_TRAPPED: u32 = 38;
+
 /** Number of reasons; one above the last. */
-export const REASONS: u32 = 38;
+export const REASONS: u32 = 39;

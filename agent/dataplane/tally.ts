@@ -13,8 +13,12 @@ export class Tally {
 
   /** Keeps what a worker that died had counted, for each of `peers` too. */
   bury(core: Core, peers: Iterable<number>): void {
-    addAll(this.#counters, readCounters(core));
-    addAll(this.#drops, readDrops(core));
+    const counters = readCounters(core);
+    const drops = readDrops(core);
+    // The frame that it trapped on was taken in, and has no verdict.
+    drops['trapped'] = (drops['trapped'] ?? 0) + withoutVerdict(counters, drops);
+    addAll(this.#counters, counters);
+    addAll(this.#drops, drops);
     for (const peer of peers) {
       const sum = { ...(this.#peers.get(peer) ?? NO_TRAFFIC) };
       addPeer(sum, readPeer(core, peer));
@@ -42,6 +46,16 @@ export class Tally {
     for (const core of living) addPeer(sum, readPeer(core, peer));
     return sum;
   }
+}
+
+/** Frames in, less all that was counted of them (core-wasm/counters.ts). */
+function withoutVerdict(
+  counters: Readonly<Record<string, number>>,
+  drops: Readonly<Record<string, number>>,
+): number {
+  const sum = (...names: string[]): number => names.reduce((total, name) => total + (counters[name] ?? 0), 0);
+  const dropped = Object.values(drops).reduce((total, count) => total + count, 0);
+  return sum('from-tap', 'from-tunnel') - sum('sent', 'delivered', 'answered', 'punted') - dropped;
 }
 
 function addAll(sums: Record<string, number>, values: Readonly<Record<string, number>>): void {
