@@ -1,6 +1,7 @@
 import { CAPABILITY, encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
 import type { SealingDeps } from '../proto/swim/sealing.ts';
 import { Swim } from '../proto/swim/swim.ts';
+import type { IdentityList } from '../proto/state/identities.ts';
 import { State } from '../proto/state/state.ts';
 import { refusal } from '../proto/state/version-gate.ts';
 import { parseMac } from '../proto/state/values/mac.ts';
@@ -10,6 +11,7 @@ import type { StaticPeer } from '../proto/view/rows.ts';
 import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
 import { formatHostPort, ipFamily, parseHostPort } from './config/address.ts';
+import { readIdentitiesFile } from './config/identities-file.ts';
 import type { RunConfig, Seed } from './config/run-config.ts';
 import { SEAL_BYTES, defaultTapMtu } from './config/underlay.ts';
 import { announceHost } from './control/announce.ts';
@@ -23,8 +25,10 @@ import { Notices } from './control/notices.ts';
 import { openDataPathWatch } from './control/open-data-path-watch.ts';
 import { openTunnels } from './control/open-tunnels.ts';
 import { KnownPeers } from './control/known-peers.ts';
+import { IdentityControl } from './control/identity-control.ts';
 import { loadIdentity } from './control/identity-file.ts';
 import { PinFile } from './control/pin-file.ts';
+import { RevocationFile } from './control/revocation-file.ts';
 import { StatusView } from './control/status-view.ts';
 import type { TunnelKeeper } from './control/tunnel-keeper.ts';
 import { verifier } from './crypto/ed25519.ts';
@@ -71,8 +75,9 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
   });
-  // Before anything is touched: a keyring that cannot be read must not leave a host half up.
+  // Before anything is touched: a file that cannot be read must not leave a host half up.
   const keys = openGossipKeys(config, log);
+  const listed = listedIn(config);
   const dataplane = await openDataplane(dataplaneOptions(config), log);
   // TAPs that were not there before must not be left by a failed start; those that containers may hang on must stay.
   undo.push(() => dataplane.stop([...dataplane.taps.values()].every((tap) => !tap.existed)));
@@ -85,29 +90,43 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const epoch = nextEpoch(config.stateDir, wallMs());
   const identity = await loadIdentity(config.stateDir);
   const pins = new PinFile(config.stateDir, log);
+  const revocations = new RevocationFile(config.stateDir, log);
   const state = new State(
     { node: config.nodeName, epoch },
-    { rng: systemRng(), wall: wallMs, signer: identity.signer, verifier, identities: { pins: pins.read() } },
+    {
+      rng: systemRng(),
+      wall: wallMs,
+      signer: identity.signer,
+      verifier,
+      identities: { listed, pins: pins.read() },
+      revocations: revocations.read(),
+    },
   );
-  const { identities } = state;
   const notices = new Notices();
-  identities.onOtherKey = (peer) => {
-    const cure = `if ${peer} was installed anew, remove its entry from ${config.stateDir}/identities.json while this daemon is stopped`;
-    log.warn({ peer }, `refusing this name under another key than the one that was seen first; ${cure}`);
-    const what = `${peer} signs with another key than the one that was seen first: what it announces is refused`;
-    notices.note(monotonicMs(), { check: 'identity', severity: 'error', what, cure });
-  };
   announceHost(monotonicMs(), config, dataplane.taps, state);
   let tunnels: TunnelKeeper | undefined;
-  const control = await ControlPlane.open({
+  const swim = createSwim(config, state, epoch, keys?.sealing);
+  const identities = new IdentityControl({
+    self: config.nodeName,
+    selfKey: identity.signer.publicKey,
+    state,
+    swim,
+    file: revocations,
+    renewGossipKey: () => control.renewGossipKey(),
+    onChange: () => control.touch(),
+    notices,
+    log,
+  });
+  const control: ControlPlane = await ControlPlane.open({
     config,
-    swim: createSwim(config, state, epoch, keys?.sealing),
+    swim,
     keys,
     state,
     dataplane,
     endpoints,
     pins,
-    identities,
+    identities: state.identities,
+    onTick: () => identities.tick(),
     known,
     staticPeers: staticPeersOf(config),
     maxPayload: config.underlayMtu - HEADERS_BYTES[ipFamily(config.dataPathAddr)],
@@ -137,6 +156,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   control.onClusterChange(() => {
     definitions.touch();
     tunnels?.refresh();
+    identities.tell();
   });
   const joined = configuredNetworks(config, dataplane.taps);
   const sessions = (): readonly TunnelStatus[] => tunnels?.sessions() ?? [];
@@ -144,6 +164,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     config,
     state,
     control,
+    identities,
     dataplane,
     definitions,
     joined: () => joined,
@@ -160,6 +181,8 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     failed,
     report: () => reportOf(config, control, dataplane),
     reload: (next) => {
+      // First what may be refused, then what is taken over.
+      identities.setListed(listedIn(next));
       control.setSeeds(next.join);
       return Promise.resolve();
     },
@@ -174,6 +197,11 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       await dataplane.stop(removeTaps);
     },
   };
+}
+
+/** Throws OverlaydError. */
+function listedIn({ identitiesFile }: RunConfig): IdentityList | undefined {
+  return identitiesFile === undefined ? undefined : readIdentitiesFile(identitiesFile);
 }
 
 function isAnySealed({ networks }: RunConfig): boolean {
@@ -222,6 +250,7 @@ interface ViewParts {
   readonly config: RunConfig;
   readonly state: State;
   readonly control: ControlPlane;
+  readonly identities: IdentityControl;
   readonly dataplane: Dataplane;
   readonly definitions: NetworkDefinitions;
   readonly joined: () => readonly JoinedNetwork[];
@@ -231,13 +260,17 @@ interface ViewParts {
 }
 
 function viewOf(parts: ViewParts): DaemonView {
-  const { config, control, dataplane, definitions, watch, notices } = parts;
+  const { config, control, identities, dataplane, definitions, watch, notices } = parts;
   const view = new StatusView({
     ...parts,
     version: VERSION,
     swim: control.swim,
     reconciler: control.reconciler,
     gossipEncryption: () => control.gossipEncryption(),
+    identity: () => {
+      const revoked = identities.revokedSelf();
+      return { identity: identities.fingerprint, ...(revoked !== undefined && { revoked }) };
+    },
     isReady: () => control.isSettled(),
     startedAtMs: monotonicMs(),
     now: monotonicMs,
@@ -275,6 +308,9 @@ function viewOf(parts: ViewParts): DaemonView {
     keyringAdd: (key) => control.keyring().add(key),
     keyringUse: (fingerprint) => control.keyring().use(fingerprint),
     keyringRemove: (fingerprint) => control.keyring().remove(fingerprint),
+    identities: () => identities.list(),
+    revoke: (request) => identities.revoke(request),
+    identityForget: (name) => identities.forget(name),
   };
 }
 

@@ -42,7 +42,9 @@ export interface LogFields {
   readonly op?: string;
   readonly rows?: number;
   readonly worker?: number;
-  /** Of a gossip key; the key itself is never logged. */
+  /** Node name of the host whose word it is. */
+  readonly by?: string;
+  /** Of a gossip key, or of the key of a host; a secret key itself is never logged. */
   readonly fingerprint?: string;
   /** Of an HTTP request, or of a file. */
   readonly path?: string;

@@ -123,6 +123,40 @@ export const keyringEntrySchema = z.object({
 });
 export type KeyringEntry = z.infer<typeof keyringEntrySchema>;
 
+/** Whose word makes a key void, and since when. */
+export const revokedSchema = z.object({
+  by: z.string(),
+  /** ISO 8601, by the clock of that host. */
+  at: z.string(),
+  /** `revoked`: the name stays with the key; `forgotten`: the next key that is seen takes the name. */
+  as: z.enum(['revoked', 'forgotten']),
+});
+
+export const identitySchema = z.object({
+  name: z.string(),
+  /** Of its key, in canonical form. */
+  fingerprint: z.string(),
+  /** Ed25519 public key, base64. */
+  key: z.string(),
+  /** `file`: the operator's list; `first-sight`: seen first; `revocation`: only from words about it; `seen`: came, and is refused. */
+  known: z.enum(['self', 'file', 'first-sight', 'revocation', 'seen']),
+  /** `pinned`: speaks for the name; `revoked`: counts for nobody; `refused`: another key has the name, or the list has neither. */
+  state: z.enum(['pinned', 'revoked', 'refused']),
+  /** May revoke others where the operator's list names admins. */
+  admin: z.boolean().optional(),
+  revoked: revokedSchema.optional(),
+  /** What hosts that are themselves revoked say of it; not obeyed. */
+  disputed: z.array(revokedSchema).optional(),
+});
+export type Identity = z.infer<typeof identitySchema>;
+
+export const revokeResultSchema = z.object({
+  identity: identitySchema,
+  /** `rotating`: the cluster takes a new gossip key; `kept`: rotation is off; `clear`: gossip is not sealed. */
+  gossipKey: z.enum(['rotating', 'kept', 'clear']),
+});
+export type RevokeResult = z.infer<typeof revokeResultSchema>;
+
 export const statusSchema = z.object({
   node: z.string(),
   version: z.string(),
@@ -145,6 +179,10 @@ export const statusSchema = z.object({
   drops: countsByName,
   /** Absent from daemons before sealing. */
   gossipEncryption: gossipEncryptionSchema.optional(),
+  /** Fingerprint of this host's key; absent from daemons before revocation. */
+  identity: z.string().optional(),
+  /** The others do not take this host for a member any more. */
+  revoked: revokedSchema.optional(),
 });
 export type Status = z.infer<typeof statusSchema>;
 
@@ -228,6 +266,13 @@ export interface DaemonMetrics {
   readonly loopStallSeconds: number;
 }
 
+export interface RevokeRequest {
+  readonly node: string;
+  /** Or the beginning of one: which key of this name. */
+  readonly fingerprint?: string | undefined;
+  readonly undo?: boolean | undefined;
+}
+
 /** What the admin API and the metrics server may ask of a daemon. */
 export interface DaemonView {
   status(): Status;
@@ -252,6 +297,12 @@ export interface DaemonView {
   keyringRemove(fingerprint: string): KeyringEntry;
   /** Examines itself: what is wrong, with cures. */
   doctor(): Promise<Finding[]>;
+  /** Keys of hosts: all, sorted by name. */
+  identities(): Identity[];
+  /** Makes the key of a host void for all, or (`undo`) good again. Throws OverlaydError. */
+  revoke(request: RevokeRequest): RevokeResult;
+  /** The key is void, and the name takes the next one. Throws OverlaydError. */
+  identityForget(name: string): RevokeResult;
   metrics(): DaemonMetrics;
   /** TAPs up, sockets bound, and joined or without seeds. */
   isReady(): boolean;

@@ -12,22 +12,27 @@ import type { Finding } from '../doctor/finding.ts';
 import { OverlaydError } from '../errors.ts';
 import type {
   FdbEntry,
+  Identity,
   JoinResult,
   KeyringEntry,
   NetworkDetail,
   NetworkRemoval,
   NetworkSummary,
   Peer,
+  RevokeRequest,
+  RevokeResult,
   Status,
 } from '../status.ts';
 import {
   fdbEntrySchema,
+  identitySchema,
   joinResultSchema,
   keyringEntrySchema,
   networkDetailSchema,
   networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
+  revokeResultSchema,
   statusSchema,
 } from '../status.ts';
 import { errorOf, problemSchema } from './problem.ts';
@@ -105,6 +110,18 @@ export class ApiClient {
 
   keyringRemove(fingerprint: string): Promise<KeyringEntry> {
     return this.#request('POST', '/v1/keyring/remove', keyringEntrySchema, { fingerprint });
+  }
+
+  identities(): Promise<Identity[]> {
+    return this.#get('/v1/identities', z.array(identitySchema));
+  }
+
+  revoke(order: RevokeRequest): Promise<RevokeResult> {
+    return this.#request('POST', '/v1/revoke', revokeResultSchema, order);
+  }
+
+  identityForget(name: string): Promise<RevokeResult> {
+    return this.#request('POST', '/v1/identities/forget', revokeResultSchema, { name });
   }
 
   #get<T>(path: string, schema: z.ZodType<T>): Promise<T> {

@@ -7,12 +7,14 @@ import { z } from 'zod';
 import { findingSchema } from '../doctor/finding.ts';
 import {
   fdbEntrySchema,
+  identitySchema,
   joinResultSchema,
   keyringEntrySchema,
   networkDetailSchema,
   networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
+  revokeResultSchema,
   statusSchema,
 } from '../status.ts';
 import { networkCreateSchema } from '../config/schema.ts';
@@ -23,6 +25,8 @@ import {
   fingerprintRequestSchema,
   joinRequestSchema,
   keyRequestSchema,
+  nodeRequestSchema,
+  revokeRequestSchema,
 } from './routes.ts';
 import type { Route } from './routes.ts';
 
@@ -40,6 +44,10 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   KeyringEntry: keyringEntrySchema,
   KeyRequest: keyRequestSchema,
   FingerprintRequest: fingerprintRequestSchema,
+  Identity: identitySchema,
+  NodeRequest: nodeRequestSchema,
+  RevokeRequest: revokeRequestSchema,
+  RevokeResult: revokeResultSchema,
   Empty: emptySchema,
   Problem: problemSchema,
 };

@@ -8,12 +8,14 @@ import { specOf } from '../networks/network-spec.ts';
 import type { DaemonView } from '../status.ts';
 import {
   fdbEntrySchema,
+  identitySchema,
   joinResultSchema,
   keyringEntrySchema,
   networkDetailSchema,
   networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
+  revokeResultSchema,
   statusSchema,
 } from '../status.ts';
 
@@ -44,6 +46,14 @@ export const joinRequestSchema = z.strictObject({
 /** 32 bytes as base64 have 44 characters; what is wrong with it is said without quoting it. */
 export const keyRequestSchema = z.strictObject({ key: z.string().min(1).max(100) });
 export const fingerprintRequestSchema = z.strictObject({ fingerprint: z.string().min(1).max(64) });
+/** Names of members have 255 bytes at most. */
+const nodeSchema = z.string().min(1).max(255);
+export const revokeRequestSchema = z.strictObject({
+  node: nodeSchema,
+  fingerprint: z.string().min(1).max(64).optional(),
+  undo: z.boolean().optional(),
+});
+export const nodeRequestSchema = z.strictObject({ name: nodeSchema });
 export const emptySchema = z.strictObject({});
 
 export const ROUTES: readonly Route[] = [
@@ -166,6 +176,29 @@ export const ROUTES: readonly Route[] = [
     response: keyringEntrySchema,
     body: fingerprintRequestSchema,
     handle: (view, { body }) => view.keyringRemove(fingerprintIn(body)),
+  },
+  {
+    method: 'GET',
+    path: '/v1/identities',
+    summary: 'Keys of hosts: how each is known, and which are revoked',
+    response: z.array(identitySchema),
+    handle: (view) => view.identities(),
+  },
+  {
+    method: 'POST',
+    path: '/v1/identities/forget',
+    summary: 'The key of a host is void for all, and its name takes the next key that is seen',
+    response: revokeResultSchema,
+    body: nodeRequestSchema,
+    handle: (view, { body }) => view.identityForget((body as z.infer<typeof nodeRequestSchema>).name),
+  },
+  {
+    method: 'POST',
+    path: '/v1/revoke',
+    summary: 'The key of a host is void for all, or (undo) good again',
+    response: revokeResultSchema,
+    body: revokeRequestSchema,
+    handle: (view, { body }) => view.revoke(body as z.infer<typeof revokeRequestSchema>),
   },
 ];
 

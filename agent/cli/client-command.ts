@@ -5,7 +5,7 @@ import { DEFAULT_SOCKET } from '../config/defaults.ts';
 
 export interface ClientOptions {
   readonly socket: string;
-  readonly output: 'table' | 'wide' | 'json';
+  readonly output: 'table' | 'wide' | 'json' | 'lines';
   readonly header: boolean;
 }
 
@@ -16,7 +16,13 @@ export function verb(name: string, description: string, examples: readonly strin
     .addHelpText('before', `Examples:\n${examples.map((example) => `  ${example}`).join('\n')}\n`);
 }
 
-export function clientVerb(name: string, description: string, examples: readonly string[]): Command {
+/** `formats`: further ones that this verb has. */
+export function clientVerb(
+  name: string,
+  description: string,
+  examples: readonly string[],
+  formats: readonly 'lines'[] = [],
+): Command {
   return verb(name, description, examples)
     .addOption(
       new Option('--socket <PATH>', 'admin socket of the daemon')
@@ -24,7 +30,9 @@ export function clientVerb(name: string, description: string, examples: readonly
         .default(DEFAULT_SOCKET),
     )
     .addOption(
-      new Option('-o, --output <FORMAT>', 'how to print').choices(['table', 'wide', 'json']).default('table'),
+      new Option('-o, --output <FORMAT>', 'how to print')
+        .choices(['table', 'wide', 'json', ...formats])
+        .default('table'),
     )
     .option('--no-header', 'tables without their first line');
 }

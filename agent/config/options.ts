@@ -110,6 +110,15 @@ export const OPTIONS: readonly OptionRow[] = [
     default: '12h',
   },
   {
+    key: 'identities',
+    flag: 'identities',
+    kind: 'text',
+    value: 'FILE',
+    description:
+      'file of the hosts that may be members, NAME KEY [admin] a line; without it the first key that is seen under a name is its',
+    reloadable: true,
+  },
+  {
     key: 'static-peers',
     flag: 'static-peer',
     kind: 'list',

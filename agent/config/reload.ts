@@ -19,6 +19,7 @@ const FIELDS: Readonly<Record<string, keyof RunConfig>> = {
   'gossip-rekey-interval': 'gossipRekeyMs',
   'rekey-interval': 'rekeyMs',
   'wire-version': 'wireVersion',
+  identities: 'identitiesFile',
   workers: 'workers',
   io: 'io',
   socket: 'socket',

@@ -56,6 +56,7 @@ export async function resolveConfig(
     ...gossipSealing(raw, locate),
     rekeyMs: parseInterval(raw['rekey-interval'] ?? DEFAULT_REKEY_INTERVAL) ?? Infinity,
     wireVersion: raw['wire-version'] ?? TUNNEL_VERSIONS.max,
+    identitiesFile: raw.identities,
     workers: raw.workers ?? 1,
     io: raw.io,
     socket: raw.socket ?? DEFAULT_SOCKET,

@@ -52,6 +52,8 @@ export interface RunConfig {
   readonly rekeyMs: number;
   /** Highest version of the tunnel protocol to speak. */
   readonly wireVersion: number;
+  /** File of the hosts that may be members; undefined: whoever is seen first under a name. */
+  readonly identitiesFile: string | undefined;
   readonly workers: number;
   /** Undefined: batch where it loads, else dgram. */
   readonly io: 'batch' | 'dgram' | undefined;

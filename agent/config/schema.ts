@@ -143,6 +143,7 @@ export const configSchema = z.strictObject({
   'gossip-encryption': z.enum(['required', 'transition'], 'expected required or transition').optional(),
   'gossip-rekey-interval': rekeyInterval.optional(),
   'rekey-interval': sessionRekeyInterval.optional(),
+  identities: absolutePath.optional(),
   'static-peers': z.array(staticPeerSchema, 'expected a list of static peers').optional(),
   'wire-version': integer(TUNNEL_VERSIONS.min, TUNNEL_VERSIONS.max).optional(),
   workers: integer(1, 64).optional(),

@@ -1,7 +1,7 @@
 import type { Address } from '../../proto/env.ts';
 import type { Member, SwimEvent, SwimNode } from '../../proto/swim/interface.ts';
 import type { StateChange, StateNode } from '../../proto/state/interface.ts';
-import { feedState, sendState } from '../../proto/state/over-swim.ts';
+import { answerBanned, feedState, sendState } from '../../proto/state/over-swim.ts';
 import { VersionGate } from '../../proto/state/version-gate.ts';
 import { monotonicMs } from '../clock.ts';
 import { formatHostPort } from '../config/address.ts';
@@ -133,6 +133,7 @@ export class Cluster {
   #handle(event: SwimEvent): void {
     const now = monotonicMs();
     feedState(now, this.state, event, this.#gate);
+    answerBanned(now, this.state, event, this.swim);
     switch (event.type) {
       case 'join':
       case 'alive':
@@ -171,6 +172,9 @@ export class Cluster {
           { addr: event.addr.ip, count: event.count },
           'gossip comes in that no key of ours opens; compare "overlayd keyring ls" on both hosts',
         );
+        break;
+      case 'banned':
+        this.#log.warn({ peer: event.name, addr: event.addr.ip }, 'a revoked host still talks to this one');
         break;
       case 'join-result':
         this.#joined(event.addr, event.error);

@@ -38,6 +38,8 @@ export interface ControlPlaneOptions {
   readonly endpoints: EndpointFile;
   readonly pins: PinFile;
   readonly identities: Identities;
+  /** A look at words and records that may have changed. */
+  readonly onTick: () => void;
   readonly known: KnownPeers;
   readonly staticPeers: readonly StaticPeer[];
   /** Largest UDP payload to a peer, bytes. */
@@ -57,6 +59,7 @@ export class ControlPlane {
   readonly #endpoints: EndpointFile;
   readonly #pins: PinFile;
   readonly #identities: Identities;
+  readonly #onTick: () => void;
   readonly #known: KnownPeers;
   readonly #state: StateNode;
   readonly #snapshots: NodeJS.Timeout;
@@ -78,6 +81,7 @@ export class ControlPlane {
     this.#endpoints = options.endpoints;
     this.#pins = options.pins;
     this.#identities = options.identities;
+    this.#onTick = options.onTick;
     this.#known = options.known;
     this.#state = options.state;
     this.#family = ipFamily(config.advertiseAddr);
@@ -172,6 +176,11 @@ export class ControlPlane {
     return this.#keyring?.summary() ?? { mode: 'off' };
   }
 
+  /** A new gossip key for all; false: rotation is off; undefined: gossip goes in clear. */
+  renewGossipKey(): boolean | undefined {
+    return this.#keyring?.renew();
+  }
+
   /** Alone by intent (no seeds), or somebody else is alive: what this host knows is what there is to know. */
   isSettled(): boolean {
     if (this.#seeds.seeds.length === 0) return true;
@@ -207,6 +216,7 @@ export class ControlPlane {
   }
 
   #snapshot(): void {
+    this.#onTick();
     this.#endpoints.write(this.reconciler.announced());
     this.#pins.write(this.#identities.version, this.#identities.pins());
     if (this.swim.self.state !== 'left') {

@@ -40,7 +40,7 @@ export async function loadIdentity(stateDir: string): Promise<HostIdentity> {
     if (header === HEADER && seed.length === SEED_BYTES && seed.toString('base64') === body)
       return new Uint8Array(seed);
     throw new OverlaydError('OVL_IDENTITY_DAMAGED', `${file} is not an identity that overlayd wrote`, {
-      hint: 'Bring it back from a backup, or remove it for a new identity; then remove the entry of this host from identities.json in the state folder of the others while they are stopped.',
+      hint: 'Bring it back from a backup, or remove it for a new identity, and say "overlayd identities forget NAME" on another host.',
     });
   }
 }

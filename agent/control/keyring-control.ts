@@ -87,6 +87,13 @@ export class KeyringControl {
     return this.list().find((entry) => entry.fingerprint === fingerprint) ?? { ...before!, state: 'leaving' };
   }
 
+  /** A new key for all, as soon as may be; false where rotation is off. */
+  renew(): boolean {
+    const isOn = this.#driver.rotation.renew();
+    if (isOn) this.touch();
+    return isOn;
+  }
+
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);

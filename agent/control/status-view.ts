@@ -41,6 +41,8 @@ export interface StatusParts {
   readonly sessions: () => readonly TunnelStatus[];
   readonly isReady: () => boolean;
   readonly gossipEncryption: () => GossipEncryption;
+  /** This host's own key. */
+  readonly identity: () => Pick<Status, 'identity' | 'revoked'>;
   readonly startedAtMs: number;
   readonly now: () => number;
 }
@@ -74,6 +76,7 @@ export class StatusView {
       frames: framesOf(counters, ''),
       drops: { ...drops },
       gossipEncryption: this.#parts.gossipEncryption(),
+      ...this.#parts.identity(),
     };
   }
 

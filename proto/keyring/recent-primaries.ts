@@ -38,6 +38,11 @@ export class RecentPrimaries {
     }
   }
 
+  /** It is not to come back. */
+  forget(name: string): void {
+    this.#seen.delete(name);
+  }
+
   /** Hosts that had it as primary when they were last seen, within the day; sorted. */
   of(fingerprint: string): string[] {
     const names: string[] = [];

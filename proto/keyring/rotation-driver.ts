@@ -44,6 +44,7 @@ export class RotationDriver {
     const records = Array.from(state.records(0, TABLE.keyring), ({ owner, key, value }) => {
       return { owner, fingerprint: toHex(key), value };
     });
+    for (const { name } of state.bans()) rotation.forgetHost(name);
     const writes = rotation.step(now, { members: this.holders(), records });
     const { version, fingerprints } = rotation.keyring;
     if (version !== this.#keptVersion || writes.length > 0) onRing(now);

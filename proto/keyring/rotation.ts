@@ -80,6 +80,7 @@ export class Rotation {
   #primarySinceMs = 0;
   /** Since when all live members seal with the key that is desired; Infinity while they do not. */
   #settledSinceMs = Infinity;
+  #isRenewalDue = false;
 
   constructor(keyring: Keyring, options: RotationOptions) {
     this.keyring = keyring;
@@ -113,6 +114,18 @@ export class Rotation {
     this.#propose(now, live);
     const isSettled = now - this.#startMs >= SETTLE_MS;
     return this.#records.writes(operations, isSettled ? live : undefined);
+  }
+
+  /** A new key now, whatever the age of the present one: somebody who knows that one is to be left behind. False: rotation is off. */
+  renew(): boolean {
+    if (this.#options.intervalMs === Infinity) return false;
+    this.#isRenewalDue = true;
+    return true;
+  }
+
+  /** A host that is not to come back holds up nothing. */
+  forgetHost(name: string): void {
+    this.#primaries.forget(name);
   }
 
   /** A key by hand: all are to hold it. */
@@ -265,7 +278,8 @@ export class Rotation {
     if ((this.#plan.desired ?? this.#primary) !== this.#primary) return;
     const turn = Math.min(TURNS, live.filter(({ name }) => name < self).length);
     const dueMs = this.#primarySinceMs + intervalMs + turn * Math.min(TURN_MS, intervalMs / TURNS);
-    if (now < dueMs || now - this.#startMs! < SETTLE_MS) return;
+    if ((now < dueMs && !this.#isRenewalDue) || now - this.#startMs! < SETTLE_MS) return;
+    this.#isRenewalDue = false;
     const words = Uint32Array.from({ length: NEW_KEY_WORDS }, () => rng.u32());
     const key = new SecretKey(new Uint8Array(words.buffer), crypto.sha256);
     if (this.#hold(key, 'rotated')) this.#order(key.fingerprint, 'use', true);

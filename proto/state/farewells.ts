@@ -51,6 +51,11 @@ export class Farewells {
     if (this.#kept.size > KEPT_MAX) this.#kept.delete(this.#kept.keys().next().value!);
   }
 
+  /** The name may have another key now, and another clock. */
+  forget(owner: string): void {
+    this.#kept.delete(owner);
+  }
+
   /** What tells somebody that the owner is done with that epoch; undefined when we cannot show it. */
   of(owner: string, epoch: bigint): Uint8Array | undefined {
     const kept = this.#kept.get(owner);

@@ -1,4 +1,5 @@
 import type { SwimDelegate } from '../swim/interface.ts';
+import type { Ban } from './revocations.ts';
 
 /**
  * The replicated state as a pure object: per-owner logs over memberlist's user messages (one owner writes, all read).
@@ -13,6 +14,7 @@ export const TABLE = {
   ipClaim: 6,
   keyring: 7,
   networkGone: 10,
+  revocation: 12,
 } as const;
 export type Table = (typeof TABLE)[keyof typeof TABLE];
 
@@ -84,6 +86,10 @@ export interface StateNode {
   interests(): ReadonlySet<number>;
   /** Live owners with an interest record for the scope, us included. */
   interested(scope: number): readonly string[];
+  /** Whom membership is to have nothing to do with; the same list as long as nothing changes. */
+  bans(): readonly Ban[];
+  /** What tells a revoked host why nobody talks to it. */
+  noticeFor(name: string): Uint8Array | undefined;
   /** 64-bit root of a scope, for tests: equal roots = equal state. */
   root(scope: number): bigint;
   counters(): ReadonlyMap<string, number>;

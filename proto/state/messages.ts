@@ -8,7 +8,7 @@
  * a DELTA then u8 flags (2 snapshot, 4 last chunk, 8 repair, 16 manifest: 64 bytes of signature follow). HEADS, PULL, SYNC and BUSY
  * are not signed: they may cause a question, never a change.
  *
- * `n` before a list is a varint. Bytes after what a kind defines belong to later versions and are ignored.
+ * NOTICE is a revocation (revocation.ts) with its length before it. `n` before a list is a varint. Bytes after what a kind defines belong to later versions and are ignored.
  * The body of TREE is in tree-wire.ts.
  */
 import type { Block } from './block.ts';
@@ -23,13 +23,23 @@ import {
 } from './block.ts';
 import { ByteReader, ByteWriter, WireError } from './bytes.ts';
 import type { LogRecord } from './record.ts';
+import { VALUE_MAX_BYTES } from './record.ts';
 import type { TreeMessage } from './tree-wire.ts';
 import { readTreePart, writeTree } from './tree-wire.ts';
 import { KEY_BYTES, SIGNATURE_BYTES } from './signing.ts';
 
 export const STATE_MAGIC = 0xd7;
 export const STATE_VERSION = 1;
-export const KIND = { update: 1, heads: 2, pull: 3, sync: 4, delta: 5, tree: 6, busy: 7 } as const;
+export const KIND = {
+  update: 1,
+  heads: 2,
+  pull: 3,
+  sync: 4,
+  delta: 5,
+  tree: 6,
+  busy: 7,
+  notice: 12,
+} as const;
 /** `repair`: only some of the blocks, sent again. */
 export const DELTA_FLAG = { snapshot: 2, last: 4, repair: 8, manifest: 16 } as const;
 /** `sums`: instead of lines, sums over groups of owners; `some`: the lines of some of these groups, or a wish for them. */
@@ -96,6 +106,8 @@ export type Message =
     }
   | { readonly kind: 'tree'; readonly tree: TreeMessage }
   | { readonly kind: 'busy'; readonly id: number; readonly retryAfterMs: number }
+  /** Why nobody talks to the receiver: a revocation (revocation.ts), signed for itself. */
+  | { readonly kind: 'notice'; readonly revocation: Uint8Array }
   /** A later version, or a kind that we do not know. */
   | { readonly kind: 'unknown' };
 
@@ -169,6 +181,11 @@ export const encodeTree = (tree: TreeMessage): Uint8Array => writeTree(begin(KIN
 export const encodeBusy = (id: number, retryAfterMs: number): Uint8Array =>
   begin(KIND.busy, 16).varint(id).varint(retryAfterMs).finish();
 
+export const encodeNotice = (revocation: Uint8Array): Uint8Array =>
+  begin(KIND.notice, 16 + revocation.length)
+    .bytes(revocation)
+    .finish();
+
 /** Throws WireError. `now` stamps the records. */
 export function decodeMessage(bytes: Uint8Array, now: number): Message {
   const r = new ByteReader(bytes);
@@ -198,6 +215,8 @@ export function decodeMessage(bytes: Uint8Array, now: number): Message {
       return { kind: 'tree', tree: { id: r.varint(), ...readLogName(r), part: readTreePart(r) } };
     case KIND.busy:
       return { kind: 'busy', id: r.varint(), retryAfterMs: r.varint() };
+    case KIND.notice:
+      return { kind: 'notice', revocation: r.bytes(VALUE_MAX_BYTES).slice() };
     default:
       return { kind: 'unknown' };
   }
@@ -321,3 +340,7 @@ export function* packBlocks(
   }
   if (batch.length > 0) yield { scope, owner, epoch, key, from: start, blocks: batch };
 }
+
+/** Whether it is a notice; they concern also who is no member yet. */
+export const isNotice = (bytes: Uint8Array): boolean =>
+  bytes[0] === STATE_MAGIC && bytes[1] === STATE_VERSION && bytes[2] === KIND.notice;

@@ -1,6 +1,7 @@
 /** What the state layer is told at birth, and its numbers (gossip.md 7), each with its reason. */
 import type { FaultInjector, Rng } from '../env.ts';
 import type { IdentityOptions } from './identities.ts';
+import type { SavedRevocation } from './revocations.ts';
 import type { Signer, Verifier } from './signing.ts';
 
 export interface StateOptions {
@@ -35,6 +36,8 @@ export interface StateDeps {
   readonly identities?: IdentityOptions;
   /** In simulations only. */
   readonly fault?: FaultInjector | undefined;
+  /** Which keys are void, as heard of in earlier runs. */
+  readonly revocations?: readonly SavedRevocation[];
 }
 
 export type StateConfig = Required<StateOptions>;

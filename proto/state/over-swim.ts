@@ -4,7 +4,7 @@
 import type { SwimEvent, SwimNode } from '../swim/interface.ts';
 import { decodeMeta } from '../swim/meta.ts';
 import type { StateNode, StateTransmit } from './interface.ts';
-import { STATE_MAGIC } from './messages.ts';
+import { STATE_MAGIC, isNotice } from './messages.ts';
 import { VersionGate } from './version-gate.ts';
 
 /** Clusters of one version, as simulations have them. */
@@ -43,8 +43,12 @@ export function feedState(
     case 'remote-state':
       // Other user messages belong to other programs (Serf, networkdb). What comes from somebody who is not (yet) a member
       // will come again by anti-entropy once it is.
-      if (event.bytes[0] !== STATE_MAGIC || event.node === undefined) break;
-      if (gate.isRefused(event.node)) break;
+      if (event.bytes[0] !== STATE_MAGIC) break;
+      if (event.type === 'user' && isNotice(event.bytes)) {
+        state.handleMessage(now, '', event.bytes);
+        break;
+      }
+      if (event.node === undefined || gate.isRefused(event.node)) break;
       if (event.type === 'user') state.handleMessage(now, event.node, event.bytes);
       else state.handleRemoteState(now, event.node, event.bytes);
       break;
@@ -52,7 +56,16 @@ export function feedState(
   }
 }
 
-/** Sends what the state layer wants sent, to members that are known; `onSent` is told of each. */
+/** Who was shut out and still talks to us hears why. */
+export function answerBanned(now: number, state: StateNode, event: SwimEvent, swim: SwimNode): void {
+  const notice = event.type === 'banned' ? state.noticeFor(event.name) : undefined;
+  if (event.type === 'banned' && notice !== undefined) swim.sendUser(now, event.addr, notice);
+}
+
+/**
+ * Sends what the state layer wants sent, to members that are known; `onSent` is told of each. Then membership is told whom
+ * it is to shut out.
+ */
 export function sendState(
   now: number,
   state: StateNode,
@@ -66,4 +79,5 @@ export function sendState(
     if (out.reliable) swim.sendUserReliable(now, to.addr, out.bytes);
     else swim.sendUser(now, to.addr, out.bytes);
   }
+  swim.setBans(now, state.bans());
 }

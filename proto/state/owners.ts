@@ -34,6 +34,8 @@ export class Owners {
   readonly #owners = new Map<string, Owner>();
   readonly #left = new Map<string, { epoch: bigint; untilMs: number }>();
   #next = Infinity;
+  /** Nothing that the owner says counts (Identities.isVoidName): it is seen as hidden whatever membership says. */
+  isVoid: (owner: string) => boolean = () => false;
 
   constructor(self: string, deadHoldMs: number) {
     this.#self = self;
@@ -47,6 +49,7 @@ export class Owners {
 
   liveness(owner: string): Liveness {
     if (owner === this.#self) return 'alive';
+    if (this.isVoid(owner)) return 'hidden';
     return this.#owners.get(owner)?.liveness ?? 'unknown';
   }
 
@@ -58,16 +61,18 @@ export class Owners {
   /** Alive and speaking the state protocol: we may send to it. */
   isPeer(owner: string): boolean {
     const known = this.#owners.get(owner);
-    return known?.liveness === 'alive' && known.speaks;
+    return known?.liveness === 'alive' && known.speaks && !this.isVoid(owner);
   }
 
   /** Live members that speak the state protocol, us not among them. */
   *peers(): Generator<string> {
-    for (const [name, owner] of this.#owners) if (owner.liveness === 'alive' && owner.speaks) yield name;
+    for (const [name, owner] of this.#owners)
+      if (owner.liveness === 'alive' && owner.speaks && !this.isVoid(name)) yield name;
   }
 
   /** Whether records of this owner and epoch may come in at all. */
   accepts(owner: string, epoch: bigint): boolean {
+    if (this.isVoid(owner)) return false;
     const left = this.#left.get(owner);
     return left === undefined || epoch > left.epoch || this.liveness(owner) === 'alive';
   }

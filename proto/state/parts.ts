@@ -22,6 +22,7 @@ import { Owners } from './owners.ts';
 import { Pace } from './pace.ts';
 import { Peers } from './peers.ts';
 import { Piggyback } from './piggyback.ts';
+import { Revocations } from './revocations.ts';
 import { Store } from './store.ts';
 import { SyncClient } from './sync-client.ts';
 import { SyncServer } from './sync-server.ts';
@@ -44,6 +45,7 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
   const owners = new Owners(self, config.deadHoldMs);
   const store = new Store(self, owners, config.recordsPerLog, config.ownersPerScope);
   const identities = new Identities(self, signer.publicKey, deps.identities ?? {});
+  owners.isVoid = (name) => identities.isVoidName(name);
   const ownLogs = new OwnLogs(config, store, hlc, signer, verifier);
   const { recordsPerLog } = config;
   const selfKey = signer.publicKey;
@@ -60,6 +62,18 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
   const divergence = new Divergence();
   const client = new SyncClient(store, targets, outbox, rng, config.syncIntervalMs);
   const farewells = new Farewells();
+  const revocations = new Revocations({
+    self,
+    signer,
+    verifier,
+    wall,
+    store,
+    owners,
+    identities,
+    ownLogs,
+    counters,
+    saved: deps.revocations ?? [],
+  });
   const peers = new Peers({
     self,
     rng,
@@ -152,6 +166,7 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
   return {
     ...wired,
     farewells,
+    revocations,
     tellFarewell,
     piggyback,
     client,

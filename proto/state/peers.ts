@@ -102,10 +102,29 @@ export class Peers {
     store.forgetInterested();
   }
 
-  /** Ends holds and forgets those who are long gone. */
-  handleDeadline(now: number): void {
-    for (const event of this.#deps.owners.handleDeadline(now, (owner) => this.#epochOf(owner)))
-      this.#follow(event);
+  /** Keys became void, or good again, or the operator's list is another: what no longer counts goes at once. */
+  handleIdentities(): void {
+    const { self, store, identities, farewells, bulk } = this.#deps;
+    const ended = new Set<string>();
+    for (const scope of store.scopes()) {
+      for (const { owner, key } of store.logs(scope))
+        if (owner !== self && identities.isVoid(owner, key)) ended.add(owner);
+    }
+    for (const owner of ended) {
+      // Readers look again at all of it, and find nothing.
+      store.touchOwner(owner);
+      for (const log of store.logsOf(owner)) this.#remove(log);
+      farewells.forget(owner);
+      bulk.forget(owner);
+    }
+    store.forgetInterested();
+  }
+
+  /** Ends holds and forgets those who are long gone; whether there were any. */
+  handleDeadline(now: number): boolean {
+    const events = this.#deps.owners.handleDeadline(now, (owner) => this.#epochOf(owner));
+    for (const event of events) this.#follow(event);
+    return events.length > 0;
   }
 
   /** Somebody, perhaps we, entered or left a network. */

@@ -11,16 +11,19 @@
 import { WireError, toHex } from './bytes.ts';
 import { ROOTS_MAX, decodeAck, decodeRoots, encodeAck, encodeRoots } from './digest.ts';
 import { isGoodbye } from './farewells.ts';
-import type { Identities } from './identities.ts';
+import type { Identities, IdentityList } from './identities.ts';
 import type { Claim, StateChange, StateNode, StateRecord, StateTransmit, Table } from './interface.ts';
 import { TABLE } from './interface.ts';
 import type { Message, SyncMessage } from './messages.ts';
-import { SYNC_FLAG, decodeMessage } from './messages.ts';
+import { SYNC_FLAG, decodeMessage, encodeNotice } from './messages.ts';
 import type { StateDeps, StateOptions } from './options.ts';
 import { withDefaults } from './options.ts';
+import { URGENCY } from './outbox.ts';
 import { Pace } from './pace.ts';
 import type { Parts } from './parts.ts';
 import { makeParts } from './parts.ts';
+import type { Revocation, RevocationContent } from './revocation.ts';
+import type { Ban, Revocations } from './revocations.ts';
 import { vniOfKeyHex } from './values/interest.ts';
 import type { SwimDelegate } from '../swim/interface.ts';
 
@@ -47,6 +50,7 @@ export class State implements StateNode {
     const { store, hlc, piggyback } = this.#parts;
     store.onChange = (log, record) => {
       if (log.scope !== 0) return;
+      if (record.table === TABLE.revocation) this.#parts.revocations.noteRecord(log);
       if (log.owner !== this.#node && isGoodbye(record)) this.#parts.farewells.note(log);
       this.#clusterChangedMs = this.#nowMs;
       if (record.table === TABLE.interest) {
@@ -66,6 +70,11 @@ export class State implements StateNode {
   /** Whose keys we know; to be kept on disk. */
   get identities(): Identities {
     return this.#parts.identities;
+  }
+
+  /** Which keys are void, by whose word; to be kept on disk. */
+  get revocations(): Revocations {
+    return this.#parts.revocations;
   }
 
   /** Our epoch as it is now: higher than the one given when our name was met ahead of us. To be put into Meta. */
@@ -106,6 +115,37 @@ export class State implements StateNode {
     this.#leave(now);
   }
 
+  /** Says that a key is void, or good again: everybody obeys who hears of it. It is told before it counts here. */
+  revoke(now: number, content: Omit<RevocationContent, 'stamp'>): Revocation {
+    this.#enter(now);
+    const { revocations, outbox, counters } = this.#parts;
+    const word = revocations.say(now, content);
+    this.#sendNow(now);
+    if (this.#parts.owners.isPeer(word.name))
+      outbox.send(URGENCY.control, word.name, encodeNotice(word.bytes), false);
+    counters.add('revocations-said');
+    this.#leave(now);
+    return word;
+  }
+
+  /** The operator's list of names and keys changed: what is not on it goes. */
+  setListed(now: number, listed: IdentityList | undefined): void {
+    this.#enter(now);
+    this.#parts.identities.setListed(listed);
+    this.#parts.revocations.relist();
+    this.#parts.peers.handleIdentities();
+    this.#leave(now);
+  }
+
+  bans(): readonly Ban[] {
+    return this.#parts.revocations.bans();
+  }
+
+  noticeFor(name: string): Uint8Array | undefined {
+    const word = this.#parts.revocations.against(name);
+    return word && encodeNotice(word.bytes);
+  }
+
   // Messages
 
   handleMessage(now: number, from: string, bytes: Uint8Array): void {
@@ -113,6 +153,7 @@ export class State implements StateNode {
     this.#guard(() => {
       const message = decodeMessage(bytes, now);
       this.#parts.counters.add(`in:${message.kind}`);
+      if (message.kind !== 'notice' && this.#isShutOut(from)) return;
       this.#dispatch(now, from, message, bytes);
     });
     this.#leave(now);
@@ -121,6 +162,7 @@ export class State implements StateNode {
   handleRemoteState(now: number, from: string, bytes: Uint8Array): void {
     this.#enter(now);
     this.#guard(() => {
+      if (this.#isShutOut(from)) return;
       // One of the two that exchanged digests is enough; a host that is still joining does not wait for the other.
       for (const { scope, root } of decodeRoots(bytes) ?? []) {
         if (!this.#parts.store.serves(scope) || root === this.#parts.store.root(scope)) continue;
@@ -135,7 +177,7 @@ export class State implements StateNode {
     this.#enter(now);
     this.#guard(() => {
       const ack = decodeAck(bytes);
-      if (ack === undefined) return;
+      if (ack === undefined || this.#isShutOut(from)) return;
       if (!this.#parts.hlc.observe(ack.hlc)) this.#parts.counters.add('hlc-ahead');
       this.#compareClusterRoot(now, from, ack.root);
     });
@@ -166,9 +208,18 @@ export class State implements StateNode {
         return this.#parts.treeRepair.handle(now, from, message.tree);
       case 'busy':
         return this.#parts.client.handleBusy(now, from, message.id, message.retryAfterMs);
+      case 'notice':
+        return this.#parts.revocations.handleNotice(now, message.revocation);
       case 'unknown':
         return undefined;
     }
+  }
+
+  /** Who is revoked, or not on the operator's list, is neither believed nor answered. */
+  #isShutOut(from: string): boolean {
+    if (!this.#parts.identities.isVoidName(from)) return false;
+    this.#parts.counters.add('drop:shut-out');
+    return true;
   }
 
   #handleSync(now: number, from: string, sync: SyncMessage): void {
@@ -195,6 +246,7 @@ export class State implements StateNode {
     if (name === this.#node) return;
     this.#enter(now);
     this.#parts.peers.handleAlive(now, name, epoch);
+    this.#parts.revocations.note();
     this.#leave(now);
   }
 
@@ -202,6 +254,7 @@ export class State implements StateNode {
     if (name === this.#node) return;
     this.#enter(now);
     this.#parts.peers.handleDead(now, name);
+    this.#parts.revocations.note();
     this.#leave(now);
   }
 
@@ -209,6 +262,7 @@ export class State implements StateNode {
     if (name === this.#node) return;
     this.#enter(now);
     this.#parts.peers.handleLeft(now, name);
+    this.#parts.revocations.note();
     this.#leave(now);
   }
 
@@ -216,7 +270,7 @@ export class State implements StateNode {
 
   handleDeadline(now: number): void {
     this.#enter(now);
-    this.#parts.peers.handleDeadline(now);
+    if (this.#parts.peers.handleDeadline(now)) this.#parts.revocations.note();
     this.#parts.ownLogs.handleDeadline(now);
     this.#parts.epidemic.handleDeadline(now);
     this.#parts.gaps.handleDeadline(now);
@@ -232,6 +286,7 @@ export class State implements StateNode {
   nextDeadline(): number {
     return Math.min(
       this.#parts.owners.nextDeadline(),
+      this.#parts.revocations.nextDeadline(),
       this.#parts.ownLogs.nextDeadline(),
       this.#parts.epidemic.nextDeadline(),
       this.#parts.heads.nextDeadline(),
@@ -263,6 +318,7 @@ export class State implements StateNode {
   /** After everything that may have written or queued: what is due goes out. */
   #leave(now: number): void {
     this.#parts.peers.handleGoodbyes(now);
+    if (this.#parts.revocations.run(now)) this.#parts.peers.handleIdentities();
     this.#parts.fastPath.flush(now);
     this.#parts.outbox.release(now);
   }

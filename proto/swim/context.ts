@@ -1,6 +1,7 @@
 import type { FaultInjector, Rng } from '../env.ts';
 import { MESSAGE_TYPE } from '../memberlist/messages.ts';
 import type { KnownNodes } from '../memberlist/stream-parser.ts';
+import type { Bans, Banned } from './bans.ts';
 import type { SwimDelegate, SwimEvent, StreamAction, Transmit } from './interface.ts';
 import type { SwimSettings } from './options.ts';
 import type { Sealing } from './sealing.ts';
@@ -22,6 +23,14 @@ export interface SwimContext {
   readonly known: KnownNodes;
   /** In simulations only. */
   readonly fault: FaultInjector | undefined;
+  readonly bans: Bans;
+}
+
+/** Something came from a host that we have nothing to do with. */
+export function dropBanned({ counts, bans, events }: SwimContext, now: number, banned: Banned): void {
+  counts.drop('banned');
+  const { name, addr } = banned;
+  if (addr !== undefined && bans.mayTell(now, banned)) events.push({ type: 'banned', name, addr });
 }
 
 /** A queue whose takes do not move the rest. */

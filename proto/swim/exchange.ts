@@ -1,6 +1,8 @@
 import type { Address } from '../env.ts';
+import { bytesToIp } from '../memberlist/address.ts';
 import type { Ping, PushPullNode } from '../memberlist/messages.ts';
 import type { PushPull, StreamMessage } from '../memberlist/stream-parser.ts';
+import { dropBanned } from './context.ts';
 import type { SwimContext } from './context.ts';
 import type { MemberTable } from './member-table.ts';
 import { NODE_STATE } from './membership.ts';
@@ -36,7 +38,8 @@ export class Exchange {
 
   /** `onDone` hears undefined when both sides' states have been merged, else what went wrong. */
   pushPull(now: number, to: Address, join: boolean, onDone: Done): void {
-    const { sealing } = this.#context;
+    const { sealing, bans } = this.#context;
+    if (bans.at(to) !== undefined) return onDone(now, 'this host is revoked');
     if (!join) return this.#pushPull(now, to, join, 'known', true, onDone);
     if (sealing === undefined || sealing.isRequired)
       return this.#pushPull(now, to, join, 'base', true, onDone);
@@ -90,6 +93,7 @@ export class Exchange {
   #serve(now: number, id: number, from: Address, message: StreamMessage): void {
     switch (message.type) {
       case 'pushPull':
+        if (this.#isShutOut(now, message.nodes)) break;
         // Before we answer: the peer checks the versions that we send.
         this.#membership.adoptVersions(versionsOf(message.nodes));
         // And before we merge: what it said is no news to itself.
@@ -130,6 +134,7 @@ export class Exchange {
 
   /** Gives the reason when nothing was merged. */
   #merge(now: number, from: Address, { nodes, userState }: PushPull, join: boolean): string | undefined {
+    if (this.#isShutOut(now, nodes)) return 'this host is revoked';
     const conflict = versionConflict([...this.#table.versions(), ...versionsOf(nodes)]);
     if (conflict !== undefined) {
       this.#context.counts.drop('merge-versions');
@@ -141,6 +146,15 @@ export class Exchange {
       this.#context.events.push({ type: 'remote-state', bytes: userState, addr: from, node, join });
     }
     return undefined;
+  }
+
+  /** Who speaks is the first of its list. */
+  #isShutOut(now: number, [speaker]: readonly PushPullNode[]): boolean {
+    if (speaker === undefined || !this.#context.bans.hasName(speaker.name)) return false;
+    const ip = bytesToIp(speaker.addr ?? new Uint8Array(0));
+    const addr = ip === undefined || speaker.port === 0 ? undefined : { ip, port: speaker.port };
+    dropBanned(this.#context, now, { name: speaker.name, addr });
+    return true;
   }
 
   /** The node at that address; on an accepted stream only the IP tells, and the first node of the list may. */

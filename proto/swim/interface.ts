@@ -1,4 +1,5 @@
 import type { Address } from '../env.ts';
+import type { Banned } from './bans.ts';
 
 /**
  * The membership protocol as a pure object (sans I/O).
@@ -61,6 +62,8 @@ export type SwimEvent =
   | { readonly type: 'join-result'; readonly addr: Address; readonly error: string | undefined }
   /** Packets or streams that no key of ours opens, `count` since the last of these events; the last came from `addr`. */
   | { readonly type: 'undecryptable'; readonly addr: Address; readonly count: number }
+  /** A host that was shut out by `setBans` still talks to us; told of now and then. */
+  | { readonly type: 'banned'; readonly name: string; readonly addr: Address }
   /** Our leave message has been sent as often as it is going to be. */
   | { readonly type: 'leave-done' };
 
@@ -107,6 +110,8 @@ export interface SwimNode {
   /** Where members of an earlier life were: tried behind the seeds, for as long as nobody else is there. */
   setKnown(now: number, known: readonly Address[]): void;
   leave(now: number): void;
+  /** From now on nothing is heard of these and nothing said to them; the same list again changes nothing. */
+  setBans(now: number, bans: readonly Banned[]): void;
   setMeta(now: number, meta: Uint8Array): void;
   /** One UDP user message (fits the packet budget or throws RangeError). */
   sendUser(now: number, to: Address, bytes: Uint8Array): void;

@@ -148,6 +148,14 @@ export class MemberTable {
     return only;
   }
 
+  isAnyUpAt(ip: string): boolean {
+    for (const peer of this.#byIp.get(ip) ?? []) if (isUp(peer)) return true;
+    return (this.#image.byIp.get(ip) ?? []).some((peer) => {
+      const current = this.#stillAt(peer);
+      return current !== undefined && isUp(current);
+    });
+  }
+
   /** Exactly the node that announced this address. */
   atExactly(addr: Address): Peer | undefined {
     const key = addressKey(addr);

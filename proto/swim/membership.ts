@@ -2,6 +2,7 @@ import type { Address } from '../env.ts';
 import { bytesToIp } from '../memberlist/address.ts';
 import { encodeMessage } from '../memberlist/messages.ts';
 import type { Accusation, Alive, PushPullNode } from '../memberlist/messages.ts';
+import type { Banned } from './bans.ts';
 import type { Awareness } from './awareness.ts';
 import type { BroadcastQueue } from './broadcast-queue.ts';
 import type { SwimContext } from './context.ts';
@@ -103,12 +104,16 @@ export class Membership {
   alive(now: number, alive: Alive): void {
     const isSelf = alive.node === this.self.name;
     if (isSelf && this.#hasLeft) return; // 1
+    const { bans } = this.#context;
+    if (!isSelf && bans.hasName(alive.node)) return this.#context.counts.drop('banned');
     // Most of gossip is old news: this is steps 5 and 6 for it, without a look at the address as text.
     const known = this.#table.get(alive.node);
     if (known !== undefined && !isSelf && isOldNews(known, alive)) return;
     if (!isSaneVsn(alive.vsn)) return this.#context.counts.drop('alive-versions'); // 2
     const ip = bytesToIp(alive.addr ?? NO_BYTES);
     if (ip === undefined || alive.port === 0) return this.#context.counts.drop('alive-address');
+    if (!isSelf && bans.at({ ip, port: alive.port }) !== undefined)
+      return this.#context.counts.drop('banned');
     const peer = known ?? this.#create(now, alive, { ip, port: alive.port }); // 4
     if (peer === undefined) return;
     const hasMoved = peer.addr.ip !== ip || peer.addr.port !== alive.port; // 5
@@ -167,6 +172,26 @@ export class Membership {
     peer.incarnation = accusation.incarnation;
     this.#table.setState(now, peer, isLeave ? 'left' : 'dead');
     this.#tell(isLeave ? 'left' : 'dead', peer);
+  }
+
+  /** These are members no more, and cannot become any; nothing is said of it, for others judge by themselves. */
+  shutOut(now: number, banned: readonly Banned[]): void {
+    const { bans } = this.#context;
+    bans.set(banned, ({ name, addr }) => {
+      const where = this.#table.get(name)?.addr ?? addr;
+      const there = where && this.#table.atExactly(where);
+      // Another host has its address by now.
+      return there !== undefined && there.name !== name && isUp(there) ? undefined : where;
+    });
+    for (const { name } of banned) {
+      const peer = this.#table.get(name);
+      if (peer === undefined || peer === this.self) continue;
+      this.#suspicions.cancel(peer.suspicion);
+      const wasUp = isUp(peer);
+      this.#table.setState(now, this.#table.edit(peer), 'left');
+      if (wasUp) this.#tell('left', this.#table.get(name)!);
+    }
+    this.#table.startRound(({ name }) => name !== this.self.name && bans.hasName(name));
   }
 
   /** Says that we go. `onSaid` when the message has been sent as often as it is going to be. */

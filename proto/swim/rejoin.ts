@@ -101,6 +101,11 @@ export class Rejoin {
     if (oldest !== undefined) this.#failed.delete(oldest);
   }
 
+  /** It is not to be looked for any more. */
+  forget(name: string): void {
+    this.#failed.delete(name);
+  }
+
   #tryFailed(now: number): void {
     this.#schedule(now, TRY_EVERY_MS, (later) => this.#tryFailed(later));
     for (const [name, { sinceMs }] of this.#failed) {

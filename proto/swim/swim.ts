@@ -5,8 +5,10 @@ import type { Message } from '../memberlist/messages.ts';
 import { openPacket } from '../memberlist/packet.ts';
 import { WireError } from '../memberlist/wire-error.ts';
 import { Awareness } from './awareness.ts';
+import { Bans } from './bans.ts';
+import type { Banned } from './bans.ts';
 import { BroadcastQueue } from './broadcast-queue.ts';
-import { Counts, Fifo, IN_KEY } from './context.ts';
+import { Counts, Fifo, IN_KEY, dropBanned } from './context.ts';
 import type { SwimContext } from './context.ts';
 import { Exchange } from './exchange.ts';
 import type {
@@ -87,6 +89,7 @@ export class Swim implements SwimNode {
       sealing: sealing && this.#sealing(sealing, rng),
       known: this.#table,
       fault,
+      bans: new Bans(),
     };
     this.#awareness = new Awareness(settings.awarenessMax);
     this.#membership = new Membership(this.#context, {
@@ -152,6 +155,8 @@ export class Swim implements SwimNode {
   /** Anything may come in here: what cannot be read is counted under `drop:packet-…` or `drop:message-…`. */
   handleDatagram(now: number, bytes: Uint8Array, from: Address): void {
     this.#enter(now);
+    const banned = this.#context.bans.at(from);
+    if (banned !== undefined) return dropBanned(this.#context, now, banned);
     try {
       const open = this.#context.sealing?.packetOpener(now, from);
       const { parts, missingParts } = openPacket(bytes, this.#settings.label, open);
@@ -165,7 +170,13 @@ export class Swim implements SwimNode {
 
   handleStreamOpen(now: number, id: number, from: Address): void {
     this.#enter(now);
-    this.#exchange.streams.handleOpen(now, id, from);
+    const banned = this.#context.bans.atIp(from.ip);
+    if (banned === undefined || this.#table.isAnyUpAt(from.ip)) {
+      this.#exchange.streams.handleOpen(now, id, from);
+      return;
+    }
+    dropBanned(this.#context, now, banned);
+    this.#streamActions.push({ type: 'close', id });
   }
 
   handleStreamConnect(now: number, id: number): void {
@@ -242,6 +253,13 @@ export class Swim implements SwimNode {
   setKnown(now: number, known: readonly Address[]): void {
     this.#enter(now);
     this.#rejoin.setKnown(now, known);
+  }
+
+  setBans(now: number, bans: readonly Banned[]): void {
+    if (bans === this.#context.bans.list) return;
+    this.#enter(now);
+    this.#membership.shutOut(now, bans);
+    for (const { name } of bans) this.#rejoin.forget(name);
   }
 
   /** Throws RangeError above 512 bytes: others would drop us for it. */

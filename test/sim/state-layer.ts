@@ -5,7 +5,8 @@
 import { TABLE } from '../../proto/state/interface.ts';
 import type { StateChange } from '../../proto/state/interface.ts';
 import type { StateDeps, StateOptions } from '../../proto/state/options.ts';
-import { feedState, sendState } from '../../proto/state/over-swim.ts';
+import { answerBanned, feedState, sendState } from '../../proto/state/over-swim.ts';
+import type { IdentityList } from '../../proto/state/identities.ts';
 import { State } from '../../proto/state/state.ts';
 import { encodeInterest, interestKey } from '../../proto/state/values/interest.ts';
 import { encodeVtep, vtepKey } from '../../proto/state/values/vtep.ts';
@@ -23,6 +24,14 @@ import type { Simulation } from './simulation.ts';
 
 export const VNI = 4096;
 const SEED = { ip: '10.0.0.1', port: 7946 };
+
+export interface HostOptions extends Partial<StateOptions> {
+  /** Whose key it has; its own name's without. */
+  readonly identity?: string;
+  readonly listed?: IdentityList;
+  readonly name?: string;
+  readonly ip?: string;
+}
 
 export class StateLayer implements SimLayer {
   readonly state: State;
@@ -59,8 +68,9 @@ export class StateLayer implements SimLayer {
     return this.state.delegate;
   }
 
-  handleEvent(now: number, event: SwimEvent): void {
+  handleEvent(now: number, event: SwimEvent, swim: Swim): void {
     feedState(now, this.state, event);
+    answerBanned(now, this.state, event, swim);
   }
 
   handleDeadline(now: number): void {
@@ -101,15 +111,24 @@ export class StateLayer implements SimLayer {
 }
 
 /** One host more: n1 at 10.0.0.1 and so on; all join n1. */
-export function addHost(sim: Simulation, options: Partial<StateOptions> = {}): SimNode {
+export function addHost(sim: Simulation, options: HostOptions = {}): SimNode {
   const i = sim.nodes.length + 1;
-  const ip = `10.0.${i >> 8}.${i & 255}`;
+  const { ip = `10.0.${i >> 8}.${i & 255}`, name: nodeName = `n${i}`, identity, listed, ...rest } = options;
+  let before: State | undefined;
   return sim.addNode({
-    name: `n${i}`,
+    name: nodeName,
     ip,
     seeds: [SEED],
-    layer: ({ name, rng, now }) =>
-      new StateLayer(name, ip, BigInt(WALL_MS + Math.floor(now)), rng, sim, options),
+    layer: ({ name, rng, now }) => {
+      const layer = new StateLayer(name, ip, BigInt(WALL_MS + Math.floor(now)), rng, sim, rest, {
+        signer: fakeSigner(identity ?? name),
+        // As the agent keeps them on disk.
+        identities: { pins: [...(before?.identities.pins() ?? [])], listed },
+        revocations: before?.revocations.saved() ?? [],
+      });
+      before = layer.state;
+      return layer;
+    },
     meta: encodeMeta({ stateProtocolMin: 1, stateProtocolMax: 1, epoch: BigInt(WALL_MS) }),
   });
 }

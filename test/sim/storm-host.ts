@@ -70,8 +70,8 @@ export class StormLayer implements SimLayer {
     return this.state.delegate;
   }
 
-  handleEvent(now: number, event: SwimEvent): void {
-    this.control.handleEvent(now, event);
+  handleEvent(now: number, event: SwimEvent, swim: Swim): void {
+    this.control.handleEvent(now, event, swim);
   }
 
   handleDeadline(now: number): void {

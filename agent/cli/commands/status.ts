@@ -29,6 +29,13 @@ function sealingText(gossip: Status['gossipEncryption']): string {
   return `gossip ${mode}, key ${primary ?? '-'} of ${keys ?? '-'}${coming}`;
 }
 
+function revokedLine({ revoked }: Status): string[] {
+  if (revoked === undefined) return [];
+  return [
+    `REVOKED    by ${printable(revoked.by)}, ${revoked.at}: the others have nothing to do with this host`,
+  ];
+}
+
 function renderStatus(context: CliContext, status: Status, options: ClientOptions): string {
   const colour = colourer(context);
   const peers = Object.entries(status.peers).map(([state, count]) => {
@@ -41,6 +48,7 @@ function renderStatus(context: CliContext, status: Status, options: ClientOption
   const workers = `${status.workers} ${status.workers === 1 ? 'worker' : 'workers'}`;
   return [
     `node       ${printable(status.node)} (overlayd ${status.version}), up ${humanDuration(status.uptimeSeconds)}, ${health}`,
+    ...revokedLine(status),
     `gossip     ${formatHostPort(status.advertiseAddr, status.gossipPort)}`,
     `sealing    ${sealingText(status.gossipEncryption)}`,
     `data       ${formatHostPort(status.dataPathAddr, status.dataPort)}, ${status.io}, ${workers}`,

@@ -9,6 +9,7 @@ import type {
   DaemonMetrics,
   DaemonView,
   FdbEntry,
+  Identity,
   KeyringEntry,
   NetworkDetail,
   NetworkUse,
@@ -161,6 +162,34 @@ const KEYRING: KeyringEntry[] = [
   },
 ];
 
+const REVOKED = { by: 'host-b', at: '2026-11-29T12:00:00.000Z', as: 'revoked' } as const;
+const IDENTITIES: Identity[] = [
+  {
+    name: 'host-a',
+    fingerprint: '00000000000000000000000000000001',
+    key: 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=',
+    known: 'self',
+    state: 'pinned',
+    admin: true,
+  },
+  {
+    name: 'host-b',
+    fingerprint: '00000000000000000000000000000002',
+    key: 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAI=',
+    known: 'first-sight',
+    state: 'pinned',
+    disputed: [{ ...REVOKED, by: 'host-c' }],
+  },
+  {
+    name: 'host-c',
+    fingerprint: '00000000000000000000000000000003',
+    key: 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAM=',
+    known: 'revocation',
+    state: 'revoked',
+    revoked: REVOKED,
+  },
+];
+
 const STATUS: Status = {
   node: 'host-a',
   version: '0.1.0',
@@ -230,7 +259,7 @@ export interface FakeView extends DaemonView {
   current: DaemonMetrics;
   aliveAfter: number;
   readonly joined: string[][];
-  /** What the keyring and network verbs were told, in order. */
+  /** What the verbs about keys and networks were told, in order. */
   readonly keyed: string[];
   left: number;
   failWith: Error | undefined;
@@ -294,6 +323,16 @@ export function fakeView(): FakeView {
       return KEYRING[2]!;
     },
     doctor: () => Promise.resolve(view.findings),
+    identities: () => IDENTITIES,
+    revoke({ node, fingerprint = '', undo = false }) {
+      view.keyed.push(`revoke ${node} ${fingerprint} ${undo}`);
+      if (undo) return { identity: IDENTITIES[1]!, gossipKey: 'kept' };
+      return { identity: IDENTITIES[2]!, gossipKey: 'rotating' };
+    },
+    identityForget(name) {
+      view.keyed.push(`forget ${name}`);
+      return { identity: IDENTITIES[2]!, gossipKey: 'clear' };
+    },
     metrics: () => view.current,
     isReady: () => view.ready,
     heartbeatAgeMs: () => view.heartbeatMs,

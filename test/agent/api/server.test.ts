@@ -17,6 +17,8 @@ const BODIES: Readonly<Record<string, object>> = {
   '/v1/keyring/add': { key: 'AAAA' },
   '/v1/keyring/use': { fingerprint: 'a9d0' },
   '/v1/keyring/remove': { fingerprint: '0b77' },
+  '/v1/identities/forget': { name: 'host-c' },
+  '/v1/revoke': { node: 'host-c', fingerprint: '00000000' },
 };
 
 void tap.test('every route answers what its schema says, sorted', async (t) => {

@@ -27,6 +27,8 @@ void tap.test('help of every verb, examples first', async (t) => {
     'join',
     'leave',
     'keyring',
+    'identities',
+    'revoke',
     'docker-command',
     'doctor',
     'wait',

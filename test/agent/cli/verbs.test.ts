@@ -5,10 +5,12 @@ import { z } from 'zod';
 import { startApi } from '../../../agent/api/server.ts';
 import {
   fdbEntrySchema,
+  identitySchema,
   networkDetailSchema,
   networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
+  revokeResultSchema,
   statusSchema,
 } from '../../../agent/status.ts';
 import { silentLog, startFakeDaemon } from '../api/fake-view.ts';
@@ -58,6 +60,15 @@ void tap.test('tables are as they are written down', async (t) => {
     'keyring add --generate',
     'keyring use a9d0',
     'keyring remove 0b77',
+    'identities',
+    'identities ls -o lines',
+    'identities show',
+    'identities show host-b',
+    'identities show host-c',
+    'identities show nobody',
+    'identities forget host-c',
+    'revoke host-c --fingerprint 00000000',
+    'revoke --undo host-b',
     'docker-command overlay',
     'docker-command open',
     'doctor --docker-socket /nowhere',
@@ -91,6 +102,10 @@ void tap.test('JSON is what the schemas say', async (t) => {
     'networks create green': networkDetailSchema,
     'networks rm blue --force': networkRemovalSchema,
     fdb: z.array(fdbEntrySchema),
+    'identities ls': z.array(identitySchema),
+    'identities show host-c': z.array(identitySchema),
+    'revoke host-c': revokeResultSchema,
+    'identities forget host-c': revokeResultSchema,
   };
   for (const [line, schema] of Object.entries(schemas)) {
     const { status, stdout, stderr } = await here(`${line} -o json`);

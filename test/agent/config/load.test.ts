@@ -37,6 +37,7 @@ void tap.test('defaults', async (t) => {
       gossipRekeyMs: 43_200_000,
       rekeyMs: 43_200_000,
       wireVersion: 2,
+      identitiesFile: undefined,
       workers: 1,
       io: undefined,
       socket: '/run/overlayd/overlayd.sock',

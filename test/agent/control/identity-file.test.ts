@@ -35,7 +35,7 @@ void t.test('a damaged file is an error with a cure, and is left as it is', asyn
   const good = readFileSync(file, 'utf8');
   for (const bad of ['', 'nonsense', good.slice(0, -3), good.replace('seed 1', 'seed 2')]) {
     writeFileSync(file, bad);
-    await test.rejects(loadIdentity(dir), { code: 'OVL_IDENTITY_DAMAGED', hint: /identities\.json/ });
+    await test.rejects(loadIdentity(dir), { code: 'OVL_IDENTITY_DAMAGED', hint: /identities forget/ });
     test.equal(readFileSync(file, 'utf8'), bad);
   }
   await test.rejects(loadIdentity(join(file, 'below')), { code: 'OVL_STATE_DIR' });

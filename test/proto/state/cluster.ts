@@ -70,6 +70,7 @@ export class Cluster {
         verifier: fakeVerifier,
         // As the agent keeps them on disk.
         identities: { pins: [...(known?.state.identities.pins() ?? [])] },
+        revocations: known?.state.revocations.saved() ?? [],
       },
     );
     this.hosts.set(name, { name, state, alive: true, epoch: mine });

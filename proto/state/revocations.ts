@@ -1,0 +1,428 @@
+/**
+ * Which keys are void: every replica takes in each signed word (revocation.ts) that any host it believes has in its log,
+ * and obeys the latest about each key, for ever, whatever becomes of who said it.
+ *
+ * A word is taken in once, when its signer is not revoked as far as is known here and may revoke. So whoever is revoked cannot
+ * say anything more; what it had said before stands. Several words that come together, as to a newcomer, are taken in the order of
+ * how many hosts carry them: one liar does not go before many.
+ *
+ * A word must not go with the host that said it. Who has one that fewer than three visible hosts carry puts it into its own log,
+ * the first by name at once, the next ones later. When its signer has itself been revoked since, no newcomer would take it:
+ * then it is said anew under the carrier's own signature, if it was known well before that.
+ *
+ * The caller keeps `saved` on disk. Call `run` after records or visibility changed (`note`), and at the deadline.
+ */
+import type { Address } from '../env.ts';
+import { WireError, toHex } from './bytes.ts';
+import type { Counters } from './counters.ts';
+import type { Identities } from './identities.ts';
+import { TABLE } from './interface.ts';
+import type { OwnLogs } from './own-logs.ts';
+import type { OwnerLog } from './owner-log.ts';
+import type { Owners } from './owners.ts';
+import { recordId } from './record.ts';
+import type { Revocation, RevocationContent } from './revocation.ts';
+import { canonicalHex, isLater, openRevocation, revocationKey, signRevocation } from './revocation.ts';
+import type { Signer, Verifier } from './signing.ts';
+import type { Store } from './store.ts';
+
+/** As it is kept on disk. */
+export interface SavedRevocation {
+  readonly bytes: Uint8Array;
+  /** When it was taken in, ms since 1970. */
+  readonly takenMs: number;
+}
+
+interface Held extends SavedRevocation {
+  readonly word: Revocation;
+  /** When we begin to carry it, if it is still carried by too few; Infinity: it is carried. */
+  carryMs: number;
+}
+
+/** A word as the visible logs have it. */
+interface Found {
+  readonly word: Revocation;
+  readonly carriers: Set<string>;
+}
+
+export interface RevocationsDeps {
+  readonly self: string;
+  readonly signer: Signer;
+  readonly verifier: Verifier;
+  /** ms since 1970. */
+  readonly wall: () => number;
+  readonly store: Store;
+  readonly owners: Owners;
+  readonly identities: Identities;
+  readonly ownLogs: OwnLogs;
+  readonly counters: Counters;
+  readonly saved: readonly SavedRevocation[];
+}
+
+/** Whom membership is to have nothing to do with. */
+export interface Ban {
+  readonly name: string;
+  readonly addr: Address | undefined;
+}
+
+const CARRIERS = 3;
+const CARRY_STEP_MS = 1_000;
+/** Who is so far behind in the row leaves it to the others. */
+const CARRY_RANK_MAX = 15;
+/** After start: until we have heard what is carried. */
+const SETTLE_MS = 10_000;
+/** A stamp further ahead waits, so that there is always a later one that all others take. */
+const AHEAD_MAX_MS = 365 * 24 * 3_600_000;
+/** Word of a host goes everywhere within seconds: what was known that long before its signer's own revocation was no lie of a revoked host. */
+const SETTLED_WORD_MS = 60_000;
+/** Addresses get new tenants. */
+const ADDRESS_BAN_MS = 24 * 3_600_000;
+/** For stamps that come of age and addresses that are freed. */
+const IDLE_LOOK_MS = 60_000;
+/** A notice that is not repeated is old news; and a signature is looked at only so often. */
+const NOTICE_KEPT_MS = 10 * 60_000;
+const NOTICE_EVERY_MS = 500;
+/** How many words are looked at again and again, in the long run. */
+const WORDS_PER_MS = 4;
+const HELD_MAX = 4_096;
+const HELD_OF_SIGNER_MAX = 1_024;
+const REFUSED_MAX = 256;
+
+export class Revocations {
+  readonly #deps: RevocationsDeps;
+  readonly #selfHex: string;
+  /** By canonical key. */
+  readonly #held = new Map<string, Held>();
+  /** Opened values; undefined: not readable or not signed. Values of records are never changed. */
+  readonly #opened = new WeakMap<Uint8Array, { readonly word: Revocation | undefined }>();
+  /** Words of revoked hosts about others, not obeyed. */
+  readonly #refused = new Map<string, Revocation>();
+  /** Those with words in them, and some that had. */
+  readonly #logs = new Set<OwnerLog>();
+  #isDue = true;
+  #nextMs = Infinity;
+  /** Whoever says very much is heard a little later. */
+  #earliestMs = 0;
+  #identitiesVersion = -1;
+  #startMs: number | undefined;
+  #bans: readonly Ban[] = [];
+  #noticedMs = -Infinity;
+  #notice: { word: Revocation; heardMs: number } | undefined;
+  /** Rises with every change that belongs on disk. */
+  version = 0;
+
+  constructor(deps: RevocationsDeps) {
+    this.#deps = deps;
+    this.#selfHex = toHex(deps.signer.publicKey);
+    for (const { bytes, takenMs } of deps.saved) {
+      const word = this.#open(bytes);
+      if (word !== undefined && this.#isNews(word)) this.#hold(word, takenMs);
+    }
+    this.#enforce();
+    this.#refreshBans();
+  }
+
+  /** A word came into this log, or went. */
+  noteRecord(log: OwnerLog): void {
+    this.#logs.add(log);
+    this.#isDue = true;
+  }
+
+  /** Who counts has changed. */
+  note(): void {
+    if (this.#logs.size + this.#held.size > 0) this.#isDue = true;
+  }
+
+  nextDeadline(): number {
+    return this.#isDue ? this.#earliestMs : this.#nextMs;
+  }
+
+  /** True when keys became void, or good again. */
+  run(now: number): boolean {
+    if (this.#deps.identities.version !== this.#identitiesVersion) this.note();
+    if ((!this.#isDue || now < this.#earliestMs) && now < this.#nextMs) return false;
+    this.#isDue = false;
+    this.#startMs ??= now;
+    const found = this.#find();
+    this.#earliestMs = now + found.size / WORDS_PER_MS;
+    const hasChanged = this.#takeIn([...found.values()]);
+    if (hasChanged) this.#enforce();
+    this.#refreshBans();
+    this.#nextMs = this.#carry(now, hasChanged ? this.#find() : found);
+    this.#identitiesVersion = this.#deps.identities.version;
+    return hasChanged;
+  }
+
+  /** The operator's word, put into our log; it counts from the next `run` on, so that what hears of it may be told first. */
+  say(now: number, content: Omit<RevocationContent, 'stamp'>): Revocation {
+    const { self, signer, wall, ownLogs } = this.#deps;
+    const before = this.#held.get(canonicalHex(content.keyHex))?.word;
+    const stamp = Math.max(Math.floor(wall()), (before?.stamp ?? 0) + 1);
+    const word = signRevocation({ ...content, stamp }, self, signer);
+    ownLogs.put(now, 0, TABLE.revocation, revocationKey(word.keyHex), word.bytes);
+    this.#earliestMs = 0;
+    return word;
+  }
+
+  /** The latest word about each key. */
+  list(): readonly Revocation[] {
+    return Array.from(this.#held.values(), ({ word }) => word);
+  }
+
+  /** What revoked hosts say of others; for people to see. */
+  refused(): readonly Revocation[] {
+    return [...this.#refused.values()].filter((word) => this.#isNews(word));
+  }
+
+  about(keyHex: string): Revocation | undefined {
+    return this.#held.get(canonicalHex(keyHex))?.word;
+  }
+
+  saved(): readonly SavedRevocation[] {
+    return Array.from(this.#held.values(), ({ bytes, takenMs }) => ({ bytes, takenMs }));
+  }
+
+  /** The word that makes a name's key void. */
+  against(name: string): Revocation | undefined {
+    const words = this.list().filter((word) => word.name === name && word.action === 'revoke');
+    return words.sort((a, b) => b.stamp - a.stamp)[0];
+  }
+
+  /** The same list as long as nothing changes. */
+  bans(): readonly Ban[] {
+    return this.#bans;
+  }
+
+  /** The word that says that we are revoked: one that we obey, or one that somebody has shown us lately. */
+  ofSelf(now: number): Revocation | undefined {
+    const held = this.about(this.#selfHex);
+    if (held !== undefined && held.action !== 'restore') return held;
+    const notice = this.#notice;
+    return notice !== undefined && now - notice.heardMs < NOTICE_KEPT_MS && this.#isNews(notice.word)
+      ? notice.word
+      : undefined;
+  }
+
+  /** Somebody who does not talk to us any more shows us why. Worth telling, no more: its signer may be anybody. */
+  handleNotice(now: number, bytes: Uint8Array): void {
+    if (now - this.#noticedMs < NOTICE_EVERY_MS) return;
+    this.#noticedMs = now;
+    const word = this.#open(bytes);
+    if (word === undefined || canonicalHex(word.keyHex) !== canonicalHex(this.#selfHex)) return;
+    this.#notice = { word, heardMs: now };
+  }
+
+  /** The list of names and keys was changed by the operator: words of others than those on it count no more. */
+  relist(): void {
+    const { identities } = this.#deps;
+    for (const [canonical, { word }] of this.#held) {
+      const isOwn = word.byKeyHex === this.#selfHex;
+      if (isOwn || identities.mayRevoke(word.byName, word.byKeyHex)) continue;
+      this.#held.delete(canonical);
+      identities.setRevoked(word.keyHex, false);
+      this.version++;
+    }
+    this.#enforce();
+    this.note();
+  }
+
+  #open(bytes: Uint8Array): Revocation | undefined {
+    let known = this.#opened.get(bytes);
+    if (known === undefined) {
+      known = { word: this.#tryOpen(bytes) };
+      this.#opened.set(bytes, known);
+    }
+    return known.word;
+  }
+
+  #tryOpen(bytes: Uint8Array): Revocation | undefined {
+    try {
+      return openRevocation(bytes, this.#deps.verifier);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#deps.counters.add('refused:revocation-malformed');
+      return undefined;
+    }
+  }
+
+  /** All words in visible logs, with who carries them. */
+  #find(): Map<string, Found> {
+    const { store, owners } = this.#deps;
+    const found = new Map<string, Found>();
+    for (const log of this.#logs) {
+      if (store.log(0, log.owner) !== log) this.#logs.delete(log);
+      else if (owners.isVisible(log.owner)) this.#findIn(log, found);
+    }
+    return found;
+  }
+
+  #findIn(log: OwnerLog, found: Map<string, Found>): void {
+    let hasAny = false;
+    for (const { table, keyHex, value, tombstone } of log.records.values()) {
+      if (table !== TABLE.revocation || tombstone) continue;
+      hasAny = true;
+      const word = this.#open(value);
+      if (word === undefined || canonicalHex(word.keyHex) !== keyHex) continue;
+      const id = `${keyHex} ${word.stamp} ${word.action} ${word.byKeyHex}`;
+      const known = found.get(id);
+      if (known === undefined) found.set(id, { word, carriers: new Set([log.owner]) });
+      else known.carriers.add(log.owner);
+    }
+    if (!hasAny) this.#logs.delete(log);
+  }
+
+  #takeIn(found: readonly Found[]): boolean {
+    const news = found.filter(({ word }) => this.#isNews(word));
+    news.sort((a, b) => b.carriers.size - a.carriers.size || a.word.stamp - b.word.stamp);
+    let hasChanged = false;
+    for (const { word } of news) {
+      if (!this.#isNews(word) || !this.#isAllowed(word)) continue;
+      this.#hold(word, this.#deps.wall());
+      this.#mark(word);
+      hasChanged = true;
+    }
+    return hasChanged;
+  }
+
+  #isNews(word: Revocation): boolean {
+    const known = this.#held.get(canonicalHex(word.keyHex))?.word;
+    return known === undefined || isLater(word, known);
+  }
+
+  #isAllowed(word: Revocation): boolean {
+    const { identities, wall, counters } = this.#deps;
+    const { byName, byKeyHex } = word;
+    if (word.stamp > wall() + AHEAD_MAX_MS) return false;
+    if (this.#isSignerRevoked(word)) {
+      this.#refuse(word);
+      return false;
+    }
+    if (!identities.mayRevoke(byName, byKeyHex)) return false;
+    const canonical = canonicalHex(word.keyHex);
+    if (this.#held.has(canonical) || this.#hasRoom(byKeyHex)) return true;
+    counters.add('drop:revocations-full');
+    return false;
+  }
+
+  #hasRoom(byKeyHex: string): boolean {
+    if (this.#held.size >= HELD_MAX) return false;
+    let count = 0;
+    for (const { word } of this.#held.values()) if (word.byKeyHex === byKeyHex) count++;
+    return count < HELD_OF_SIGNER_MAX;
+  }
+
+  /** Kept to be shown: two hosts that revoke each other are a matter for people. */
+  #refuse(word: Revocation): void {
+    const id = `${word.byKeyHex} ${word.keyHex}`;
+    if (this.#refused.get(id)?.stamp === word.stamp || this.#refused.size >= REFUSED_MAX) return;
+    this.#refused.set(id, word);
+    this.#deps.counters.add('refused:revocation-by-revoked');
+    this.version++;
+  }
+
+  #hold(word: Revocation, takenMs: number): void {
+    const canonical = canonicalHex(word.keyHex);
+    this.#held.set(canonical, { word, bytes: word.bytes, takenMs, carryMs: Infinity });
+    this.version++;
+  }
+
+  /** Brings what identities know into line with the words. */
+  #enforce(): void {
+    for (const { word } of this.#held.values()) this.#mark(word);
+  }
+
+  #mark({ action, keyHex, name }: Revocation): void {
+    const { identities } = this.#deps;
+    identities.setRevoked(keyHex, action !== 'restore');
+    if (action === 'forget') identities.forget(name, keyHex);
+  }
+
+  /** Names whose key is void; where no other key is known, also the name that a void key went by. */
+  #refreshBans(): void {
+    const { identities, self, wall } = this.#deps;
+    const bans: Ban[] = [];
+    for (const { word } of this.#held.values()) {
+      if (word.action !== 'revoke' || word.name === self) continue;
+      if (canonicalHex(word.keyHex) === canonicalHex(this.#selfHex)) continue;
+      const known = identities.keyOf(word.name);
+      const isName = known === undefined || identities.isRevokedKey(known);
+      const addr = wall() - word.stamp < ADDRESS_BAN_MS ? word.addr : undefined;
+      if (isName) bans.push({ name: word.name, addr });
+    }
+    const text = (ban: Ban): string => `${ban.name} ${ban.addr?.ip} ${ban.addr?.port}`;
+    const isSame = bans.map(text).join('\n') === this.#bans.map(text).join('\n');
+    if (!isSame) this.#bans = bans;
+  }
+
+  /** Sees to it that enough hosts carry each word; gives when to look again. */
+  #carry(now: number, found: ReadonlyMap<string, Found>): number {
+    const { self, ownLogs } = this.#deps;
+    const newest = new Map<string, Found>();
+    for (const each of found.values())
+      if (this.#isHeld(each.word)) newest.set(canonicalHex(each.word.keyHex), each);
+    let nextMs = this.#logs.size + this.#held.size > 0 ? now + IDLE_LOOK_MS : Infinity;
+    for (const [canonical, held] of this.#held) {
+      // Under a signature that no newcomer takes it is as good as not carried.
+      const isVain = this.#isSignerRevoked(held.word);
+      const carriers = (isVain ? undefined : newest.get(canonical)?.carriers) ?? new Set<string>();
+      const isBehind = !isVain && this.#carriesOlder(canonical);
+      if (carriers.has(self)) held.carryMs = Infinity;
+      else if (isBehind || this.#isCarryDue(now, held, carriers)) {
+        const word = this.#carriable(held);
+        if (word !== undefined) ownLogs.put(now, 0, TABLE.revocation, revocationKey(word.keyHex), word.bytes);
+      } else nextMs = Math.min(nextMs, held.carryMs);
+    }
+    return nextMs;
+  }
+
+  #isHeld(word: Revocation): boolean {
+    const held = this.about(word.keyHex);
+    return held?.stamp === word.stamp && held.action === word.action && held.byKeyHex === word.byKeyHex;
+  }
+
+  /** What our log says of a key must not be behind what we obey. */
+  #carriesOlder(canonical: string): boolean {
+    const own = this.#deps.ownLogs.log(0);
+    const record = own?.records.get(recordId(TABLE.revocation, canonical));
+    return record !== undefined && !record.tombstone;
+  }
+
+  /** Too few carry it, and it is our turn. */
+  #isCarryDue(now: number, held: Held, carriers: ReadonlySet<string>): boolean {
+    const isOwn = held.word.byKeyHex === this.#selfHex;
+    if (isOwn) return true;
+    if (carriers.size >= CARRIERS) {
+      held.carryMs = Infinity;
+      return false;
+    }
+    if (held.carryMs === Infinity) {
+      const rank = this.#rank(carriers);
+      if (rank > CARRY_RANK_MAX) return false;
+      held.carryMs = Math.max(now, this.#startMs! + SETTLE_MS) + (rank + 1) * CARRY_STEP_MS;
+    }
+    return now >= held.carryMs;
+  }
+
+  /** How many of those who could carry it come before us by name. */
+  #rank(carriers: ReadonlySet<string>): number {
+    const { owners, self } = this.#deps;
+    let rank = 0;
+    for (const name of owners.peers()) if (name < self && !carriers.has(name)) rank++;
+    return rank;
+  }
+
+  #isSignerRevoked({ byKeyHex }: Revocation): boolean {
+    return byKeyHex !== this.#selfHex && this.#deps.identities.isRevokedKey(byKeyHex);
+  }
+
+  /** The word as a newcomer would take it; under our own signature where its signer's counts no more. */
+  #carriable({ word, takenMs }: Held): Revocation | undefined {
+    const { identities, self, signer } = this.#deps;
+    if (!this.#isSignerRevoked(word)) return word;
+    const end = this.#held.get(canonicalHex(word.byKeyHex));
+    if (end === undefined || end.takenMs - takenMs < SETTLED_WORD_MS) return undefined;
+    if (!identities.mayRevoke(self, this.#selfHex) || identities.isRevokedKey(this.#selfHex))
+      return undefined;
+    return signRevocation({ ...word, stamp: word.stamp + 1 }, self, signer);
+  }
+}
