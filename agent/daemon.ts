@@ -27,9 +27,12 @@ import { openTunnels } from './control/open-tunnels.ts';
 import { KnownPeers } from './control/known-peers.ts';
 import { IdentityControl } from './control/identity-control.ts';
 import { loadIdentity } from './control/identity-file.ts';
+import { openPaths, openTapMtus } from './control/open-paths.ts';
+import type { PathKeeper } from './control/path-keeper.ts';
 import { PinFile } from './control/pin-file.ts';
 import { RevocationFile } from './control/revocation-file.ts';
 import { StatusView } from './control/status-view.ts';
+import type { TapMtus } from './control/tap-mtus.ts';
 import type { TunnelKeeper } from './control/tunnel-keeper.ts';
 import { verifier } from './crypto/ed25519.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
@@ -78,7 +81,9 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   // Before anything is touched: a file that cannot be read must not leave a host half up.
   const keys = openGossipKeys(config, log);
   const listed = listedIn(config);
-  const dataplane = await openDataplane(dataplaneOptions(config), log);
+  const tapMtus = openTapMtus(config, log);
+  const dataplane = await openDataplane(dataplaneOptions(config, tapMtus), log);
+  tapMtus.onChange((network, mtu) => dataplane.setTapMtu(network, mtu));
   // TAPs that were not there before must not be left by a failed start; those that containers may hang on must stay.
   undo.push(() => dataplane.stop([...dataplane.taps.values()].every((tap) => !tap.existed)));
   dataplane.onEvent((event) => {
@@ -151,6 +156,10 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const watch = openDataPathWatch({ config, control, dataplane, keyring: keys?.sealing.keyring, log });
   undo.push(() => Promise.resolve(watch.close()));
 
+  const { reconciler } = control;
+  const paths = openPaths({ config, reconciler, dataplane, tunnels: () => tunnels, tapMtus, log });
+  undo.push(() => Promise.resolve(paths.close()));
+
   const definitions = openDefinitions(config, state, control, log);
   undo.push(() => Promise.resolve(definitions.close()));
   control.onClusterChange(() => {
@@ -158,7 +167,6 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     tunnels?.refresh();
     identities.tell();
   });
-  const joined = configuredNetworks(config, dataplane.taps);
   const sessions = (): readonly TunnelStatus[] => tunnels?.sessions() ?? [];
   const view = viewOf({
     config,
@@ -167,8 +175,9 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     identities,
     dataplane,
     definitions,
-    joined: () => joined,
+    joined: () => configuredNetworks(config, dataplane.taps),
     sessions,
+    paths,
     watch,
     notices,
   });
@@ -189,6 +198,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     stop: async ({ removeTaps }) => {
       await control.leave();
       definitions.close();
+      paths.close();
       tunnels?.close();
       watch.close();
       await api.close();
@@ -255,6 +265,7 @@ interface ViewParts {
   readonly definitions: NetworkDefinitions;
   readonly joined: () => readonly JoinedNetwork[];
   readonly sessions: () => readonly TunnelStatus[];
+  readonly paths: PathKeeper;
   readonly watch: DataPathWatch;
   readonly notices: Notices;
 }
@@ -322,14 +333,15 @@ function seedOf(text: string, defaultPort: number): Seed {
   });
 }
 
-function dataplaneOptions(config: RunConfig): DataplaneOptions {
+function dataplaneOptions(config: RunConfig, tapMtus: TapMtus): DataplaneOptions {
   return {
     io: config.io ?? 'batch',
     workers: config.workers,
     dataPathAddr: config.dataPathAddr,
     dataPort: config.dataPort,
-    taps: config.networks.map(({ tap, mtu, encrypted }, index) => {
+    taps: config.networks.map(({ tap, encrypted }, index) => {
       const sealBytes = encrypted ? SEAL_BYTES : 0;
+      const mtu = tapMtus.mtu(index);
       const port = { network: index, port: index, name: tap, mtu, macQuota: MAC_QUOTA };
       return { ...port, persist: true, reflect: true, sealBytes };
     }),

@@ -31,6 +31,9 @@ export interface LogFields {
   readonly network?: string;
   readonly vni?: number;
   readonly tap?: string;
+  /** Bytes of an IP packet: of a TAP, of the path to a peer; and what it was before. */
+  readonly mtu?: number;
+  readonly before?: number;
   readonly mac?: string;
   readonly ip?: string;
   /** The other side of a conflict: an address, a network name and its VNI, several node names. */

@@ -209,6 +209,8 @@ export const peerSchema = z.object({
   rttMs: z.number().min(0).optional(),
   /** Bytes of an underlay IP packet that reach it unfragmented. */
   pathMtu: z.int().optional(),
+  /** Share of small path probes that were not answered lately, 0 to 1. */
+  loss: z.number().min(0).max(1).optional(),
   path: z.union([z.literal('direct'), z.templateLiteral(['relay:', z.string()])]).optional(),
   /** Versions that both hosts speak: of records, and of the sealed session that stands. */
   protocol: z.object({ state: z.int(), tunnel: z.int().optional() }).optional(),
@@ -254,6 +256,9 @@ export interface DaemonMetrics {
   /** By peer name; only peers with a measured value. */
   readonly peerRttSeconds: Readonly<Record<string, number>>;
   readonly pathMtuBytes: Readonly<Record<string, number>>;
+  readonly peerLossRatio: Readonly<Record<string, number>>;
+  /** Frames larger than their path: made smaller, and refused with word to their sender. */
+  readonly fitted: { readonly shrunk: number; readonly told: number };
   readonly sealedSessions: number;
   readonly rekeys: number;
   /** The membership counters as they are: keys `type:in` and `type:out`; `drop:reason` for what was not understood. */

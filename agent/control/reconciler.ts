@@ -23,7 +23,7 @@ export interface ReconcilerOptions {
   readonly self: string;
   readonly networks: readonly OwnNetwork[];
   readonly staticPeers: readonly StaticPeer[];
-  /** Largest UDP payload to a peer, bytes. */
+  /** Largest UDP payload to a peer of which nothing else is known, bytes. */
   readonly maxPayload: number;
   /** How often wanted and actual rows are compared. */
   readonly auditIntervalMs?: number;
@@ -79,6 +79,12 @@ export class Reconciler {
   restore(endpoints: readonly RestoredEndpoint[]): void {
     const ours = endpoints.filter((endpoint) => this.#vnis.includes(endpoint.vni));
     this.#announcer.restore(monotonicMs(), ours);
+    this.#settle();
+  }
+
+  /** What reaches a peer of the data path's tables unfragmented, bytes of UDP payload. */
+  setMaxPayload(peer: number, maxPayload: number): void {
+    this.view.setMaxPayload(peer, maxPayload);
     this.#settle();
   }
 

@@ -25,6 +25,7 @@ import type {
   Peer,
   Status,
 } from '../status.ts';
+import type { PathKeeper } from './path-keeper.ts';
 import type { Reconciler } from './reconciler.ts';
 
 /** What people and programs see of a running daemon, put together from its parts. Reads only. */
@@ -39,6 +40,8 @@ export interface StatusParts {
   readonly joined: () => readonly JoinedNetwork[];
   /** Sealed sessions; none without an encrypted network. */
   readonly sessions: () => readonly TunnelStatus[];
+  /** What is known of the path to a host. */
+  readonly paths: Pick<PathKeeper, 'path'>;
   readonly isReady: () => boolean;
   readonly gossipEncryption: () => GossipEncryption;
   /** This host's own key. */
@@ -223,9 +226,14 @@ export class StatusView {
   metrics(): DaemonMetrics {
     const { dataplane, swim, state } = this.#parts;
     const { counters, drops }: DataplaneCounters = dataplane.counters();
-    const rtts = this.#others().flatMap((m) =>
-      m.rttMs === undefined ? [] : [[m.name, m.rttMs / 1_000] as const],
+    const peers = this.peers();
+    const rtts = peers.flatMap(({ name, rttMs }) =>
+      rttMs === undefined ? [] : [[name, rttMs / 1_000] as const],
     );
+    const mtus = peers.flatMap(({ name, pathMtu }) =>
+      pathMtu === undefined ? [] : [[name, pathMtu] as const],
+    );
+    const losses = peers.flatMap(({ name, loss }) => (loss === undefined ? [] : [[name, loss] as const]));
     const macs = this.#macsByVni();
     const sessions = this.#parts.sessions();
     return {
@@ -241,7 +249,9 @@ export class StatusView {
       fdbEntries: Object.fromEntries(this.#parts.joined().map((n) => [n.name, macs.get(n.vni) ?? 0])),
       members: this.#membersByState(),
       peerRttSeconds: Object.fromEntries(rtts),
-      pathMtuBytes: {},
+      pathMtuBytes: Object.fromEntries(mtus),
+      peerLossRatio: Object.fromEntries(losses),
+      fitted: { shrunk: counters['shrunk'] ?? 0, told: counters['too-big-told'] ?? 0 },
       sealedSessions: sessions.filter(({ ageMs }) => ageMs !== undefined).length,
       rekeys: sessions.reduce((sum, { rekeys }) => sum + rekeys, 0),
       gossip: swim.counters().counts,
@@ -258,6 +268,8 @@ export class StatusView {
 
   #peer(member: Member, networks: readonly string[], session: TunnelStatus | undefined): Peer {
     const vtep = this.#parts.reconciler.view.vtep(member.name);
+    const path = this.#parts.paths.path(member.name);
+    const rttMs = path?.rttMs ?? member.rttMs;
     const reachable = member.state === 'alive' || member.state === 'suspect';
     return {
       name: member.name,
@@ -266,7 +278,11 @@ export class StatusView {
       state: member.state,
       sealed: session?.ageMs !== undefined,
       ...(session === undefined ? {} : { session: sessionOf(session) }),
-      ...(member.rttMs === undefined ? {} : { rttMs: Math.round(member.rttMs * 1_000) / 1_000 }),
+      ...(rttMs === undefined ? {} : { rttMs: Math.round(rttMs * 1_000) / 1_000 }),
+      ...(path?.proven === undefined ? {} : { pathMtu: path.proven }),
+      ...(path?.proven === undefined || path.loss === undefined
+        ? {}
+        : { loss: Math.round(path.loss * 1_000) / 1_000 }),
       ...(reachable && vtep !== undefined ? { path: 'direct' as const } : {}),
       ...versionsOf(member, session),
       networks: [...networks].sort(compareText),

@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import type { Address } from '../../proto/env.ts';
+import type { ProbeSeal } from '../../proto/pmtu/paths.ts';
 import { isEcho } from '../../proto/tunnel/echo.ts';
 import type { SessionEvent, TunnelStatus } from '../../proto/tunnel/interface.ts';
 import type { TunnelPsk } from '../../proto/tunnel/psk.ts';
@@ -87,6 +88,11 @@ export class TunnelKeeper {
     this.#comparePeers(now);
     this.#noteCounters(now);
     this.#settle();
+  }
+
+  /** For path probes: what goes inside the sessions. */
+  get seal(): ProbeSeal {
+    return this.#tunnels;
   }
 
   /** By peer name; for status. */

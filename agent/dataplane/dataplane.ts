@@ -85,6 +85,14 @@ export type DataplaneEvent =
   | { readonly type: 'command-failed'; readonly op: string }
   /** A handshake message came on the data port, from the address of a member. */
   | { readonly type: 'handshake'; readonly ip: string; readonly port: number; readonly bytes: Uint8Array }
+  /** A path probe or an answer to one of ours came (proto/pmtu): its head, and the length that it had. */
+  | {
+      readonly type: 'probe';
+      readonly ip: string;
+      readonly port: number;
+      readonly bytes: Uint8Array;
+      readonly length: number;
+    }
   /** The first datagram came on a session. */
   | { readonly type: 'session-heard'; readonly localIndex: number }
   /** Sessions that died with a worker: they are to be made anew. */
@@ -142,6 +150,8 @@ export interface Dataplane {
   removeSession(localIndex: number): void;
   /** Datagrams sealed on a session so far, and the highest counter received on it. */
   sessionCounters(localIndex: number): { readonly sealed: number; readonly highest: number };
+  /** Gives a TAP another MTU, and so its children: a lower one at once, a higher one only those to come (T6). Throws OverlaydError. */
+  setTapMtu(port: number, mtu: number): void;
   counters(): DataplaneCounters;
   /** Walks the core's table; for `fdb`, audits and resynchronisation after lost events. */
   fdb(): FdbRow[];

@@ -5,6 +5,7 @@
  * calls it pushes the rows and waits.
  */
 import { OverlaydError } from '../errors.ts';
+import { setInterfaceMtu } from '../io/ifreq.ts';
 import { addressFamily } from '../io/sockaddr.ts';
 import { closeTap, gsoMaxSegments, openTap } from '../io/tap.ts';
 import type { EndpointTap, Tap } from '../io/tap.ts';
@@ -85,6 +86,14 @@ export class Ports {
     const open = this.#mustGet(port);
     this.#checkBinding(binding);
     open.binding = binding;
+  }
+
+  /** Nothing for a port that is not open. Throws OverlaydError when the kernel refuses. */
+  setMtu(port: number, mtu: number): void {
+    const opened = this.opened.get(port);
+    if (opened === undefined) return;
+    setInterfaceMtu(opened.name, mtu);
+    this.opened.set(port, { ...opened, mtu });
   }
 
   /** First half of closing: no worker is offered the port any more. Throws when it is not open. */

@@ -1,4 +1,4 @@
-/** Handshake messages that the core handed to control (layout: core-wasm/punt.ts), read by the main thread. */
+/** Handshake messages and path probes that the core handed to control (layout: core-wasm/punt.ts), read by the main thread. */
 import { constant } from './core.ts';
 import type { Core } from './core.ts';
 import { readSockaddr } from '../io/sockaddr.ts';
@@ -6,9 +6,14 @@ import { readSockaddr } from '../io/sockaddr.ts';
 export interface Punt {
   readonly ip: string;
   readonly port: number;
+  /** Of a path probe only the head. */
   readonly bytes: Uint8Array;
+  /** Bytes that the datagram had. */
+  readonly length: number;
 }
 
+/** At the end of a record. */
+const WHOLE_LENGTH_BYTES = 4;
 const RECORD = { length: 0, nameLength: 2, name: 4, message: 32 } as const;
 
 export class PuntRing {
@@ -42,6 +47,11 @@ export class PuntRing {
     const from = readSockaddr(bytes.slice(name, name + view.getUint16(at + RECORD.nameLength, true)));
     if (from === undefined) return undefined;
     const message = at + RECORD.message;
-    return { ...from, bytes: bytes.slice(message, message + view.getUint16(at + RECORD.length, true)) };
+    const length = view.getUint32(at + this.#constant('PUNT_SIZE') - WHOLE_LENGTH_BYTES, true);
+    return {
+      ...from,
+      bytes: bytes.slice(message, message + view.getUint16(at + RECORD.length, true)),
+      length,
+    };
   }
 }

@@ -36,6 +36,7 @@ import type { CoreEvent } from './events.ts';
 import type { Log } from './log.ts';
 import { Ports } from './ports.ts';
 import type { OpenPort } from './ports.ts';
+import { isProbe } from '../../proto/pmtu/messages.ts';
 import { SessionKeys, bestCipher } from './session-keys.ts';
 import type { CipherName } from './session-keys.ts';
 import { Sessions } from './sessions.ts';
@@ -263,6 +264,10 @@ class Supervisor implements Dataplane, WorkerListener {
     for (const worker of this.#live()) worker.commands.push(commands);
   }
 
+  setTapMtu(port: number, mtu: number): void {
+    this.#ports.setMtu(port, mtu);
+  }
+
   counters(): DataplaneCounters {
     const { counters, drops } = this.#tally.counters(this.#cores());
     counters['worker-restarts'] = this.#restarts;
@@ -311,7 +316,9 @@ class Supervisor implements Dataplane, WorkerListener {
 
   onEvents(worker: WorkerThread): void {
     for (const event of worker.events.drain()) this.#take(event, worker);
-    for (const punt of worker.punts.drain()) this.#emit({ type: 'handshake', ...punt });
+    for (const punt of worker.punts.drain()) {
+      this.#emit({ type: isProbe(punt.bytes) ? 'probe' : 'handshake', ...punt });
+    }
     if (worker.events.takeLost()) {
       this.#log.warn({}, 'data plane events were lost; comparing tables');
       this.#resync();

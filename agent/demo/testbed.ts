@@ -137,12 +137,17 @@ export class Testbed {
 
   /** Pulls or puts back the cable of a host. */
   setCable(host: Host, state: 'up' | 'down'): void {
-    ip('-n', this.#underlay, 'link', 'set', `p${host.number}`, state);
+    this.ip('link', 'set', `p${host.number}`, state);
   }
 
   /** Runs a command where the bridge is: there every underlay frame can be seen. */
   exec(argv: readonly string[], timeoutMs?: number): Promise<Finished> {
     return run(this.inside(argv), timeoutMs);
+  }
+
+  /** `ip` where the bridge is; host N is plugged in at pN. */
+  ip(...args: string[]): string {
+    return ip('-n', this.#underlay, ...args);
   }
 
   inside(argv: readonly string[]): string[] {

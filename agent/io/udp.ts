@@ -99,7 +99,8 @@ function receiveSocket(request: UdpRequest, notes: string[]): number {
   }
 }
 
-function transmitSocket(addr: string): number {
+/** A socket that only sends, with DF on all that it sends. Throws OverlaydError. */
+export function transmitSocket(addr: string): number {
   const fd = newSocket(addr);
   setOption(fd, SOL_SOCKET, SO_RCVBUF, STRAY_BUFFER_SIZE); // never read: what strays in is dropped by the kernel
   if (!setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_SIZE))

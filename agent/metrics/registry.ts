@@ -59,6 +59,11 @@ function createOurs(registry: Registry) {
     members: gauge('members', 'Hosts of the cluster, by state', ['state']),
     peerRtt: gauge('peer_rtt_seconds', 'Round trip to a host', ['peer']),
     pathMtu: gauge('path_mtu_bytes', 'Largest underlay packet that reaches a host unfragmented', ['peer']),
+    peerLoss: gauge('peer_loss_ratio', 'Share of small path probes to a host that were not answered lately', [
+      'peer',
+    ]),
+    shrunk: counter('frames_shrunk_total', 'Frames cut smaller than sent, because their path takes no more'),
+    tooBigTold: counter('too_big_told_total', 'Senders told by ICMP that a packet is too big for its path'),
     sealedSessions: gauge('sealed_sessions', 'Sessions with other hosts that seal traffic'),
     rekeys: counter('rekeys_total', 'Sessions replaced by a new one'),
     gossip: counter('gossip_messages_total', 'Gossip messages, by type', ['type', 'direction']),
@@ -97,6 +102,9 @@ function copy(ours: Ours, now: DaemonMetrics): void {
   copyGauge(ours.members, 'state', now.members);
   copyGauge(ours.peerRtt, 'peer', now.peerRttSeconds);
   copyGauge(ours.pathMtu, 'peer', now.pathMtuBytes);
+  copyGauge(ours.peerLoss, 'peer', now.peerLossRatio);
+  setCounter(ours.shrunk, {}, now.fitted.shrunk);
+  setCounter(ours.tooBigTold, {}, now.fitted.told);
   ours.sealedSessions.set(now.sealedSessions);
   setCounter(ours.rekeys, {}, now.rekeys);
   for (const [key, count] of now.gossip) copyGossip(ours, key, count);

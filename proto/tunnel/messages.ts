@@ -29,6 +29,8 @@ import { concat, label } from './crypto.ts';
  * first 8 of the datagram, "ov1", the length of the plaintext in 2. 5 is sealed the same way with no plaintext, under keys
  * of its own from the same handshake, so that counters of the data path are the data path's alone. Flag 1 of it: answer.
  *
+ * 6 and 7 are path probes and their answers: probes.ts, proto/pmtu/messages.ts.
+ *
  * Nothing is answered with more bytes than came: 152 by 80 or 56, 80 and 32 by 32. Types 16 and 17 are in echo.ts.
  */
 export const TYPE = { initiation: 1, response: 2, cookie: 3, data: 4, keepalive: 5 } as const;
@@ -214,13 +216,13 @@ function headerOf(type: number, index: number): Uint8Array {
   return header;
 }
 
-function writeU64(bytes: Uint8Array, at: number, value: number): void {
+export function writeU64(bytes: Uint8Array, at: number, value: number): void {
   const view = viewOf(bytes);
   view.setUint32(at, Math.floor(value / 0x1_0000_0000));
   view.setUint32(at + 4, value >>> 0);
 }
 
-function readU64(bytes: Uint8Array, at: number): number {
+export function readU64(bytes: Uint8Array, at: number): number {
   const view = viewOf(bytes);
   return view.getUint32(at) * 0x1_0000_0000 + view.getUint32(at + 4);
 }

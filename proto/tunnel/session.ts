@@ -4,11 +4,13 @@ import type { TunnelCrypto } from './crypto.ts';
 import { concat } from './crypto.ts';
 import { keepaliveHeader, readKeepalive, sealedAad } from './messages.ts';
 import type { SessionKeys } from './noise.ts';
+import { openProbe, sealProbe } from './probes.ts';
+import type { ProbeText } from './probes.ts';
 import { Secret } from './secret.ts';
 
 /**
  * One pair of directions between two hosts, from one handshake. It holds the data path's keys to wipe them, and seals
- * and opens keepalives with keys of its own.
+ * and opens keepalives and path probes with keys of its own.
  */
 export interface SessionOptions {
   readonly localIndex: number;
@@ -73,6 +75,15 @@ export class Session {
     if (crypto.open(key, nonceOf(counter), aad, tag) === undefined) return undefined;
     this.#receivedCounter = counter;
     return { wantsAnswer };
+  }
+
+  sealProbe(crypto: TunnelCrypto, probe: ProbeText): Uint8Array {
+    return sealProbe(crypto, this.#control.send.reveal(), this.remoteIndex, this.#sendCounter++, probe);
+  }
+
+  /** Its token; undefined when the other side has not made it. */
+  openProbe(crypto: TunnelCrypto, bytes: Uint8Array): number | undefined {
+    return openProbe(crypto, this.#control.receive.reveal(), bytes);
   }
 
   setTimer(timer: Timer | undefined): void {

@@ -15,6 +15,7 @@ import type { TunnelsOptions } from './options.ts';
 import { PeerTunnel } from './peer-tunnel.ts';
 import { macKeysOf, macOf } from './psk.ts';
 import type { MacKeys, TunnelPsk } from './psk.ts';
+import type { ProbeText } from './probes.ts';
 import { TUNNEL_VERSIONS, commonVersion } from '../versions.ts';
 import { SessionEvents } from './session-events.ts';
 
@@ -155,6 +156,19 @@ export class Tunnels {
     const peer = this.#context.indexes.find(localIndex);
     const session = peer?.sessions.find(localIndex);
     if (session !== undefined) peer?.noteSent(now, session, counter);
+  }
+
+  /** The head of a path probe or answer, in the session that the peer is sent by; undefined while there is none. */
+  sealProbe(name: string, probe: ProbeText): Uint8Array | undefined {
+    return this.#peers.get(name)?.sessions.current?.sealProbe(this.#context.crypto, probe);
+  }
+
+  /** Whose probe or answer it is, and its token; undefined when it is of no session. */
+  openProbe(bytes: Uint8Array): { readonly peer: string; readonly token: number } | undefined {
+    const index = indexOf(bytes);
+    const peer = this.#context.indexes.find(index);
+    const token = peer?.sessions.find(index)?.openProbe(this.#context.crypto, bytes);
+    return peer === undefined || token === undefined ? undefined : { peer: peer.name, token };
   }
 
   handleDeadline(now: number): void {

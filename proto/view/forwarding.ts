@@ -24,7 +24,7 @@ import type { OwnNetwork, PeerRow, RowChange, StaticPeer, WantedRow } from './ro
 export interface ForwardingOptions {
   /** Our member name: claims of ours give no rows. */
   readonly self: string;
-  /** Largest UDP payload to a peer, bytes. */
+  /** Largest UDP payload to a peer of which nothing else is known, bytes. */
   readonly maxPayload: number;
   /** Room in the data path's peer table. */
   readonly peerMax?: number;
@@ -63,6 +63,7 @@ interface PlacedStatic extends StaticPeer {
   readonly peer: number;
 }
 
+const NOBODY: ReadonlySet<string> = new Set();
 /** Events that nobody takes are dropped, oldest first. */
 const EVENTS_MAX = 1_024;
 /** The core has 4,096 peer entries; indexes run from 1. */
@@ -169,6 +170,16 @@ export class ForwardingView {
     owner: string,
   ): { readonly ip: string; readonly port: number; readonly peer: number | undefined } | undefined {
     return this.#vteps.get(owner);
+  }
+
+  /** The other hosts that take part in each of our networks. */
+  *participants(): Generator<{ readonly own: OwnNetwork; readonly owners: ReadonlySet<string> }> {
+    for (const [vni, { own }] of this.#networks) yield { own, owners: this.#interested.get(vni) ?? NOBODY };
+  }
+
+  /** The largest UDP payload that reaches a peer, until it is forgotten or told anew. */
+  setMaxPayload(peer: number, maxPayload: number): void {
+    this.#peers.setMaxPayload(peer, maxPayload);
   }
 
   peerRow(peer: number): PeerRow | undefined {

@@ -65,6 +65,14 @@ export class PeerTable {
     this.#emit({ op: 'peer-del', peer });
   }
 
+  /** What reaches a peer unfragmented is more, or less, than was thought. */
+  setMaxPayload(peer: number, maxPayload: number): void {
+    const entry = this.#entries.get(peer);
+    if (entry === undefined || entry.row.maxPayload === maxPayload) return;
+    entry.row = { ...entry.row, maxPayload };
+    this.#emit({ op: 'peer-put', ...entry.row });
+  }
+
   row(peer: number): PeerRow | undefined {
     return this.#entries.get(peer)?.row;
   }

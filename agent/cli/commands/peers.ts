@@ -45,6 +45,11 @@ function columns(context: CliContext): Column<Peer>[] {
           : 'incompatible',
     },
     { title: 'PATH MTU', wide: true, value: ({ pathMtu }) => pathMtu },
+    {
+      title: 'LOSS',
+      wide: true,
+      value: ({ loss }) => (loss === undefined ? undefined : `${(loss * 100).toFixed(1)} %`),
+    },
     { title: 'NETWORKS', value: ({ networks }) => printable(networks.join(',')) },
   ];
 }
