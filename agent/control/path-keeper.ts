@@ -135,7 +135,7 @@ export class PathKeeper {
     for (let out = this.#paths.pollTransmit(); out !== undefined; out = this.#paths.pollTransmit()) {
       const { to, bytes, probe } = out;
       this.#socket.send(bytes, to.port, to.ip, (error) => {
-        if ((error as NodeJS.ErrnoException | null)?.code !== 'EMSGSIZE' || probe === undefined) return;
+        if (probe === undefined || error === null || !('code' in error) || error.code !== 'EMSGSIZE') return;
         this.#paths.handleTooLong(probe.peer, probe.token);
       });
     }

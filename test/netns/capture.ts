@@ -26,6 +26,9 @@ const FIELDS = [
 ];
 const EXPERT_ERROR = 0x0080_0000;
 const CHECKSUM_BAD = '0';
+const ALL = ['udp', 'dst', 'port', '4789'];
+/** First byte of the payload: 6 and 7, 16 and 17. */
+const FRAMES = [...ALL, 'and', 'udp[8]', '&', '0xfe', '!=', '6', 'and', 'udp[8]', '&', '0xfe', '!=', '16'];
 const FRAMES_MAX = 20_000;
 const DUMPED_MAX = 3;
 
@@ -38,10 +41,11 @@ export class Capture {
     this.#process = process;
   }
 
-  static async start(host: Host): Promise<Capture> {
+  /** Everything to the data port, or (IPv4 only) what is neither a path probe nor an echo, nor an answer to one. */
+  static async start(host: Host, what: 'all' | 'frames' = 'all'): Promise<Capture> {
     const file = join(host.scratch, 'underlay.pcap');
     const options = ['-Z', 'root', '-U', '-s', '0', '-c', `${FRAMES_MAX}`, '-B', '16384', '-w', file];
-    const argv = ['tcpdump', '-i', `p${host.number}`, ...options, 'udp', 'dst', 'port', '4789'];
+    const argv = ['tcpdump', '-i', `p${host.number}`, ...options, ...(what === 'all' ? ALL : FRAMES)];
     const process = new Background(host.testbed.inside(argv), join(host.scratch, 'tcpdump.log'));
     await until('tcpdump listens', 10_000, () => process.log().includes('listening on'));
     return new Capture(file, process);

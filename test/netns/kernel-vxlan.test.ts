@@ -62,7 +62,7 @@ for (const io of ['batch', 'dgram']) {
     const [first, second] = testbed.hosts;
     if (first === undefined || second === undefined) throw new Error('two hosts');
     const containers = testbed.hosts.map((host) => host.addContainer());
-    const capture = await Capture.start(first);
+    const capture = await Capture.start(first, 'frames');
     t.strictSame(await unreachable(containers), []);
     for (const [from, to] of pairs(containers)) {
       for (const address of [to.ipv4, to.ipv6]) await transfer(from, to, address, { bytes: 2 << 20 });

@@ -21,10 +21,10 @@ export class NarrowUnderlay {
   readonly daemons: readonly Daemon[];
   readonly containers: readonly [Container, Container];
 
-  private constructor(testbed: Testbed, daemons: readonly Daemon[], containers: readonly Container[]) {
+  private constructor(testbed: Testbed, daemons: readonly Daemon[], containers: Container[]) {
     this.testbed = testbed;
     this.daemons = daemons;
-    this.containers = containers as readonly Container[] as readonly [Container, Container];
+    this.containers = containers as [Container, Container];
   }
 
   static async start(t: Test, options: NarrowOptions): Promise<NarrowUnderlay> {

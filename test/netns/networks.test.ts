@@ -50,6 +50,6 @@ netnsTest('a network lives only where it is configured, and is known everywhere'
     const names = listed?.map((network) => network.name).sort();
     return names?.join() === 'blue,red' && listed?.find(({ name }) => name === 'red')?.tap === undefined;
   });
-  const { frames } = (await daemons[2]?.status()) ?? {};
-  t.equal(frames?.fromTunnel, 0, 'and no frame of red ever came there');
+  const { drops } = (await daemons[2]?.status()) ?? {};
+  t.equal(drops?.['unknown-vni'], 0, 'and no frame of red ever came there');
 });

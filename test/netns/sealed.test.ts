@@ -19,8 +19,8 @@ const VNI = 4096;
 const SPEC = `name=overlay,vni=${VNI},subnet=10.42.0.0/16,tap=tap0`;
 const KEY = randomBytes(32).toString('base64');
 const SEALED = '04000000';
-/** And keepalives; 10 and 11 ask whether the port is open, and carry nothing. */
-const HANDSHAKES = ['01', '02', '03', '05', '10', '11'];
+/** And keepalives; 06 and 07 ask what the path takes, 10 and 11 whether the port is open: they carry nothing. */
+const HANDSHAKES = ['01', '02', '03', '05', '06', '07', '10', '11'];
 
 /** Arguments for a host; `key` is what its keyring holds. */
 function sealed(host: Host, key = KEY): string[] {
