@@ -15,6 +15,8 @@ export const TABLE = {
   keyring: 7,
   networkGone: 10,
   revocation: 12,
+  range: 13,
+  rangeWard: 14,
 } as const;
 export type Table = (typeof TABLE)[keyof typeof TABLE];
 

@@ -1,0 +1,159 @@
+/**
+ * Which addresses of a pool are in use here, and what is free. Knows nothing of who owns what: blocks are arguments.
+ *
+ * The first address of a subnet, its last one (IPv4) and what is reserved (gateways) are never free.
+ */
+import type { Block, Family } from './block.ts';
+import { anyHolds, endOf, halves, sizeOf, subtract, total } from './block.ts';
+
+export interface SpaceOptions {
+  readonly subnet: Block;
+  readonly family: Family;
+  /** Gateways and the like. */
+  readonly reserved: readonly bigint[];
+  /** In use by somebody, as far as anybody knows: not to be given out though it is ours. */
+  readonly isSeen?: (address: bigint) => boolean;
+}
+
+/** Addresses that may be seen in use, one after the other, before a request gives up. */
+const SEEN_MAX = 65_536;
+
+export class Space {
+  readonly #options: SpaceOptions;
+  readonly #special: readonly bigint[];
+  readonly #used = new Set<bigint>();
+  #sorted: bigint[] | undefined;
+  #next: bigint;
+
+  constructor(options: SpaceOptions) {
+    this.#options = options;
+    this.#special = [...new Set([...edges(options), ...options.reserved])];
+    this.#next = options.subnet.base;
+  }
+
+  get used(): ReadonlySet<bigint> {
+    return this.#used;
+  }
+
+  isUsed(address: bigint): boolean {
+    return this.#used.has(address);
+  }
+
+  /** Never for endpoints. */
+  isSpecial(address: bigint): boolean {
+    return this.#special.includes(address);
+  }
+
+  use(address: bigint): void {
+    this.#used.add(address);
+    this.#sorted = undefined;
+  }
+
+  release(address: bigint): boolean {
+    this.#sorted = undefined;
+    return this.#used.delete(address);
+  }
+
+  /** The next free address, after the one given out last: one that was just released rests for a while. */
+  next(blocks: readonly Block[]): bigint | undefined {
+    const from = this.#next;
+    const found = this.#scan(blocks, from, undefined) ?? this.#scan(blocks, undefined, from);
+    if (found !== undefined) this.#next = found + 1n;
+    return found;
+  }
+
+  #scan(blocks: readonly Block[], from: bigint | undefined, to: bigint | undefined): bigint | undefined {
+    let seen = 0;
+    for (const block of blocks) {
+      const end = to !== undefined && to < endOf(block) ? to : endOf(block);
+      for (
+        let address = from !== undefined && from > block.base ? from : block.base;
+        address < end;
+        address++
+      ) {
+        if (this.#used.has(address) || this.isSpecial(address)) continue;
+        if (this.#options.isSeen?.(address) !== true) return address;
+        if (++seen > SEEN_MAX) return undefined;
+      }
+    }
+    return undefined;
+  }
+
+  /** Free addresses in disjoint blocks. */
+  count(blocks: readonly Block[]): bigint {
+    let taken = 0;
+    for (const address of this.#taken()) if (anyHolds(blocks, address)) taken++;
+    return total(blocks) - BigInt(taken);
+  }
+
+  /** The largest block that is wholly free, of at most `maxBits`; the highest of equals. */
+  largestFree(blocks: readonly Block[], maxBits = 128): Block | undefined {
+    let best: Block | undefined;
+    for (const block of blocks) {
+      const found = this.#largestIn(block, maxBits, best?.bits ?? -1);
+      if (found !== undefined && (best === undefined || found.bits >= best.bits)) best = found;
+    }
+    return best;
+  }
+
+  #largestIn(block: Block, maxBits: number, atLeast: number): Block | undefined {
+    if (block.bits < atLeast) return undefined;
+    if (this.#isFree(block)) {
+      let part = block;
+      while (part.bits > maxBits) [, part] = halves(part);
+      return part;
+    }
+    if (block.bits === 0) return undefined;
+    const [low, high] = halves(block);
+    const a = this.#largestIn(high, maxBits, atLeast);
+    const b = this.#largestIn(low, maxBits, Math.max(atLeast, (a?.bits ?? -1) + 1));
+    return b !== undefined && (a === undefined || b.bits > a.bits) ? b : a;
+  }
+
+  #isFree(block: Block): boolean {
+    const taken = this.#taken();
+    let low = 0;
+    let high = taken.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (taken[middle]! < block.base) low = middle + 1;
+      else high = middle;
+    }
+    return low >= taken.length || taken[low]! >= endOf(block);
+  }
+
+  /** Used and special ones, ascending. */
+  #taken(): readonly bigint[] {
+    this.#sorted ??= [...new Set([...this.#used, ...this.#special])].sort((a, b) =>
+      a < b ? -1 : a > b ? 1 : 0,
+    );
+    return this.#sorted;
+  }
+
+  /**
+   * What may be given away of `blocks`: half of what is free where that lies together, else the largest part of it;
+   * nothing when the giver would have nothing left.
+   */
+  toGive(blocks: readonly Block[]): Block | undefined {
+    const free = this.count(blocks);
+    const largest = this.largestFree(blocks);
+    if (largest === undefined || free < 2n) return undefined;
+    return sizeOf(largest) * 2n > free ? halves(largest)[1] : largest;
+  }
+
+  /** Exactly that address, when it is free. */
+  toGiveAt(blocks: readonly Block[], address: bigint): Block | undefined {
+    const isFree = anyHolds(blocks, address) && !this.isUsed(address) && !this.isSpecial(address);
+    return isFree ? { base: address, bits: 0 } : undefined;
+  }
+}
+
+function edges({ subnet, family }: SpaceOptions): bigint[] {
+  // Of two addresses or one, all are hosts (RFC 3021, RFC 6164).
+  if (subnet.bits < 2) return [];
+  return family === 4 ? [subnet.base, endOf(subnet) - 1n] : [subnet.base];
+}
+
+/** What is left of `blocks` without those of `gone`. */
+export const without = (blocks: readonly Block[], gone: readonly Block[]): Block[] =>
+  gone.reduce((left, block) => subtract(left, block), [...blocks]);
