@@ -57,8 +57,7 @@ export interface Lineage {
   readonly origin: string;
 }
 
-export const isSameLineage = (a: Lineage, b: Lineage): boolean =>
-  a.atMs === b.atMs && a.origin === b.origin;
+export const isSameLineage = (a: Lineage, b: Lineage): boolean => a.atMs === b.atMs && a.origin === b.origin;
 
 /** The earlier founding stands, then the lower name. */
 export const isEarlier = (a: Lineage, b: Lineage): boolean =>

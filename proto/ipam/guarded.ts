@@ -8,7 +8,7 @@
  *   guardian's own list with the estate, so it would know of our end.
  */
 import type { Estate, Guardian, WardRecord } from './estate.ts';
-import { isEarlier, isEffective, isSameGuardian } from './estate.ts';
+import { isEarlier, isSameGuardian } from './estate.ts';
 import type { Holding } from './holding.ts';
 
 /** Two foundings of one pool met: the later one is void. */
@@ -27,14 +27,7 @@ export function noticeOwnEnd(now: number, holding: Holding): void {
 }
 
 /** Who ended that life and has it counted. */
-export function closerOf(holding: Holding, life: number): string | undefined {
-  if (!holding.isBorn) return undefined;
-  for (const [name, { estate }] of holding.peers) {
-    if (estate === undefined || !isEffective(estate) || !holding.isKin(estate)) continue;
-    if (estate.estate.closed.includes(life)) return name;
-  }
-  return undefined;
-}
+export const closerOf = (holding: Holding, life: number): string | undefined => holding.closers.get(life);
 
 export function hearGuardians(now: number, holding: Holding): void {
   const { guardians } = holding.estate;

@@ -6,7 +6,7 @@ import type { Rng } from '../env.ts';
 import type { Block, Family } from './block.ts';
 import { intersect } from './block.ts';
 import type { Estate, EstateRecord, Guardian, Lineage, WardRecord } from './estate.ts';
-import { NO_ESTATE, isSameLineage } from './estate.ts';
+import { NO_ESTATE, isEffective, isSameLineage } from './estate.ts';
 import { RECORD_MAX_BYTES, encodeEstateRecord, wardKey } from './records.ts';
 import { toHex } from '../state/bytes.ts';
 
@@ -90,6 +90,10 @@ export class Holding {
   beatSentMs: number;
   readonly heardMs = new Map<string, number>();
   readonly peers = new Map<string, Peer>();
+  /** Counts the estate records that came in. */
+  peersVersion = 0;
+  readonly #closers = new Map<number, string>();
+  #closersOf: { peers: number; lineage: Lineage | undefined } = { peers: -1, lineage: undefined };
   readonly #keys = new Map<string, string>();
   events: HoldingEvent[] = [];
   /** Something was changed that must be on disk before anybody hears of it. */
@@ -159,6 +163,19 @@ export class Holding {
     return this.isValid(now) ? intersect(this.estate.own, this.notedOwn) : [];
   }
 
+  /** Lives that others ended, by what of their word counts. */
+  get closers(): ReadonlyMap<number, string> {
+    if (this.#closersOf.peers === this.peersVersion && this.#closersOf.lineage === this.lineage)
+      return this.#closers;
+    this.#closers.clear();
+    this.#closersOf = { peers: this.peersVersion, lineage: this.lineage };
+    for (const [name, { estate: record }] of this.peers) {
+      if (record === undefined || !isEffective(record) || !this.isKin(record)) continue;
+      for (const life of record.estate.closed) if (!this.#closers.has(life)) this.#closers.set(life, name);
+    }
+    return this.#closers;
+  }
+
   /** What a host says to one of its wards. */
   wordOf(guardian: string, ward: string): WardRecord | undefined {
     const peer = this.peers.get(guardian);
@@ -206,14 +223,24 @@ export class Holding {
   }
 
   /**
-   * Other guardians. One that is named in all that the others may know keeps its place: without its consent nobody takes us
-   * over, whichever of our words it goes by.
+   * Whether `next` may be our guardians. One that is named in all that the others may know keeps its place: without its consent
+   * nobody takes us over, whichever of our words it goes by. Only one that is alone can be done without.
    */
-  changeGuardians(now: number, next: readonly Guardian[]): void {
+  canKeep(next: readonly Guardian[]): boolean {
+    const { guardians } = this.estate;
+    if (guardians.length === 0 || this.#kept(next).length > 0) return true;
+    return next.length === 0 && this.isSettled && guardians.length === 1;
+  }
+
+  #kept(next: readonly Guardian[]): Guardian[] {
     const { guardians } = this.estate;
     const sure = guardians.filter(({ name }) => this.isSettled || this.retained.includes(name));
-    const kept = next.filter((each) => sure.includes(each));
-    if (guardians.length > 0 && kept.length === 0) return;
+    return next.filter((each) => sure.includes(each));
+  }
+
+  changeGuardians(now: number, next: readonly Guardian[]): void {
+    if (!this.canKeep(next)) return;
+    const kept = this.#kept(next);
     const retained = (kept.length > 0 ? kept : next).map(({ name }) => name);
     this.setGuardians(now, next, retained);
   }
@@ -229,7 +256,7 @@ export class Holding {
 
   /** The start of the pool: all of it is ours. */
   found(atMs: number): void {
-    this.#begin(this.random(), { atMs, origin: this.self });
+    this.#begin(this.random(), { atMs: Math.floor(atMs), origin: this.self });
     this.isSettled = true;
     this.retained = [];
     this.estate = { ...NO_ESTATE, isRoot: true };

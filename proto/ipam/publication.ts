@@ -61,7 +61,18 @@ function wordTo(holding: Holding, name: string, ward: Ward): WardRecord | undefi
   const status = statusOf(holding, name, ward);
   const copy = status === 'noted' ? undefined : estate;
   const guardian = holding.asGuardian;
-  return { ward: name, status, session, life, lineage, guardian, beat, isWanted, rev: estate.rev, estate: copy };
+  return {
+    ward: name,
+    status,
+    session,
+    life,
+    lineage,
+    guardian,
+    beat,
+    isWanted,
+    rev: estate.rev,
+    estate: copy,
+  };
 }
 
 function statusOf(holding: Holding, name: string, ward: Ward): WardStatus {

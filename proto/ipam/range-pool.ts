@@ -54,8 +54,7 @@ export interface RangePoolOptions {
 
 /** An address, or why there is none now: `wait` says that others are being asked. */
 export type Taking =
-  | { readonly address: bigint }
-  | { readonly reason: 'wait' | 'used' | 'special' | 'outside' };
+  { readonly address: bigint } | { readonly reason: 'wait' | 'used' | 'special' | 'outside' };
 
 export type ReclaimAnswer =
   | { readonly done: true }
@@ -88,6 +87,7 @@ export class RangePool {
   #publishedVersion = -1;
   #freeBits = -1;
   #lookMs = -Infinity;
+  #lookedOwn: readonly Block[] | undefined;
   #lowUntilMs = -Infinity;
   #foundMs = Infinity;
   #nowMs: number;
@@ -112,6 +112,7 @@ export class RangePool {
     // What comes late from an earlier run does not count against a later one.
     if (peer === undefined || (peer.estate?.session ?? 0) > record.session) return;
     peer.estate = record;
+    this.#holding.peersVersion++;
     this.#holding.version++;
   }
 
@@ -199,7 +200,8 @@ export class RangePool {
   #takeExactly(now: number, address: bigint): Taking {
     if (!anyHolds([this.options.subnet], address)) return { reason: 'outside' };
     if (this.space.isSpecial(address)) return { reason: 'special' };
-    if (this.space.isUsed(address) || anyHolds(this.#holding.estate.docker, address)) return { reason: 'used' };
+    if (this.space.isUsed(address) || anyHolds(this.#holding.estate.docker, address))
+      return { reason: 'used' };
     if (!anyHolds(this.#forEndpoints(now), address)) return this.#wait(now, address);
     this.space.use(address);
     this.#holding.isDirty = true;
@@ -358,7 +360,7 @@ export class RangePool {
   }
 
   get #beatMs(): number {
-    return Math.min(BEAT_MAX_MS, Math.max(BEAT_MIN_MS, this.options.leaseMs / 8));
+    return Math.min(BEAT_MAX_MS, Math.max(BEAT_MIN_MS, this.options.leaseMs / 4));
   }
 
   /** A new sign of life, once the last one was answered. */
@@ -371,8 +373,10 @@ export class RangePool {
 
   /** How much is free, and whether that is little. */
   #look(now: number): void {
-    if (now < this.#lookMs + LOOK_MS) return;
+    const { notedOwn } = this.#holding;
+    if (now < this.#lookMs + LOOK_MS && notedOwn === this.#lookedOwn) return;
     this.#lookMs = now;
+    this.#lookedOwn = notedOwn;
     const blocks = this.#forEndpoints(now);
     const free = this.space.count(blocks);
     this.#freeBits = free > 0n ? free.toString(2).length - 1 : -1;

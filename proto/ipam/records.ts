@@ -46,7 +46,10 @@ export const estateKey = (networkId: Uint8Array, family: Family): Uint8Array =>
   new ByteWriter(POOL_KEY_BYTES).raw(networkId).u8(family).finish();
 
 export const wardKey = (pool: Uint8Array, ward: string): Uint8Array =>
-  new ByteWriter(POOL_KEY_BYTES + 8).raw(pool).u64(new Hash64().bytes(encodeText(ward)).finish()).finish();
+  new ByteWriter(POOL_KEY_BYTES + 8)
+    .raw(pool)
+    .u64(new Hash64().bytes(encodeText(ward)).finish())
+    .finish();
 
 /** The pool that a key of either record belongs to; undefined when it is none. */
 export function poolOfKey(key: Uint8Array): Uint8Array | undefined {

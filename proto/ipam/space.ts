@@ -22,7 +22,7 @@ export class Space {
   readonly #options: SpaceOptions;
   readonly #special: readonly bigint[];
   readonly #used = new Set<bigint>();
-  #sorted: bigint[] | undefined;
+  #sortedUsed: bigint[] | undefined;
   #next: bigint;
 
   constructor(options: SpaceOptions) {
@@ -46,11 +46,11 @@ export class Space {
 
   use(address: bigint): void {
     this.#used.add(address);
-    this.#sorted = undefined;
+    this.#sortedUsed = undefined;
   }
 
   release(address: bigint): boolean {
-    this.#sorted = undefined;
+    this.#sortedUsed = undefined;
     return this.#used.delete(address);
   }
 
@@ -82,11 +82,15 @@ export class Space {
   /** Free addresses in disjoint blocks. */
   count(blocks: readonly Block[]): bigint {
     let taken = 0;
-    for (const address of this.#taken()) if (anyHolds(blocks, address)) taken++;
+    for (const address of this.#used) if (anyHolds(blocks, address)) taken++;
+    for (const address of this.#special) if (!this.#used.has(address) && anyHolds(blocks, address)) taken++;
     return total(blocks) - BigInt(taken);
   }
 
-  /** The largest block that is wholly free, of at most `maxBits`; the highest of equals. */
+  /**
+   * The largest block in which nothing is used, of at most `maxBits`; the highest of equals. Special addresses do not count:
+   * whoever has them gives them to nobody.
+   */
   largestFree(blocks: readonly Block[], maxBits = 128): Block | undefined {
     let best: Block | undefined;
     for (const block of blocks) {
@@ -111,7 +115,7 @@ export class Space {
   }
 
   #isFree(block: Block): boolean {
-    const taken = this.#taken();
+    const taken = this.#ascending();
     let low = 0;
     let high = taken.length;
     while (low < high) {
@@ -122,12 +126,9 @@ export class Space {
     return low >= taken.length || taken[low]! >= endOf(block);
   }
 
-  /** Used and special ones, ascending. */
-  #taken(): readonly bigint[] {
-    this.#sorted ??= [...new Set([...this.#used, ...this.#special])].sort((a, b) =>
-      a < b ? -1 : a > b ? 1 : 0,
-    );
-    return this.#sorted;
+  #ascending(): readonly bigint[] {
+    this.#sortedUsed ??= [...this.#used].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    return this.#sortedUsed;
   }
 
   /**
@@ -137,8 +138,9 @@ export class Space {
   toGive(blocks: readonly Block[]): Block | undefined {
     const free = this.count(blocks);
     const largest = this.largestFree(blocks);
-    if (largest === undefined || free < 2n) return undefined;
-    return sizeOf(largest) * 2n > free ? halves(largest)[1] : largest;
+    if (largest === undefined || free < 2n || this.count([largest]) === 0n) return undefined;
+    // A few addresses in use must not make a quarter of a half.
+    return sizeOf(largest) * 2n > free + free / 8n ? halves(largest)[1] : largest;
   }
 
   /** Exactly that address, when it is free. */

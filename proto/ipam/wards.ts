@@ -104,11 +104,9 @@ function succeed(now: number, holding: Holding, name: string, ward: Ward): void 
   const isHeir = isSameGuardian(heir!, holding.asGuardian);
   const other = isHeir ? witness! : heir!;
   const word = holding.wordOf(other.name, name);
-  const isTheirs =
-    word !== undefined && word.life === ward.life && isSameGuardian(word.guardian, other);
+  const isTheirs = word !== undefined && word.life === ward.life && isSameGuardian(word.guardian, other);
   if (!isHeir) {
-    const isAsked =
-      isTheirs && word.isWanted && now >= (holding.heardMs.get(name) ?? now) + QUIET_MS;
+    const isAsked = isTheirs && word.isWanted && now >= (holding.heardMs.get(name) ?? now) + QUIET_MS;
     if (ward.isPromised || !(ward.isOver || isAsked || isSilent(now, holding, name))) return;
     ward.isPromised = true;
     return holding.touch();
@@ -126,20 +124,19 @@ function close(now: number, holding: Holding, name: string, estate: Estate): voi
   const { life } = holding.wards.get(name)!;
   const isOurRoot = estate.isRoot && holding.estate.guardians.some((guardian) => guardian.life === life);
   if (estate.isRoot && !isOurRoot && holding.estate.guardians.length > 0) return;
+  const guardians = holding.estate.guardians.filter((guardian) => guardian.life !== life);
+  const isGuardianOfOurs = guardians.length < holding.estate.guardians.length;
+  if (isGuardianOfOurs && !isOurRoot && !holding.canKeep(guardians)) return;
   const gifts = holding.estate.gifts.filter((gift) => !(gift.isFirst && gift.life === life));
   const next = inherit({ ...holding.estate, gifts }, life, estate);
   const inside = next.own.every((block) => isInside(block, holding.options.subnet));
   if (!inside || !holding.fits(next)) return;
   drop(holding, name);
-  const guardians = holding.estate.guardians.filter((guardian) => guardian.life !== life);
   holding.change({ own: next.own, gifts: next.gifts, taken: next.taken, closed: next.closed });
   if (isOurRoot) {
     holding.estate = { ...holding.estate, isRoot: true };
     holding.setGuardians(now, [], []);
-  } else if (guardians.length < holding.estate.guardians.length) {
-    const names = guardians.map((guardian) => guardian.name);
-    holding.setGuardians(now, guardians, names);
-  }
+  } else if (isGuardianOfOurs) holding.changeGuardians(now, guardians);
   holding.events.push({ type: 'took-over', host: name, blocks: estate.own });
 }
 
@@ -148,7 +145,9 @@ export function chooseGuardians(now: number, holding: Holding, alive: ReadonlySe
   const { isRoot, guardians } = holding.estate;
   if (!holding.isBorn || !isRoot || !holding.isValid(now)) return;
   const [heir, witness] = guardians;
-  const others = candidates(holding, alive).filter(({ name }) => name !== heir?.name && name !== witness?.name);
+  const others = candidates(holding, alive).filter(
+    ({ name }) => name !== heir?.name && name !== witness?.name,
+  );
   const newHeir = others.find(({ name }) => isOwnWard(holding, name));
   const [newWitness] = others;
   const choose = (first: Guardian | undefined, second?: Guardian): void => {
@@ -173,7 +172,12 @@ function candidates(holding: Holding, alive: ReadonlySet<string>): Guardian[] {
   const found: Guardian[] = [];
   for (const [name, { estate: record }] of holding.peers) {
     if (name === holding.self || !alive.has(name) || record === undefined || !holding.isKin(record)) continue;
-    if (hasPromised(holding, name) || holding.estate.closed.includes(record.life) || closerOf(holding, record.life) !== undefined) continue;
+    if (
+      hasPromised(holding, name) ||
+      holding.estate.closed.includes(record.life) ||
+      closerOf(holding, record.life) !== undefined
+    )
+      continue;
     found.push({ name, life: record.life, ledger: record.ledger });
   }
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -182,7 +186,8 @@ function candidates(holding: Holding, alive: ReadonlySet<string>): Guardian[] {
 function isOwnWard(holding: Holding, name: string): boolean {
   const ward = holding.wards.get(name);
   const record = holding.peers.get(name)?.estate;
-  if (ward === undefined || record === undefined || !ward.isRegistered || ward.life !== record.life) return false;
+  if (ward === undefined || record === undefined || !ward.isRegistered || ward.life !== record.life)
+    return false;
   return isGuardian(record.estate, holding.asGuardian);
 }
 

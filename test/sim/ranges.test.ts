@@ -11,7 +11,7 @@ t.setTimeout(180_000);
 const RUNS = Number(process.env['OVERLAYD_RANGE_RUNS'] ?? 10_000);
 const ONLY = process.env['OVERLAYD_SEED'];
 const LEASE_MS = 60_000;
-const STEPS = 40;
+const STEPS = 32;
 const SUBNET = parseBlock('10.9.0.0/26')!.block;
 
 interface Play {
@@ -24,7 +24,7 @@ function play(seed: number): Play {
   const cluster = new RangeCluster(seed, 2 + (seed % 4), { subnet: SUBNET, leaseMs: LEASE_MS });
   if (ONLY !== undefined) {
     cluster.log = [];
-    process.on('exit', () => console.error(cluster.log?.join('\n')));
+    process.on('exit', () => process.stderr.write(`${cluster.log?.join('\n')}\n`));
   }
   const dice = (bound: number): number => cluster.dice(bound);
   const any = (): RangeHost => cluster.hosts[dice(cluster.hosts.length)]!;
@@ -103,7 +103,8 @@ function mend(cluster: RangeCluster): void {
 function expectWhole(cluster: RangeCluster): string | undefined {
   for (let address = SUBNET.base; address < SUBNET.base + 64n; address++) {
     const owners = cluster.ownedBy(address);
-    if (owners.length !== 1) return `address ${address - SUBNET.base} has ${owners.length} owners\n${cluster.describe()}`;
+    if (owners.length !== 1)
+      return `address ${address - SUBNET.base} has ${owners.length} owners\n${cluster.describe()}`;
   }
   for (const host of cluster.hosts) for (let i = 0; i < 64; i++) cluster.release(host);
   for (const host of cluster.hosts) {
@@ -112,7 +113,8 @@ function expectWhole(cluster: RangeCluster): string | undefined {
       cluster.run(500);
       got = cluster.take(host);
     }
-    if (!got) return `${host.name} gets no address: ${[...host.pool!.refusals].join(' ')}\n${cluster.describe()}`;
+    if (!got)
+      return `${host.name} gets no address: ${[...host.pool!.refusals].join(' ')}\n${cluster.describe()}`;
   }
   return undefined;
 }
@@ -121,7 +123,11 @@ void t.test('5.2, 3.15, 3.33: never two owners of one address, and none is lost 
   const seen = new Map<string, number>();
   const started = Date.now();
   let whole = 0;
-  for (let seed = ONLY === undefined ? 0 : Number(ONLY); seed < (ONLY === undefined ? RUNS : Number(ONLY) + 1); seed++) {
+  for (
+    let seed = ONLY === undefined ? 0 : Number(ONLY);
+    seed < (ONLY === undefined ? RUNS : Number(ONLY) + 1);
+    seed++
+  ) {
     try {
       const { cluster, isHarmed } = play(seed);
       for (const [event, count] of cluster.events) seen.set(event, (seen.get(event) ?? 0) + count);
@@ -136,8 +142,11 @@ void t.test('5.2, 3.15, 3.33: never two owners of one address, and none is lost 
       break;
     }
   }
-  test.comment(`${RUNS} runs in ${Date.now() - started} ms, ${whole} of them whole again: ${JSON.stringify([...seen])}`);
+  test.comment(
+    `${RUNS} runs in ${Date.now() - started} ms, ${whole} of them whole again: ${JSON.stringify([...seen])}`,
+  );
   if (ONLY === undefined)
-    for (const event of ['took-over', 'restored', 'lost']) test.ok((seen.get(event) ?? 0) > RUNS / 100, event);
+    for (const event of ['took-over', 'restored', 'lost'])
+      test.ok((seen.get(event) ?? 0) > RUNS / 100, event);
   test.end();
 });
