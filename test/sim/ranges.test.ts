@@ -11,7 +11,7 @@ t.setTimeout(180_000);
 const RUNS = Number(process.env['OVERLAYD_RANGE_RUNS'] ?? 10_000);
 const ONLY = process.env['OVERLAYD_SEED'];
 const LEASE_MS = 60_000;
-const STEPS = 32;
+const STEPS = 28;
 const SUBNET = parseBlock('10.9.0.0/26')!.block;
 
 interface Play {
