@@ -23,7 +23,7 @@ interface Times {
 }
 
 function measure(seed: number, hosts: number): Figure[] {
-  const runs = Array.from({ length: RUNS }, (_, i) => crash(seed + i, hosts));
+  const runs = Array.from({ length: RUNS }, (_, i) => crashTimes(seed + i, hosts));
   const minS = (SUSPICION_MULT * Math.max(1, Math.log10(hosts)) * PROBE_MS) / 1_000;
   const seconds = (what: keyof Times): number[] => runs.map((times) => times[what] / 1_000);
   const figure = (id: string, title: string, values: number[], target?: number, note?: string): Figure => ({
@@ -59,7 +59,8 @@ function measure(seed: number, hosts: number): Figure[] {
   ];
 }
 
-function crash(seed: number, hosts: number): Times {
+/** ms from a crash. */
+export function crashTimes(seed: number, hosts: number): Times {
   const sim = new Simulation(seed);
   sim.network.faults = { ...sim.network.faults, latencyMs: 1, jitterMs: 0 };
   const members = Array.from({ length: hosts }, (_, i) => ({

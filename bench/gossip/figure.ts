@@ -15,7 +15,9 @@ export interface Figure {
 /** A part of the bench: what it measures under `id`, when asked. */
 export interface Part {
   readonly id: string;
-  readonly measure: (seed: number) => readonly Figure[];
+  /** Needs more than the other parts: runs only when its name is given. */
+  readonly isOnDemand?: boolean;
+  readonly measure: (seed: number) => readonly Figure[] | Promise<readonly Figure[]>;
 }
 
 /** Of values in any order; the nearest rank. */

@@ -37,6 +37,8 @@ export function buildGoPeer(): { readonly program: string; remove(): void } {
 
 /** One line of the peer; which fields there are goes by `type`. */
 export interface GoEvent {
+  /** When it was read, ms of performance.now(). */
+  readonly atMs?: number;
   readonly type: string;
   readonly name?: string;
   readonly addr?: string;
@@ -57,10 +59,11 @@ export class GoPeer {
   readonly #exited: Promise<void>;
   #log = '';
 
-  private constructor(program: string, name: string, ip: string, more: readonly string[]) {
+  private constructor(program: readonly string[], name: string, ip: string, more: readonly string[]) {
     this.name = name;
     this.ip = ip;
-    this.#child = spawn(program, ['-name', name, '-ip', ip, ...more], { stdio: 'pipe' });
+    const [file = '', ...before] = program;
+    this.#child = spawn(file, [...before, '-name', name, '-ip', ip, ...more], { stdio: 'pipe' });
     this.#exited = new Promise((resolve) => {
       this.#child.once('exit', () => {
         for (const answer of this.#answers.splice(0))
@@ -75,12 +78,18 @@ export class GoPeer {
       const event = JSON.parse(line) as GoEvent;
       if (event.type === 'done' || event.type === 'failed' || event.type === 'ready')
         this.#answers.shift()?.(event);
-      else this.events.push(event);
+      else this.events.push({ ...event, atMs: performance.now() });
     });
   }
 
-  static async start(program: string, name: string, ip: string, ...more: string[]): Promise<GoPeer> {
-    const peer = new GoPeer(program, name, ip, more);
+  /** `program` may be several words, as for a peer in a namespace. */
+  static async start(
+    program: string | readonly string[],
+    name: string,
+    ip: string,
+    ...more: string[]
+  ): Promise<GoPeer> {
+    const peer = new GoPeer([program].flat(), name, ip, more);
     await peer.#answer();
     return peer;
   }
@@ -108,11 +117,12 @@ export class GoPeer {
   }
 
   has(type: string, matches: Partial<GoEvent> = {}): boolean {
-    return this.events.some(
-      (event) =>
-        event.type === type &&
-        Object.entries(matches).every(([key, value]) => event[key as keyof GoEvent] === value),
-    );
+    return this.#find(type, matches) !== undefined;
+  }
+
+  /** When it was first said, ms of performance.now(). */
+  timeOf(type: string, matches: Partial<GoEvent> = {}): number | undefined {
+    return this.#find(type, matches)?.atMs;
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -122,6 +132,14 @@ export class GoPeer {
   async stop(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#exited;
+  }
+
+  #find(type: string, matches: Partial<GoEvent>): GoEvent | undefined {
+    return this.events.find(
+      (event) =>
+        event.type === type &&
+        Object.entries(matches).every(([key, value]) => event[key as keyof GoEvent] === value),
+    );
   }
 
   async #answer(): Promise<void> {

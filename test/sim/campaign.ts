@@ -3,12 +3,15 @@ import { below } from '../../proto/rng.ts';
 import { MemberImage } from '../../proto/swim/member-image.ts';
 import { faultNameSchema, play, randomScript, runSlowly } from './faults.ts';
 import { GOOD_LINK } from './network.ts';
+import { CROWD_META, Crowd, crowdLayer } from './state-crowd.ts';
+import type { Visible } from './state-crowd.ts';
 import type { SimNode } from './sim-node.ts';
 import { Simulation } from './simulation.ts';
 
 /**
  * One scenario played on one cluster of members, and what was measured: the protocol code and wire bytes are the real
- * ones, time and network are virtual. The cluster starts converged, from a member image; nothing above membership runs.
+ * ones, time and network are virtual. The cluster starts converged, from a member image. With `state` the replicated state
+ * and what is above it run on each host as well (state-crowd.ts).
  */
 export const scenarioSchema = z.strictObject({
   title: z.string(),
@@ -27,6 +30,8 @@ export const scenarioSchema = z.strictObject({
   lagging: z.number().min(0).max(1).default(0),
   laggingPeriodSeconds: z.number().min(0.1).max(100).default(5),
   splitSeconds: z.number().min(0).default(0),
+  /** Endpoints that appear, one after the other, on random hosts; of clusters that run with state. */
+  writes: z.int().min(0).max(1000).default(10),
   /** Mishaps at random until a minute before the end. */
   faults: z.array(faultNameSchema).default([]),
 });
@@ -39,6 +44,8 @@ export interface CampaignOptions {
   readonly scenario: Scenario;
   /** Members without Lifeguard: suspicions last the minimum, a host's own health does not count. */
   readonly lifeguard?: boolean;
+  /** Replicated state on every host too. Greetings of all to all make that dear above some hundreds. */
+  readonly state?: boolean;
   readonly onProgress?: (virtualMs: number) => void;
 }
 
@@ -50,6 +57,10 @@ export interface CampaignResult {
   readonly wallMs: number;
   readonly packets: number;
   readonly bytesPerHostPerSecond: number;
+  /** Over TCP. */
+  readonly streamBytesPerHostPerSecond: number;
+  /** ms until an endpoint was visible at another host, over all writes and hosts; undefined without state. */
+  readonly visible: Visible | undefined;
   /** Per crash, ms: first suspicion, first declaration of death, all know. */
   readonly crashes: readonly { suspectMs: number; deadMs: number; allMs: number }[];
   /** ms from reconnection to full membership everywhere; undefined: no split, or not healed. */
@@ -68,42 +79,51 @@ const STEP_MS = 1000;
 const CALM_MS = 60_000;
 
 export function runCampaign(options: CampaignOptions): CampaignResult {
-  const { nodes: count, seed, scenario, lifeguard = true } = options;
+  const { nodes: count, seed, scenario, lifeguard = true, state = false } = options;
   const startedMs = performance.now();
   const sim = new Simulation(seed);
   const members = Array.from({ length: count }, (_, i) => ({
     name: `n${i + 1}`,
     addr: sim.addressOf(i + 1),
+    ...(state && { meta: CROWD_META }),
   }));
   const nodes = sim.addNodes(count, {
     image: new MemberImage(members),
     keepEvents: false,
     lifeguard,
+    ...(state && { meta: CROWD_META, layer: (life) => crowdLayer(life, sim) }),
   });
+  const crowd = state ? new Crowd(sim) : undefined;
   const { loss, latencyMs } = scenario;
   sim.network.faults = { ...GOOD_LINK, loss, latencyMs, chunkBytes: 65_536 };
+  const beganMs = sim.now;
+  const before = { ...sim.network.packets, streamBytes: sim.network.streams.bytes };
   const watch = new Watch(sim);
   const endMs = scenario.minutes * 60_000;
   script(sim, scenario, watch, endMs);
+  crowd?.write(scenario.writes, Math.max(1000, endMs - CALM_MS));
   for (let next = STEP_MS; next <= endMs; next += STEP_MS) {
-    sim.run(next - sim.now);
-    options.onProgress?.(sim.now);
+    sim.run(beganMs + next - sim.now);
+    options.onProgress?.(next);
   }
+  const perHostSecond = (bytes: number): number => bytes / count / (endMs / 1000);
   const up = nodes.filter((node) => node.isRunning);
   return {
     title: scenario.title,
     nodes: count,
     seed,
-    virtualMs: sim.now,
+    virtualMs: endMs,
     wallMs: performance.now() - startedMs,
-    packets: sim.network.packets.sent,
-    bytesPerHostPerSecond: sim.network.packets.bytes / count / (sim.now / 1000),
+    packets: sim.network.packets.sent - before.sent,
+    bytesPerHostPerSecond: perHostSecond(sim.network.packets.bytes - before.bytes),
+    streamBytesPerHostPerSecond: perHostSecond(sim.network.streams.bytes - before.streamBytes),
+    visible: crowd?.visible(),
     crashes: watch.crashes.map(({ suspectMs, deadMs, allMs }) => ({ suspectMs, deadMs, allMs })),
     healMs: watch.healMs,
     falsePositives: watch.falsePositives,
     falsePositivesOfWell: watch.falsePositivesOfWell,
     suspicions: watch.suspicions,
-    isWholeAtEnd: up.every((node) => node.swim.upCount === up.length),
+    isWholeAtEnd: up.every((node) => node.swim.upCount === up.length) && crowd?.agrees() !== false,
     traceHash: sim.traceHash(),
   };
 }

@@ -16,10 +16,13 @@ interface Options {
   readonly scenario: string;
   readonly minutes?: number;
   readonly lifeguard: boolean;
+  readonly state?: boolean;
   readonly out: string;
 }
 
 const PROGRESS_MS = 2000;
+/** All greet all at the start: above this it takes longer than the scenario itself. */
+const STATE_HOSTS = 50;
 // Scenarios are not compiled: from build/test/sim back to the sources.
 const SHIPPED = fileURLToPath(new URL('../../../test/sim/scenarios/', import.meta.url));
 const shippedNames = readdirSync(SHIPPED)
@@ -45,6 +48,8 @@ const program = new Command('npm run sim --')
   .option('-f, --scenario <name>', `a name (${shippedNames.join(', ')}) or a YAML or JSON file`, 'crash')
   .option('-m, --minutes <number>', 'virtual minutes instead of the scenario’s', Number)
   .option('--no-lifeguard', 'suspicions last the minimum and a host’s own health does not count')
+  .option('--state', `replicated state on every host too; by default up to ${STATE_HOSTS} hosts`)
+  .option('--no-state', 'membership alone')
   .option('-o, --out <folder>', 'where the picture and the JSON go', 'sim-report')
   .addHelpText(
     'after',
@@ -56,7 +61,7 @@ Examples:
 
 A scenario file has: title, minutes, loss (0 to 1), latencyMs, crashes (hosts that die), starved (share of hosts with
 little CPU for a minute), starvedCpu (0.1), starvedPeriodSeconds, lagging (share of hosts whose packets stand still nine
-tenths of a minute), laggingPeriodSeconds, splitSeconds, faults (at random until a minute before the end; any of:
+tenths of a minute), laggingPeriodSeconds, splitSeconds, writes (endpoints that appear, with state), faults (at random until a minute before the end; any of:
 ${Object.keys(FAULTS).join(', ')}). See test/sim/scenarios.`,
   );
 
@@ -67,6 +72,7 @@ function play(options: Options): void {
   let nextMs = performance.now() + PROGRESS_MS;
   const result = runCampaign({
     ...options,
+    state: options.state ?? options.nodes <= STATE_HOSTS,
     scenario,
     onProgress: (virtualMs) => {
       if (performance.now() < nextMs) return;

@@ -19,7 +19,7 @@ export function renderTable(result: CampaignResult): string {
     ],
     [
       'traffic',
-      `${result.packets} packets, ${Math.round(result.bytesPerHostPerSecond)} bytes of UDP per host and second`,
+      `${result.packets} packets; a host sends ${Math.round(result.bytesPerHostPerSecond)} bytes of UDP a second, ${Math.round(result.streamBytesPerHostPerSecond)} of TCP`,
     ],
     ...rowsOf(result).map(({ label, ms }) => [label, seconds(ms)]),
     ['false positives', `${result.falsePositives} (a living, reachable host declared dead by one other)`],
@@ -56,17 +56,23 @@ export function renderPicture(result: CampaignResult): string {
   ].join('\n');
 }
 
-function rowsOf({ crashes, healMs }: CampaignResult): Row[] {
+function rowsOf({ crashes, healMs, visible }: CampaignResult): Row[] {
   const rows: Row[] = crashes.flatMap(({ suspectMs, deadMs, allMs }, i) => [
     { label: `crash ${i + 1}: first suspected`, ms: suspectMs },
     { label: `crash ${i + 1}: first declared dead`, ms: deadMs },
     { label: `crash ${i + 1}: all know`, ms: allMs },
   ]);
+  if (visible !== undefined) {
+    rows.push({ label: 'endpoint visible: median', ms: visible.p50Ms });
+    rows.push({ label: 'endpoint visible: 99 %', ms: visible.p99Ms });
+    rows.push({ label: 'endpoint visible: last', ms: visible.maxMs });
+  }
   if (healMs !== undefined) rows.push({ label: 'split: whole again', ms: healMs });
   return rows;
 }
 
 function seconds(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
   return Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : 'not seen';
 }
 

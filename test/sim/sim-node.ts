@@ -74,7 +74,7 @@ export class SimNode implements Receiver {
   #wake: Timer | undefined;
   #wakeMs = Infinity;
   #life = 0;
-  #isPaused = false;
+  #isStopped = false;
   /** What the kernel keeps for a stopped process. */
   #held: (() => void)[] = [];
 
@@ -94,6 +94,10 @@ export class SimNode implements Receiver {
 
   get layer(): SimLayer | undefined {
     return this.#layer;
+  }
+
+  get isPaused(): boolean {
+    return this.#isStopped;
   }
 
   get isRunning(): boolean {
@@ -138,7 +142,7 @@ export class SimNode implements Receiver {
     this.#swim = undefined;
     this.#layer = undefined;
     this.#held = [];
-    this.#isPaused = false;
+    this.#isStopped = false;
     this.#sim.network.unlisten(this.addr);
   }
 
@@ -150,12 +154,12 @@ export class SimNode implements Receiver {
 
   /** SIGSTOP: nothing runs, what arrives is kept. */
   pause(): void {
-    this.#isPaused = true;
+    this.#isStopped = true;
     this.#unwake();
   }
 
   resume(): void {
-    this.#isPaused = false;
+    this.#isStopped = false;
     const held = this.#held;
     this.#held = [];
     // As an event loop has it: timers come first, and find that they are late; what lay in the socket comes after.
@@ -165,7 +169,7 @@ export class SimNode implements Receiver {
 
   /** Calls into the member and then does what it asks for. All handles and commands go through here. */
   do(run: (swim: Swim, now: number) => void): void {
-    if (this.#isPaused) {
+    if (this.#isStopped) {
       this.#held.push(() => this.do(run));
       return;
     }

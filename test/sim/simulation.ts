@@ -7,6 +7,8 @@ import { SimNetwork } from './network.ts';
 import { SimNode } from './sim-node.ts';
 import type { SimNodeOptions } from './sim-node.ts';
 
+const TRACE_CHUNK = 16_384;
+
 /**
  * A whole cluster in one process and in virtual time (gossip.md 8): one seed, one run.
  *
@@ -35,6 +37,8 @@ export class Simulation {
   readonly faultsHit = new Map<FaultPoint, number>();
   readonly #buggifyRng: SeededRng;
   readonly #trace = createHash('sha256');
+  /** Of the trace: a call of the hash for each line would cost more than the line. */
+  #untraced = '';
   #now = 0;
 
   constructor(seed: number) {
@@ -100,12 +104,19 @@ export class Simulation {
 
   /** A state change of any layer, for the trace. */
   note(line: string): void {
-    this.#trace.update(`${this.#now} ${line}\n`);
+    this.#untraced += `${this.#now} ${line}\n`;
+    if (this.#untraced.length > TRACE_CHUNK) this.#flushTrace();
   }
 
   /** SHA-256 over all state changes so far. */
   traceHash(): string {
+    this.#flushTrace();
     return this.#trace.copy().digest('hex');
+  }
+
+  #flushTrace(): void {
+    this.#trace.update(this.#untraced);
+    this.#untraced = '';
   }
 
   #runTo(endMs: number, isReached: () => boolean, lookEveryMs = 0): boolean {

@@ -239,9 +239,13 @@ func (t *deafTransport) DialAddressTimeout(to memberlist.Address, timeout time.D
 	return t.NetTransport.DialAddressTimeout(to, timeout)
 }
 
-func open(name, ip, keys string, protocol int, verify, compress bool, pushPull time.Duration) (*peer, error) {
+func open(name, ip, keys string, protocol int, verify, compress, lan bool, pushPull time.Duration) (*peer, error) {
 	p := &peer{}
 	config := memberlist.DefaultLocalConfig()
+	if lan {
+		config = memberlist.DefaultLANConfig()
+		pushPull = config.PushPullInterval
+	}
 	config.Name = name
 	config.BindAddr = ip
 	config.AdvertiseAddr = ip
@@ -294,9 +298,10 @@ func main() {
 	protocol := flag.Int("protocol", 2, "memberlist protocol version")
 	verify := flag.Bool("verify", true, "refuse what is not sealed, and seal")
 	compress := flag.Bool("compress", true, "LZW")
+	lan := flag.Bool("lan", false, "the timers of a LAN, instead of those of tests on one machine")
 	pushPull := flag.Duration("push-pull", 2*time.Second, "push/pull interval")
 	flag.Parse()
-	p, err := open(*name, *ip, *keys, *protocol, *verify, *compress, *pushPull)
+	p, err := open(*name, *ip, *keys, *protocol, *verify, *compress, *lan, *pushPull)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -1,0 +1,3 @@
+import { stormSuite } from './storm-suite.ts';
+
+stormSuite(6);
