@@ -13,7 +13,7 @@ import { monotonicMs, wallMs } from './clock.ts';
 import { formatHostPort, ipFamily, parseHostPort } from './config/address.ts';
 import { readIdentitiesFile } from './config/identities-file.ts';
 import type { RunConfig, Seed } from './config/run-config.ts';
-import { SEAL_BYTES, defaultTapMtu } from './config/underlay.ts';
+import { SEAL_BYTES } from './config/underlay.ts';
 import { announceHost } from './control/announce.ts';
 import { ControlPlane } from './control/control-plane.ts';
 import type { DataPathWatch } from './control/data-path-watch.ts';
@@ -41,10 +41,8 @@ import { systemRng } from './entropy.ts';
 import { OverlaydError } from './errors.ts';
 import type { Log } from './log.ts';
 import { startMetrics } from './metrics/server.ts';
-import { NetworkDefinitions } from './networks/definitions.ts';
-import { configuredNetworks } from './networks/joined.ts';
-import type { JoinedNetwork } from './networks/joined.ts';
-import { NetworkFile } from './networks/network-file.ts';
+import { MAC_QUOTA, openNetworks } from './networks/open-networks.ts';
+import type { OpenNetworks } from './networks/open-networks.ts';
 import type { Daemon, DaemonView, StartupReport } from './status.ts';
 import { VERSION } from './version.ts';
 
@@ -55,8 +53,6 @@ import { VERSION } from './version.ts';
  * undone in reverse, and the caller sees the first error.
  */
 
-/** Local MACs that one TAP may have: far above what a host runs, far below what would hurt the others. */
-const MAC_QUOTA = 8_192;
 /** Outer IP and UDP headers, bytes. */
 const HEADERS_BYTES = { 4: 28, 6: 48 } as const;
 
@@ -140,18 +136,23 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     log,
   });
   undo.push(() => control.close());
-  if (keys !== undefined && isAnySealed(config)) {
-    tunnels = openTunnels({
+  const sealed = { vnis: (): readonly number[] => sealedVnis(config.networks) };
+  const startSealing = (): boolean => {
+    if (keys === undefined) return false;
+    tunnels ??= openTunnels({
       config,
       state,
       view: control.reconciler.view,
       dataplane,
       keyring: keys.sealing.keyring,
       staticKeys: identity.tunnelKeys,
+      sealedVnis: () => sealed.vnis(),
       log,
     });
-    undo.push(() => Promise.resolve(tunnels?.close()));
-  }
+    return true;
+  };
+  undo.push(() => Promise.resolve(tunnels?.close()));
+  if (isAnySealed(config)) startSealing();
 
   const watch = openDataPathWatch({ config, control, dataplane, keyring: keys?.sealing.keyring, log });
   undo.push(() => Promise.resolve(watch.close()));
@@ -160,10 +161,13 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const paths = openPaths({ config, reconciler, dataplane, tunnels: () => tunnels, tapMtus, log });
   undo.push(() => Promise.resolve(paths.close()));
 
-  const definitions = openDefinitions(config, state, control, log);
-  undo.push(() => Promise.resolve(definitions.close()));
+  const networks = await openNetworks({ config, state, control, dataplane, startSealing, log });
+  undo.push(() => Promise.resolve(networks.close()));
+  sealed.vnis = () => sealedVnis(networks.joined.list());
+  tunnels?.refresh();
+  control.restoreEndpoints();
   control.onClusterChange(() => {
-    definitions.touch();
+    networks.definitions.touch();
     tunnels?.refresh();
     identities.tell();
   });
@@ -174,8 +178,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     control,
     identities,
     dataplane,
-    definitions,
-    joined: () => configuredNetworks(config, dataplane.taps),
+    networks,
     sessions,
     paths,
     watch,
@@ -197,7 +200,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     },
     stop: async ({ removeTaps }) => {
       await control.leave();
-      definitions.close();
+      networks.close();
       paths.close();
       tunnels?.close();
       watch.close();
@@ -212,6 +215,12 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
 /** Throws OverlaydError. */
 function listedIn({ identitiesFile }: RunConfig): IdentityList | undefined {
   return identitiesFile === undefined ? undefined : readIdentitiesFile(identitiesFile);
+}
+
+function sealedVnis(
+  networks: readonly { readonly vni: number; readonly encrypted: boolean }[],
+): readonly number[] {
+  return networks.flatMap(({ vni, encrypted }) => (encrypted ? [vni] : []));
 }
 
 function isAnySealed({ networks }: RunConfig): boolean {
@@ -235,35 +244,13 @@ function createSwim(config: RunConfig, state: State, epoch: bigint, sealing: Sea
   );
 }
 
-function openDefinitions(
-  config: RunConfig,
-  state: State,
-  control: ControlPlane,
-  log: Log,
-): NetworkDefinitions {
-  const family = ipFamily(config.dataPathAddr);
-  return new NetworkDefinitions({
-    self: config.nodeName,
-    state,
-    limits: {
-      largestMtu: (encrypted) => defaultTapMtu(config.underlayMtu, family, encrypted),
-      hasKeyring: config.keyringFile !== undefined,
-    },
-    file: new NetworkFile(config.stateDir, log),
-    isAway: (host) => control.swim.member(host)?.state === 'dead',
-    wrote: () => control.touch(),
-    log,
-  });
-}
-
 interface ViewParts {
   readonly config: RunConfig;
   readonly state: State;
   readonly control: ControlPlane;
   readonly identities: IdentityControl;
   readonly dataplane: Dataplane;
-  readonly definitions: NetworkDefinitions;
-  readonly joined: () => readonly JoinedNetwork[];
+  readonly networks: OpenNetworks;
   readonly sessions: () => readonly TunnelStatus[];
   readonly paths: PathKeeper;
   readonly watch: DataPathWatch;
@@ -271,9 +258,12 @@ interface ViewParts {
 }
 
 function viewOf(parts: ViewParts): DaemonView {
-  const { config, control, identities, dataplane, definitions, watch, notices } = parts;
+  const { config, control, identities, dataplane, watch, notices } = parts;
+  const { definitions, joined, local } = parts.networks;
   const view = new StatusView({
     ...parts,
+    definitions,
+    joined: () => joined.list(),
     version: VERSION,
     swim: control.swim,
     reconciler: control.reconciler,
@@ -309,11 +299,13 @@ function viewOf(parts: ViewParts): DaemonView {
     isReady: () => control.isSettled(),
     heartbeatAgeMs: () => dataplane.heartbeatAgeMs(),
     join: (addresses) => control.join(addresses.map((address) => seedOf(address, config.gossipPort))),
-    networkCreate: (spec) => {
-      const { id } = definitions.create(spec);
-      return Promise.resolve(view.network(id)!);
+    networkCreate: async (spec) => view.network((await local.create(spec)).id)!,
+    networkRemove: (nameOrId, force) => local.removeNetwork(nameOrId, force),
+    networkAttach: async (nameOrId, tap) => view.network((await local.attach(nameOrId, tap)).id)!,
+    async networkDetach(nameOrId, force) {
+      await local.detach(nameOrId, force);
+      return view.network(nameOrId)!;
     },
-    networkRemove: (nameOrId, force) => Promise.resolve(definitions.remove(nameOrId, force)),
     leave: () => control.leave(),
     keyring: () => control.keyring().list(),
     keyringAdd: (key) => control.keyring().add(key),

@@ -288,9 +288,12 @@ export interface DaemonView {
   fdb(network?: string): FdbEntry[];
   /** Tries each `HOST[:PORT]` once. */
   join(addresses: readonly string[]): Promise<JoinResult>;
-  /** Both throw OverlaydError: what is wrong with it, or who uses it. */
+  /** These throw OverlaydError: what is wrong with it, or who uses it. */
   networkCreate(spec: NetworkSpec): Promise<NetworkDetail>;
   networkRemove(nameOrId: string, force: boolean): Promise<NetworkRemoval>;
+  /** A TAP of this host for a whole network; its name is chosen when not given. */
+  networkAttach(nameOrId: string, tap: string | undefined): Promise<NetworkDetail>;
+  networkDetach(nameOrId: string, force: boolean): Promise<NetworkDetail>;
   /** Leaves the cluster; the daemon goes on, alone. */
   leave(): Promise<void>;
   /** Keys that seal gossip. All four throw OverlaydError where there is no keyring; bytes are never given out. */

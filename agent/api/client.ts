@@ -78,6 +78,16 @@ export class ApiClient {
     return this.#request('DELETE', `/v1/networks/${encodeURIComponent(name)}${query}`, networkRemovalSchema);
   }
 
+  networkAttach(name: string, tap: string | undefined): Promise<NetworkDetail> {
+    const path = `/v1/networks/${encodeURIComponent(name)}/attach`;
+    return this.#request('POST', path, networkDetailSchema, tap === undefined ? {} : { tap });
+  }
+
+  networkDetach(name: string, force: boolean): Promise<NetworkDetail> {
+    const path = `/v1/networks/${encodeURIComponent(name)}/detach`;
+    return this.#request('POST', path, networkDetailSchema, { force });
+  }
+
   fdb(network?: string): Promise<FdbEntry[]> {
     const query = network === undefined ? '' : `?network=${encodeURIComponent(network)}`;
     return this.#get(`/v1/fdb${query}`, z.array(fdbEntrySchema));

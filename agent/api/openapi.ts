@@ -17,7 +17,7 @@ import {
   revokeResultSchema,
   statusSchema,
 } from '../status.ts';
-import { networkCreateSchema } from '../config/schema.ts';
+import { networkAttachSchema, networkCreateSchema, networkDetachSchema } from '../config/schema.ts';
 import { PROBLEM_TYPE, problemSchema } from './problem.ts';
 import {
   ROUTES,
@@ -36,6 +36,8 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   NetworkSummary: networkSummarySchema,
   NetworkDetail: networkDetailSchema,
   NetworkCreate: networkCreateSchema,
+  NetworkAttach: networkAttachSchema,
+  NetworkDetach: networkDetachSchema,
   NetworkRemoval: networkRemovalSchema,
   FdbEntry: fdbEntrySchema,
   JoinRequest: joinRequestSchema,

@@ -27,10 +27,14 @@ const STATUS_OF_EXIT: Readonly<Record<number, number>> = { 2: 400, 4: 403, 5: 40
 
 /** Refused for what there is, not failed. */
 const CONFLICTS = new Set([
+  'OVL_ENDPOINT_EXISTS',
+  'OVL_JOIN_ALL',
+  'OVL_NETWORK_ATTACHED',
   'OVL_NETWORK_EXISTS',
   'OVL_NETWORK_IN_USE',
   'OVL_NETWORK_CONFIGURED',
   'OVL_NETWORK_LIMIT',
+  'OVL_NETWORK_NOT_ATTACHED',
   'OVL_NETWORK_POOL_EMPTY',
   'OVL_VNI_TAKEN',
 ]);

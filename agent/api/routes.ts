@@ -1,7 +1,7 @@
 /** The routes of the admin API: one table from which the server, the OpenAPI document and the tests are made. */
 import { z } from 'zod';
-import { networkCreateSchema } from '../config/schema.ts';
-import type { NetworkCreate } from '../config/schema.ts';
+import { networkAttachSchema, networkCreateSchema, networkDetachSchema } from '../config/schema.ts';
+import type { NetworkAttach, NetworkCreate, NetworkDetach } from '../config/schema.ts';
 import { findingSchema } from '../doctor/finding.ts';
 import { OverlaydError } from '../errors.ts';
 import { specOf } from '../networks/network-spec.ts';
@@ -105,6 +105,26 @@ export const ROUTES: readonly Route[] = [
     query: { force: 'true: cut endpoints that use it' },
     handle: (view, { parameters, query: { force } }) =>
       view.networkRemove(parameters['name'] ?? '', isTrue('force', force)),
+  },
+  {
+    method: 'POST',
+    path: '/v1/networks/:name/attach',
+    summary: 'Put a TAP of this host on a network, for macvlan',
+    response: networkDetailSchema,
+    parameters: { name: 'Name or id of the network' },
+    body: networkAttachSchema,
+    handle: (view, { parameters, body }) =>
+      view.networkAttach(parameters['name'] ?? '', (body as NetworkAttach).tap),
+  },
+  {
+    method: 'POST',
+    path: '/v1/networks/:name/detach',
+    summary: 'Take that TAP away; refused while containers are seen on it, but with force',
+    response: networkDetailSchema,
+    parameters: { name: 'Name or id of the network' },
+    body: networkDetachSchema,
+    handle: (view, { parameters, body }) =>
+      view.networkDetach(parameters['name'] ?? '', (body as NetworkDetach).force ?? false),
   },
   {
     method: 'GET',

@@ -78,6 +78,13 @@ export const OPTIONS: readonly OptionRow[] = [
     default: 'name=overlay,vni=4096,subnet=10.42.0.0/16,tap=tap0',
   },
   {
+    key: 'join-all',
+    flag: 'join-all',
+    kind: 'switch',
+    description:
+      'take part in every network of the cluster, with a TAP on each, not only where containers are',
+  },
+  {
     key: 'keyring',
     flag: 'keyring',
     kind: 'text',

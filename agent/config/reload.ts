@@ -13,6 +13,7 @@ const FIELDS: Readonly<Record<string, keyof RunConfig>> = {
   'data-port': 'dataPort',
   join: 'join',
   networks: 'networks',
+  'join-all': 'joinAll',
   'static-peers': 'staticPeers',
   keyring: 'keyringFile',
   'gossip-encryption': 'gossipEncryption',

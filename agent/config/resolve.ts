@@ -65,6 +65,7 @@ export async function resolveConfig(
     logLevel: raw['log-level'] ?? 'info',
     logFormat: raw['log-format'] ?? (process.stdout.isTTY ? 'text' : 'json'),
     removeTapsOnExit: raw['remove-taps-on-exit'] ?? false,
+    joinAll: raw['join-all'] ?? false,
     underlayMtu,
   };
 }

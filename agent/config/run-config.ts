@@ -64,6 +64,8 @@ export interface RunConfig {
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   readonly removeTapsOnExit: boolean;
+  /** Take part in every network, with a TAP on each. */
+  readonly joinAll: boolean;
   /** MTU of the underlay interface that carries `dataPathAddr`, bytes. */
   readonly underlayMtu: number;
 }

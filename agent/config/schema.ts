@@ -123,6 +123,10 @@ export const networkCreateSchema = z.strictObject({
   labels: z.record(z.string().min(1).max(LABEL_TEXT_MAX), z.string().max(LABEL_TEXT_MAX)).optional(),
 });
 export type NetworkCreate = z.infer<typeof networkCreateSchema>;
+export const networkAttachSchema = z.strictObject({ tap: interfaceName.optional() });
+export type NetworkAttach = z.infer<typeof networkAttachSchema>;
+export const networkDetachSchema = z.strictObject({ force: z.boolean().optional() });
+export type NetworkDetach = z.infer<typeof networkDetachSchema>;
 
 export const staticPeerSchema = z.strictObject({
   ip: unicastIp,
@@ -144,6 +148,7 @@ export const configSchema = z.strictObject({
   'gossip-rekey-interval': rekeyInterval.optional(),
   'rekey-interval': sessionRekeyInterval.optional(),
   identities: absolutePath.optional(),
+  'join-all': z.boolean('expected true or false').optional(),
   'static-peers': z.array(staticPeerSchema, 'expected a list of static peers').optional(),
   'wire-version': integer(TUNNEL_VERSIONS.min, TUNNEL_VERSIONS.max).optional(),
   workers: integer(1, 64).optional(),

@@ -2,6 +2,7 @@ import type { Address } from '../../proto/env.ts';
 import { TABLE } from '../../proto/state/interface.ts';
 import type { StateNode } from '../../proto/state/interface.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
+import type { RestoredEndpoint } from '../../proto/view/endpoints.ts';
 import type { StaticPeer } from '../../proto/view/rows.ts';
 import { monotonicMs, wallMs } from '../clock.ts';
 import { formatHostPort, ipFamily } from '../config/address.ts';
@@ -63,6 +64,8 @@ export class ControlPlane {
   readonly #known: KnownPeers;
   readonly #state: StateNode;
   readonly #snapshots: NodeJS.Timeout;
+  /** What an earlier run has left; not written over before it has been said again. */
+  #restored: readonly RestoredEndpoint[] | undefined;
   readonly #family: 4 | 6;
   readonly #keyring: KeyringControl | undefined;
   #onClusterChange: () => void = () => undefined;
@@ -79,6 +82,7 @@ export class ControlPlane {
     this.#cluster = cluster;
     this.#keyring = keyring;
     this.#endpoints = options.endpoints;
+    this.#restored = options.endpoints.read();
     this.#pins = options.pins;
     this.#identities = options.identities;
     this.#onTick = options.onTick;
@@ -138,7 +142,6 @@ export class ControlPlane {
         cluster.touch();
       },
     );
-    reconciler.restore(options.endpoints.read());
     const onChange = (): void => {
       cluster.touch();
     };
@@ -152,6 +155,12 @@ export class ControlPlane {
     });
     const control = new ControlPlane(options, cluster, reconciler, keyring);
     return control;
+  }
+
+  /** Says again what an earlier run had on the networks that are joined by now. */
+  restoreEndpoints(): void {
+    this.reconciler.restore(this.#restored ?? []);
+    this.#restored = undefined;
   }
 
   /** Records of the cluster itself changed: hosts, networks, who takes part. */
@@ -217,7 +226,7 @@ export class ControlPlane {
 
   #snapshot(): void {
     this.#onTick();
-    this.#endpoints.write(this.reconciler.announced());
+    if (this.#restored === undefined) this.#endpoints.write(this.reconciler.announced());
     this.#pins.write(this.#identities.version, this.#identities.pins());
     if (this.swim.self.state !== 'left') {
       this.#known.note(wallMs(), this.swim.members(), this.swim.self.name);

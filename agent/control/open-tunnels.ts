@@ -23,6 +23,8 @@ export interface TunnelParts {
   readonly keyring: Keyring;
   /** X25519, of this host's identity. */
   readonly staticKeys: KeyPair;
+  /** Of the encrypted networks that this host takes part in now. */
+  readonly sealedVnis: () => Iterable<number>;
   readonly log: Log;
 }
 
@@ -39,12 +41,11 @@ export function openTunnels(parts: TunnelParts): TunnelKeeper {
     timing,
     versions: { min: TUNNEL_VERSIONS.min, max: config.wireVersion },
   });
-  const vnis = config.networks.filter(({ encrypted }) => encrypted).map(({ vni }) => vni);
   return new TunnelKeeper({
     tunnels,
     peers: {
       *wanted() {
-        for (const vni of vnis)
+        for (const vni of parts.sealedVnis())
           for (const name of state.interested(vni)) if (name !== config.nodeName) yield name;
       },
       vtep: (name) => view.vtep(name),

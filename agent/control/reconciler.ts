@@ -1,7 +1,8 @@
 import type { StateChange, StateNode } from '../../proto/state/interface.ts';
-import { EndpointAnnouncer, type RestoredEndpoint } from '../../proto/view/endpoints.ts';
+import { EndpointAnnouncer } from '../../proto/view/endpoints.ts';
+import type { RestoredEndpoint, SaidEndpoint } from '../../proto/view/endpoints.ts';
 import { ForwardingView } from '../../proto/view/forwarding.ts';
-import type { OwnNetwork, StaticPeer } from '../../proto/view/rows.ts';
+import type { MeaningOf, OwnNetwork, StaticPeer } from '../../proto/view/rows.ts';
 import { macText } from '../../proto/state/values/mac.ts';
 import { monotonicMs } from '../clock.ts';
 import type { Dataplane, DataplaneEvent, FdbRow, TableChange } from '../dataplane/dataplane.ts';
@@ -19,6 +20,8 @@ import type { Notices } from './notices.ts';
 
 const AUDIT_INTERVAL_MS = 5_000;
 
+type LocalEndpoint = SaidEndpoint & { readonly mac: number };
+
 export interface ReconcilerOptions {
   readonly self: string;
   readonly networks: readonly OwnNetwork[];
@@ -35,7 +38,8 @@ export class Reconciler {
   readonly view: ForwardingView;
   readonly #announcer: EndpointAnnouncer;
   readonly #dataplane: Dataplane;
-  readonly #vnis: readonly number[];
+  /** By the data path's index. */
+  readonly #vnis = new Map<number, number>();
   readonly #notices: Notices | undefined;
   readonly #log: Log;
   /** To be called after endpoint records may have been written. */
@@ -49,13 +53,13 @@ export class Reconciler {
     this.#notices = options.notices;
     this.#log = options.log;
     this.#wrote = wrote;
-    this.#vnis = options.networks.map((network) => network.vni);
-    this.view = new ForwardingView({ self: options.self, maxPayload: options.maxPayload }, state);
-    this.#announcer = new EndpointAnnouncer({ self: options.self }, state);
-    const now = monotonicMs();
+    const { self, maxPayload } = options;
+    this.view = new ForwardingView({ self, maxPayload }, state);
+    const isStranger = (vni: number, owner: string): boolean => this.view.isStranger(vni, owner);
+    this.#announcer = new EndpointAnnouncer({ self, isStranger }, state);
     dataplane.apply(options.networks.map((network) => ({ op: 'network-put', ...network })));
     this.view.setStaticPeers(options.staticPeers);
-    this.view.setNetworks(now, options.networks);
+    this.#setNetworks(options.networks);
     dataplane.onEvent((event) => {
       this.#handleEvent(event);
     });
@@ -63,6 +67,48 @@ export class Reconciler {
       this.#compare();
     }, options.auditIntervalMs ?? AUDIT_INTERVAL_MS);
     this.#settle();
+  }
+
+  /** The networks that this host takes part in, from now on; endpoints of those that end are taken back. */
+  setNetworks(networks: readonly OwnNetwork[]): void {
+    this.#setNetworks(networks);
+    this.#settle();
+  }
+
+  #setNetworks(networks: readonly OwnNetwork[]): void {
+    const now = monotonicMs();
+    const vnis = new Set(networks.map(({ vni }) => vni));
+    for (const vni of this.#vnis.values()) if (!vnis.has(vni)) this.#announcer.removeNetwork(now, vni);
+    this.#vnis.clear();
+    for (const { network, vni } of networks) this.#vnis.set(network, vni);
+    this.view.setNetworks(now, networks);
+  }
+
+  /** Which networks hosts mean by a VNI; to be given anew when that may have changed. */
+  setMeaning(meaningOf: MeaningOf): void {
+    this.view.setMeaning(monotonicMs(), meaningOf);
+    this.#settle();
+  }
+
+  /** An endpoint is here by somebody's word. */
+  say(vni: number, mac: number, said: SaidEndpoint): void {
+    this.#announcer.say(monotonicMs(), vni, mac, said);
+    this.#settle();
+  }
+
+  takeBack(vni: number, mac: number): void {
+    this.#announcer.takeBack(monotonicMs(), vni, mac);
+    this.#settle();
+  }
+
+  /** Endpoints of this host on a network, and the first few of them; but for one MAC, that of the TAP itself. */
+  locals(vni: number, most: number, except?: number): { count: number; first: LocalEndpoint[] } {
+    const first: LocalEndpoint[] = [];
+    for (const local of this.#announcer.locals(vni)) {
+      if (first.length >= most) break;
+      if (local.mac !== except) first.push(local);
+    }
+    return { count: this.#announcer.count(vni, except), first };
   }
 
   /** Records changed: look again at each key. */
@@ -77,7 +123,8 @@ export class Reconciler {
 
   /** Says again which endpoints an earlier run had, so that nobody forgets them over our restart. */
   restore(endpoints: readonly RestoredEndpoint[]): void {
-    const ours = endpoints.filter((endpoint) => this.#vnis.includes(endpoint.vni));
+    const vnis = new Set(this.#vnis.values());
+    const ours = endpoints.filter(({ vni }) => vnis.has(vni));
     this.#announcer.restore(monotonicMs(), ours);
     this.#settle();
   }
@@ -104,27 +151,27 @@ export class Reconciler {
 
   #handleEvent(event: DataplaneEvent): void {
     const now = monotonicMs();
+    if (event.type === 'command-failed') {
+      this.#log.error({ op: event.op }, 'the packet core refused a table row: a table is full');
+      return;
+    }
+    // Of a network that we have left in this moment: none.
+    const vni = 'network' in event ? this.#vnis.get(event.network) : undefined;
+    if (vni === undefined) return;
     switch (event.type) {
       case 'mac-learned':
-        this.#announcer.handleMacLearned(now, this.#vni(event.network), event.mac);
+        this.#announcer.handleMacLearned(now, vni, event.mac);
         break;
       case 'mac-expired':
-        this.#announcer.handleMacExpired(now, this.#vni(event.network), event.mac);
+        this.#announcer.handleMacExpired(now, vni, event.mac);
         break;
       case 'ip-learned':
-        this.#announcer.handleIpLearned(now, this.#vni(event.network), event.mac, event.ip);
+        this.#announcer.handleIpLearned(now, vni, event.mac, event.ip);
         break;
-      case 'command-failed':
-        this.#log.error({ op: event.op }, 'the packet core refused a table row: a table is full');
-        return;
-      case 'failed':
+      default:
         return;
     }
     this.#settle();
-  }
-
-  #vni(network: number): number {
-    return this.#vnis[network] as number;
   }
 
   #settle(): void {

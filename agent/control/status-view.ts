@@ -4,7 +4,6 @@ import { TABLE, type StateNode } from '../../proto/state/interface.ts';
 import { vniOfKeyHex } from '../../proto/state/values/interest.ts';
 import { macText } from '../../proto/state/values/mac.ts';
 import { toHex } from '../../proto/state/bytes.ts';
-import { configuredId } from '../../proto/networks/resolve.ts';
 import type { ResolvedNetwork } from '../../proto/networks/resolve.ts';
 import { refusal } from '../../proto/state/version-gate.ts';
 import { decodeMeta } from '../../proto/swim/meta.ts';
@@ -106,7 +105,7 @@ export class StatusView {
 
   network(nameOrId: string): NetworkDetail | undefined {
     const { definitions, config } = this.#parts;
-    const joined = this.#parts.joined().find(({ name }) => name === nameOrId);
+    const joined = this.#parts.joined().find(({ name, id }) => name === nameOrId || id === nameOrId);
     const resolved = (joined && this.#resolvedOf(joined)) ?? definitions.resolve(nameOrId);
     if (joined === undefined && resolved === undefined) return undefined;
     const macs = this.#macsByVni();
@@ -149,7 +148,7 @@ export class StatusView {
     const resolved = this.#resolvedOf(joined);
     const rest = resolved && this.#summary(resolved, 0);
     return {
-      ...(rest ?? { id: configuredId(joined), internal: false, status: 'conflict' as const }),
+      ...(rest ?? { id: joined.id, internal: false, status: 'conflict' as const }),
       name,
       vni,
       ...(tap === undefined ? {} : { tap }),
@@ -162,13 +161,8 @@ export class StatusView {
   }
 
   /** The definition that a network of ours is by; undefined: another one of this name stands. */
-  #resolvedOf({ id, name, vni }: JoinedNetwork): ResolvedNetwork | undefined {
-    const { definitions, config } = this.#parts;
-    if (id !== undefined) return definitions.resolve(id);
-    const { networks } = definitions.resolution;
-    return networks.find(
-      ({ value, definers }) => value.name === name && value.vni === vni && definers.includes(config.nodeName),
-    );
+  #resolvedOf({ id }: JoinedNetwork): ResolvedNetwork | undefined {
+    return this.#parts.definitions.resolve(id);
   }
 
   #summary(network: ResolvedNetwork, macs: number): NetworkSummary {

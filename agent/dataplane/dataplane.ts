@@ -123,6 +123,8 @@ export interface FdbRow {
 export interface Dataplane {
   /** TAPs open now, by port. */
   readonly taps: ReadonlyMap<number, OpenedTap>;
+  /** How many ports and networks there may be: indexes are below. */
+  readonly limits: { readonly ports: number; readonly networks: number };
   /** The I/O path in use, in a few words for the start-up report: "batch (FFI, TSO, USO, GRO)". */
   readonly ioDescription: string;
   /** How sealed networks are sealed here, in a few words. */

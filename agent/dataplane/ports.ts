@@ -41,13 +41,13 @@ export class Ports {
   /** Segments that a super-frame of a TAP's children may have, by index of the TAP. */
   readonly childLimits = new Map<number, number>();
   readonly #io: DataplaneOptions['io'];
-  readonly #limits: PortLimits;
+  readonly limits: PortLimits;
   readonly #open = new Map<number, OpenPort>();
   readonly #closing = new Set<number>();
 
   constructor({ io, workers }: Pick<DataplaneOptions, 'io' | 'workers'>, limits: PortLimits) {
     this.#io = io;
-    this.#limits = limits;
+    this.limits = limits;
     this.boards = Array.from({ length: workers }, () => PortBoard.create(limits.ports));
   }
 
@@ -136,14 +136,14 @@ export class Ports {
     if (!isUnicast)
       throw new OverlaydError('OVL_BINDING', 'a port cannot be bound to a multicast or zero MAC');
     for (const ip of ips) addressFamily(ip);
-    if (ips.length <= this.#limits.bindingIps) return;
+    if (ips.length <= this.limits.bindingIps) return;
     throw new OverlaydError('OVL_BINDING', `a port cannot be bound to ${ips.length} addresses`, {
-      hint: `At most ${this.#limits.bindingIps} are possible.`,
+      hint: `At most ${this.limits.bindingIps} are possible.`,
     });
   }
 
   #check({ port, network, binding }: TapSpec): void {
-    const { ports, networks } = this.#limits;
+    const { ports, networks } = this.limits;
     if (!isIndex(port, ports) || !isIndex(network, networks)) {
       throw new OverlaydError('OVL_PORT', `there is no port ${port} in a network ${network}`, {
         hint: `A host has at most ${ports} ports and ${networks} networks.`,

@@ -106,6 +106,7 @@ function warn(log: Log, notes: readonly string[]): void {
 
 class Supervisor implements Dataplane, WorkerListener {
   readonly taps: ReadonlyMap<number, OpenedTap>;
+  readonly limits: Dataplane['limits'];
   readonly cipherDescription: string;
   readonly #options: DataplaneOptions;
   readonly #tuning: LoopTuning;
@@ -150,6 +151,7 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#ports = ports;
     this.#sockets = sockets;
     this.taps = ports.opened;
+    this.limits = ports.limits;
     this.cipherDescription =
       this.#keys.name === 'openssl' ? 'AES-256-GCM by OpenSSL' : 'AES-256-GCM by node:crypto, slower';
   }

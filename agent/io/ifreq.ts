@@ -55,7 +55,8 @@ export function interfaceOfMac(mac: number): string | undefined {
   return names.find((name) => interfaceMac(name) === mac);
 }
 
-function interfaceMac(name: string): number | undefined {
+/** 48 bits; undefined when there is none, or no Ethernet interface. */
+export function interfaceMac(name: string): number | undefined {
   return withSocket((fd) => {
     const request = ifreq(name);
     if (libc.ioctl(fd, SIOCGIFHWADDR, request) < 0) return undefined;

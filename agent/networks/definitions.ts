@@ -87,6 +87,11 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'onC
     return found && definitionOf(found);
   }
 
+  /** Removed for good. */
+  isGone(id: string): boolean {
+    return this.#keeper.registry.gone.has(id);
+  }
+
   /** By name, then by id, or as much of an id as is clear. */
   resolve(nameOrId: string): ResolvedNetwork | undefined {
     const { networks, apart } = this.resolution;

@@ -1,16 +1,35 @@
-/** The networks that this host takes part in, each under its index in the data path. */
+/**
+ * The networks that this host takes part in, each under its index in the data path: those of the configuration always, made
+ * ones while something here is on them. Joining tells the cluster, the view and the data path; leaving takes that back.
+ *
+ * It opens no TAP and decides nothing: who puts something on a network joins it first, and leaves it when nothing is left.
+ */
+import { TABLE } from '../../proto/state/interface.ts';
+import type { StateNode } from '../../proto/state/interface.ts';
+import { INTEREST_NAMES_MAX, encodeInterest, interestKey } from '../../proto/state/values/interest.ts';
+import { macText } from '../../proto/state/values/mac.ts';
+import type { OwnNetwork } from '../../proto/view/rows.ts';
+import { monotonicMs } from '../clock.ts';
 import type { RunConfig } from '../config/run-config.ts';
-import type { OpenedTap } from '../dataplane/dataplane.ts';
+import type { Reconciler } from '../control/reconciler.ts';
+import { OverlaydError } from '../errors.ts';
+import { interfaceMac } from '../io/ifreq.ts';
+import { configuredId } from '../../proto/networks/resolve.ts';
+import { IndexPool } from './index-pool.ts';
+import type { NetworkDefinition } from './interface.ts';
 
 export interface JoinedNetwork {
   /** The data path's index for it. */
   readonly index: number;
-  /** Of a made one; undefined: it is in the configuration. */
-  readonly id: string | undefined;
+  /** As the cluster knows it. */
+  readonly id: string;
+  readonly isConfigured: boolean;
   readonly name: string;
   readonly vni: number;
-  /** Of the TAP, where there is one for the whole network. */
+  /** Of the TAP for the whole network, where there is one. */
   readonly tap: string | undefined;
+  /** The TAP's own MAC: this host's stack speaks from it, and that is no endpoint. */
+  readonly tapMac: number | undefined;
   readonly mtu: number;
   readonly subnet: string | undefined;
   readonly gateway: string | undefined;
@@ -18,9 +37,164 @@ export interface JoinedNetwork {
   readonly encrypted: boolean;
 }
 
-/** Those of the configuration, which are joined as long as the daemon runs. */
-export function configuredNetworks(config: RunConfig, taps: ReadonlyMap<number, OpenedTap>): JoinedNetwork[] {
-  return config.networks.map((network, index) => {
-    return { ...network, id: undefined, index, mtu: taps.get(index)?.mtu ?? network.mtu };
-  });
+/** What may change while it is joined. */
+type Mutable = { -readonly [K in keyof JoinedNetwork]: JoinedNetwork[K] } & { isAttachedByHand: boolean };
+
+export interface JoinedOptions {
+  readonly config: RunConfig;
+  readonly state: Pick<StateNode, 'put' | 'delete'>;
+  readonly reconciler: Pick<Reconciler, 'setNetworks' | 'locals'>;
+  /** MTU of the TAPs of the configuration, by place. */
+  readonly mtuOf: (place: number) => number | undefined;
+  readonly largestMtu: (encrypted: boolean) => number;
+  /** Makes ready for a sealed network. Throws OverlaydError where this host cannot seal. */
+  readonly prepareSealing: (network: string) => void;
+  readonly networksMax: number;
+}
+
+export class JoinedNetworks {
+  readonly #options: JoinedOptions;
+  readonly #indexes: IndexPool;
+  readonly #joined = new Map<number, Mutable>();
+
+  constructor(options: JoinedOptions) {
+    this.#options = options;
+    const { config, mtuOf } = options;
+    config.networks.forEach((network, index) => {
+      const mtu = mtuOf(index) ?? network.mtu;
+      const rest = {
+        id: configuredId(network),
+        isConfigured: true,
+        isAttachedByHand: false,
+        tapMac: undefined,
+      };
+      this.#joined.set(index, { ...network, ...rest, index, mtu });
+    });
+    this.#indexes = new IndexPool(config.networks.length, options.networksMax);
+  }
+
+  list(): JoinedNetwork[] {
+    return Array.from(this.#joined.values(), (joined) => {
+      // The MTU of a TAP of the configuration follows the paths to other hosts.
+      return joined.isConfigured
+        ? { ...joined, mtu: this.#options.mtuOf(joined.index) ?? joined.mtu }
+        : joined;
+    });
+  }
+
+  /** By an id that the cluster knows it by. */
+  get(id: string): JoinedNetwork | undefined {
+    return this.list().find((joined) => joined.id === id);
+  }
+
+  byIndex(index: number): JoinedNetwork | undefined {
+    return this.#joined.get(index);
+  }
+
+  /** Throws OverlaydError; nothing has changed then. */
+  join(definition: NetworkDefinition): JoinedNetwork {
+    const known = this.get(definition.id);
+    if (known !== undefined) return known;
+    const { id, name, vni, encrypted } = definition;
+    const other = this.list().find((joined) => joined.vni === vni);
+    if (other !== undefined) {
+      throw new OverlaydError(
+        'OVL_VNI_TAKEN',
+        `network "${name}" has the VNI ${vni} of "${other.name}", which is here already`,
+        {
+          hint: `"overlayd networks inspect ${name}" says how to part them.`,
+        },
+      );
+    }
+    if (encrypted) this.#options.prepareSealing(name);
+    const index = this.#indexes.take(monotonicMs());
+    if (index === undefined) {
+      throw new OverlaydError(
+        'OVL_NETWORKS_FULL',
+        `this host takes part in ${this.#joined.size} networks, which is all it can`,
+        {
+          hint: 'Remove containers from networks that they do not need; or wait some seconds, if some were just removed.',
+        },
+      );
+    }
+    const none = { tap: undefined, tapMac: undefined, ipRange: undefined };
+    const place = { index, id, isConfigured: false, isAttachedByHand: false, ...none };
+    this.#joined.set(index, { ...place, ...this.#facts(definition) });
+    this.#tell();
+    return this.#joined.get(index)!;
+  }
+
+  /** Takes back all that was said of it. */
+  leave(index: number): void {
+    const joined = this.#joined.get(index);
+    if (joined === undefined || joined.isConfigured) return;
+    this.#joined.delete(index);
+    this.#indexes.free(monotonicMs(), index);
+    this.#options.reconciler.setNetworks(this.#own());
+    this.#options.state.delete(monotonicMs(), 0, TABLE.interest, interestKey(joined.vni));
+  }
+
+  setTap(index: number, tap: string | undefined, byHand: boolean): void {
+    const joined = this.#joined.get(index);
+    if (joined === undefined) return;
+    joined.tap = tap;
+    joined.tapMac = tap === undefined ? undefined : interfaceMac(tap);
+    joined.isAttachedByHand = tap !== undefined && byHand;
+    this.announce();
+  }
+
+  /** The cluster knows it by another id, or it got other numbers. True when endpoints have to be said again. */
+  follow(index: number, definition: NetworkDefinition): boolean {
+    const joined = this.#joined.get(index);
+    if (joined === undefined || joined.isConfigured) return false;
+    const others = this.list().filter((other) => other.index !== index);
+    if (!others.some(({ id }) => id === definition.id)) joined.id = definition.id;
+    const { vni } = joined;
+    const isMoved = definition.vni !== vni && !others.some((other) => other.vni === definition.vni);
+    const { mtu: _, ...facts } = this.#facts(definition);
+    Object.assign(joined, facts, isMoved ? {} : { vni });
+    if (!isMoved) return false;
+    this.#options.state.delete(monotonicMs(), 0, TABLE.interest, interestKey(vni));
+    this.#tell();
+    return true;
+  }
+
+  /** Says of each network what is on it here; to be called when that may have changed. */
+  announce(): void {
+    const now = monotonicMs();
+    for (const { id, vni, tapMac, isConfigured, isAttachedByHand: isAttached } of this.#joined.values()) {
+      // Those of the configuration are never removed, so nobody has to know who uses them.
+      if (isConfigured) continue;
+      const { count, first } = this.#options.reconciler.locals(vni, INTEREST_NAMES_MAX, tapMac);
+      const names = first.map(({ mac, ips, name }) => [name || macText(mac), ips[0] ?? ''].join(' ').trim());
+      const interest = encodeInterest({ id, isAttached, endpoints: count, names });
+      this.#options.state.put(now, 0, TABLE.interest, interestKey(vni), interest);
+    }
+  }
+
+  #facts(
+    definition: NetworkDefinition,
+  ): Pick<Mutable, 'name' | 'vni' | 'subnet' | 'gateway' | 'encrypted' | 'mtu'> {
+    const { name, vni, subnet, subnet6, gateway, gateway6, encrypted, mtu } = definition;
+    return {
+      name,
+      vni,
+      subnet: subnet ?? subnet6,
+      gateway: gateway ?? gateway6,
+      encrypted,
+      mtu: Math.min(mtu, this.#options.largestMtu(encrypted)),
+    };
+  }
+
+  /** The cluster first: what is said of endpoints there needs our interest. */
+  #tell(): void {
+    this.announce();
+    this.#options.reconciler.setNetworks(this.#own());
+  }
+
+  #own(): OwnNetwork[] {
+    return this.list().map(({ index: network, vni, encrypted: sealed }) => {
+      return { network, vni, sealed, suppress: true };
+    });
+  }
 }

@@ -8,11 +8,13 @@
  * It owns our endpoint records: nobody else writes them. It never blocks the data path: over the limits, it counts.
  */
 import { bytesToIp, ipToBytes } from '../memberlist/address.ts';
-import type { StateChange, StateNode } from '../state/interface.ts';
+import { encodeText } from '../state/bytes.ts';
+import type { Claim, StateChange, StateNode } from '../state/interface.ts';
 import { TABLE } from '../state/interface.ts';
 import type { EndpointValue } from '../state/values/endpoint.ts';
 import {
   ENDPOINT_IPS_MAX,
+  ENDPOINT_NAME_MAX_BYTES,
   MOBILITY_MAX,
   decodeEndpoint,
   encodeEndpoint,
@@ -27,6 +29,15 @@ export interface EndpointOptions {
   readonly ageingMs?: number;
   readonly moveLimit?: number;
   readonly moveWindowMs?: number;
+  /** Claims of such owners are of another network, and no rivals. */
+  readonly isStranger?: (vni: number, owner: string) => boolean;
+}
+
+/** What is known of an endpoint by other means than its frames. */
+export interface SaidEndpoint {
+  readonly ips: readonly string[];
+  /** Short name for people; may be empty. */
+  readonly name: string;
 }
 
 /** An endpoint of an earlier run of this daemon. */
@@ -40,6 +51,8 @@ interface Local {
   value: EndpointValue;
   /** Restored and not yet seen: when to give it up. Infinity: the data path has it and says when it ages. */
   confirmByMs: number;
+  /** The data path has seen it, and not said that it aged. */
+  isSeen: boolean;
 }
 
 const AGEING_MS = 300_000;
@@ -55,12 +68,16 @@ export class EndpointAnnouncer {
   readonly #damper: MoveDamper;
   readonly #locals = new Map<number, Map<number, Local>>();
   readonly #macOfIp = new Map<string, number>();
+  /** Endpoints that are here by somebody's word: they need no frames. */
+  readonly #said = new Map<number, Map<number, SaidEndpoint>>();
+  readonly #isStranger: (vni: number, owner: string) => boolean;
   readonly #counters = new Map<string, number>();
   #restoredLeft = 0;
 
   constructor(options: EndpointOptions, state: StateNode) {
     this.#state = state;
     this.#self = options.self;
+    this.#isStranger = options.isStranger ?? ((): boolean => false);
     this.#ageingMs = options.ageingMs ?? AGEING_MS;
     this.#damper = new MoveDamper(options.moveLimit ?? MOVE_LIMIT, options.moveWindowMs ?? MOVE_WINDOW_MS);
   }
@@ -68,7 +85,10 @@ export class EndpointAnnouncer {
   /** The data path saw a MAC on a port of ours: new, moved here, or moved between ports. */
   handleMacLearned(now: number, vni: number, mac: number): void {
     const local = this.#locals.get(vni)?.get(mac);
-    if (local !== undefined) this.#confirm(local);
+    if (local !== undefined) {
+      this.#confirm(local);
+      local.isSeen = true;
+    }
     const key = `${vni} ${mac}`;
     if (this.#damper.isFrozen(now, key)) {
       this.#count(FROZEN);
@@ -78,14 +98,55 @@ export class EndpointAnnouncer {
     if (rival === undefined && local !== undefined) return;
     if (rival !== undefined && local !== undefined && local.value.mobility > rival) return;
     if (rival !== undefined) this.#damper.moved(now, key);
-    const mobility = rival === undefined ? 0 : Math.min(rival + 1, MOBILITY_MAX);
-    const value = { ...(local?.value ?? { ips: this.#rivalIps(vni, mac), flags: 0, name: '' }), mobility };
-    this.#write(now, vni, mac, { value, confirmByMs: Infinity });
+    const said = this.#said.get(vni)?.get(mac) ?? { ips: this.#rivalIps(vni, mac), name: '' };
+    const value = { ...(local?.value ?? { ...said, flags: 0 }), mobility: mobilityAfter(rival) };
+    this.#write(now, vni, mac, { value, confirmByMs: Infinity, isSeen: true });
+  }
+
+  /**
+   * An endpoint is here, whether it speaks or not: announced at once, and until `takeBack`. More than the limits allow is cut
+   * off; what is no address is left out and counted.
+   */
+  say(now: number, vni: number, mac: number, { ips, name }: SaidEndpoint): void {
+    const texts = ips.map(canonical).filter((ip) => ip !== undefined);
+    if (texts.length < ips.length) this.#count(BAD_IP);
+    const said = { ips: [...new Set(texts)].slice(0, ENDPOINT_IPS_MAX), name: shortName(name) };
+    const all = this.#said.get(vni);
+    if (all === undefined) this.#said.set(vni, new Map([[mac, said]]));
+    else all.set(mac, said);
+    this.#announceSaid(now, vni, mac, said);
+  }
+
+  /** It is gone; what the data path still sees of it goes on without a name. */
+  takeBack(now: number, vni: number, mac: number): void {
+    const all = this.#said.get(vni);
+    if (all?.delete(mac) !== true) return;
+    if (all.size === 0) this.#said.delete(vni);
+    const local = this.#locals.get(vni)?.get(mac);
+    if (local?.isSeen === true) this.#write(now, vni, mac, { ...local, value: { ...local.value, name: '' } });
+    else this.#withdraw(now, vni, mac);
+  }
+
+  #announceSaid(now: number, vni: number, mac: number, said: SaidEndpoint): void {
+    const local = this.#locals.get(vni)?.get(mac);
+    if (local !== undefined) this.#confirm(local);
+    const rival = this.#rivalMobility(vni, mac);
+    const isOurs = local !== undefined && (rival === undefined || local.value.mobility > rival);
+    const mobility = isOurs ? local.value.mobility : mobilityAfter(rival);
+    for (const ip of said.ips) {
+      const holder = this.#macOfIp.get(`${vni} ${ip}`);
+      if (holder !== undefined && holder !== mac) this.#dropIp(now, vni, holder, ip);
+    }
+    const value = { ...said, mobility, flags: 0 };
+    this.#write(now, vni, mac, { value, confirmByMs: Infinity, isSeen: local?.isSeen ?? false });
   }
 
   /** The data path has not seen a local MAC for the ageing time. */
   handleMacExpired(now: number, vni: number, mac: number): void {
-    this.#withdraw(now, vni, mac);
+    const local = this.#locals.get(vni)?.get(mac);
+    if (local === undefined) return;
+    local.isSeen = false;
+    if (this.#said.get(vni)?.has(mac) !== true) this.#withdraw(now, vni, mac);
   }
 
   /** A local MAC uses an address. It belongs to one local MAC at a time: the last one that used it. */
@@ -109,9 +170,16 @@ export class EndpointAnnouncer {
   handleChange(now: number, change: StateChange): void {
     if (change.table !== TABLE.endpoint) return;
     const mac = macOfKeyHex(change.keyHex);
-    if (mac === undefined || this.#locals.get(change.scope)?.has(mac) !== true) return;
-    const best = this.#state.claims(change.scope, TABLE.endpoint, change.keyHex)[0];
-    if (best !== undefined && best.owner !== this.#self && !best.held) this.#withdraw(now, change.scope, mac);
+    const vni = change.scope;
+    if (mac === undefined) return;
+    const said = this.#said.get(vni)?.get(mac);
+    const isLocal = this.#locals.get(vni)?.has(mac) === true;
+    if (!isLocal && said === undefined) return;
+    const [best] = this.#claims(vni, mac);
+    const isOthers = best !== undefined && best.owner !== this.#self && !best.held;
+    if (isLocal && isOthers) this.#withdraw(now, vni, mac);
+    // Somebody else had it for a while, and is gone.
+    else if (!isLocal && !isOthers) this.#announceSaid(now, vni, mac, said!);
   }
 
   /** Says again what an earlier run said, so that nobody's tables change; unconfirmed ones go after the ageing time. */
@@ -120,12 +188,14 @@ export class EndpointAnnouncer {
       if (this.#locals.get(vni)?.has(mac) === true || this.#rivalMobility(vni, mac) !== undefined) continue;
       const texts = ips.map(canonical).filter((ip) => ip !== undefined);
       const value = { mobility: 0, ips: texts.slice(0, ENDPOINT_IPS_MAX), flags: 0, name: '' };
-      if (this.#write(now, vni, mac, { value, confirmByMs: now + this.#ageingMs })) this.#restoredLeft++;
+      const local = { value, confirmByMs: now + this.#ageingMs, isSeen: false };
+      if (this.#write(now, vni, mac, local)) this.#restoredLeft++;
     }
   }
 
   /** A network is gone from this host: so are our claims in it. */
   removeNetwork(now: number, vni: number): void {
+    this.#said.delete(vni);
     for (const mac of this.#locals.get(vni)?.keys() ?? []) this.#withdraw(now, vni, mac);
   }
 
@@ -153,6 +223,18 @@ export class EndpointAnnouncer {
     }
   }
 
+  /** Endpoints of this host on a network, but for one. */
+  count(vni: number, except?: number): number {
+    const locals = this.#locals.get(vni);
+    if (locals === undefined) return 0;
+    return locals.size - (except !== undefined && locals.has(except) ? 1 : 0);
+  }
+
+  *locals(vni: number): Generator<SaidEndpoint & { readonly mac: number }> {
+    for (const [mac, { value }] of this.#locals.get(vni) ?? [])
+      yield { mac, ips: value.ips, name: value.name };
+  }
+
   /** "endpoint-refused" (state is full), "endpoint-frozen" (moves too often), "bad-ip". */
   counters(): ReadonlyMap<string, number> {
     return this.#counters;
@@ -161,7 +243,7 @@ export class EndpointAnnouncer {
   /** Highest mobility sequence among the claims of others; undefined when there is none. */
   #rivalMobility(vni: number, mac: number): number | undefined {
     let highest: number | undefined;
-    for (const { owner, value } of this.#state.claims(vni, TABLE.endpoint, macKeyHex(mac))) {
+    for (const { owner, value } of this.#claims(vni, mac)) {
       const mobility = owner === this.#self ? undefined : mobilityOf(value);
       if (mobility !== undefined && (highest === undefined || mobility > highest)) highest = mobility;
     }
@@ -170,10 +252,15 @@ export class EndpointAnnouncer {
 
   /** A MAC that moves here brings its addresses along, until it shows others. */
   #rivalIps(vni: number, mac: number): readonly string[] {
-    for (const { owner, value } of this.#state.claims(vni, TABLE.endpoint, macKeyHex(mac))) {
+    for (const { owner, value } of this.#claims(vni, mac)) {
       if (owner !== this.#self && mobilityOf(value) !== undefined) return decodeEndpoint(value).ips;
     }
     return [];
+  }
+
+  #claims(vni: number, mac: number): readonly Claim[] {
+    const claims = this.#state.claims(vni, TABLE.endpoint, macKeyHex(mac));
+    return claims.filter(({ owner }) => owner === this.#self || !this.#isStranger(vni, owner));
   }
 
   #write(now: number, vni: number, mac: number, local: Local): boolean {
@@ -225,6 +312,17 @@ export class EndpointAnnouncer {
   #count(name: string): void {
     this.#counters.set(name, (this.#counters.get(name) ?? 0) + 1);
   }
+}
+
+function mobilityAfter(rival: number | undefined): number {
+  return rival === undefined ? 0 : Math.min(rival + 1, MOBILITY_MAX);
+}
+
+/** As much of a name as a record holds. */
+function shortName(name: string): string {
+  let short = name;
+  while (encodeText(short).length > ENDPOINT_NAME_MAX_BYTES) short = short.slice(0, -1);
+  return short;
 }
 
 /** The one text of an address; undefined when it is none. */

@@ -19,7 +19,7 @@ import { MOVE_LIMIT, MOVE_WINDOW_MS, MoveDamper } from './move-damper.ts';
 import { NetworkTable } from './network-table.ts';
 import type { Winner } from './network-table.ts';
 import { PeerTable } from './peer-table.ts';
-import type { OwnNetwork, PeerRow, RowChange, StaticPeer, WantedRow } from './rows.ts';
+import type { MeaningOf, OwnNetwork, PeerRow, RowChange, StaticPeer, WantedRow } from './rows.ts';
 
 export interface ForwardingOptions {
   /** Our member name: claims of ours give no rows. */
@@ -30,6 +30,8 @@ export interface ForwardingOptions {
   readonly peerMax?: number;
   readonly moveLimit?: number;
   readonly moveWindowMs?: number;
+  /** Owners that mean another network than we by a VNI get nothing, and nothing of theirs is a row here. */
+  readonly meaningOf?: MeaningOf;
 }
 
 /** What state must answer; `State` does. */
@@ -78,6 +80,9 @@ export class ForwardingView {
   readonly #vteps = new Map<string, Vtep>();
   readonly #ownersOfVtepKey = new Map<string, Set<string>>();
   readonly #interested = new Map<number, Set<string>>();
+  #meaningOf: MeaningOf;
+  /** By VNI, as the rows are now. */
+  readonly #strangers = new Map<number, Set<string>>();
   #statics: PlacedStatic[] = [];
   #staticConfig: readonly StaticPeer[] = [];
   #changes: RowChange[] = [];
@@ -87,6 +92,7 @@ export class ForwardingView {
   constructor(options: ForwardingOptions, source: ForwardingSource) {
     this.#source = source;
     this.#self = options.self;
+    this.#meaningOf = options.meaningOf ?? ((): undefined => undefined);
     this.#damper = new MoveDamper(options.moveLimit ?? MOVE_LIMIT, options.moveWindowMs ?? MOVE_WINDOW_MS);
     this.#peers = new PeerTable(options.peerMax ?? PEER_MAX, options.maxPayload, (row) =>
       this.#changes.push(row),
@@ -99,7 +105,8 @@ export class ForwardingView {
     const wanted = new Map(networks.map((n) => [n.vni, n]));
     for (const [vni, table] of this.#networks) {
       const next = wanted.get(vni);
-      if (next?.network !== table.own.network || next.suppress !== table.own.suppress)
+      const { network, suppress, sealed } = table.own;
+      if (next?.network !== network || next.suppress !== suppress || next.sealed !== sealed)
         this.#removeNetwork(vni);
     }
     for (const [vni, own] of wanted) if (!this.#networks.has(vni)) this.#addNetwork(now, vni, own);
@@ -121,8 +128,15 @@ export class ForwardingView {
       this.#refreshVtepKey(change.keyHex);
     } else if (change.scope === 0 && change.table === TABLE.interest) {
       const vni = vniOfKeyHex(change.keyHex);
-      if (vni !== undefined && this.#networks.has(vni)) this.#refreshInterest(vni);
+      const table = vni === undefined ? undefined : this.#networks.get(vni);
+      if (vni !== undefined && table !== undefined) this.#refreshMembers(now, vni, table);
     }
+  }
+
+  /** Which networks owners mean by their VNIs may have changed. */
+  setMeaning(now: number, meaningOf: MeaningOf): void {
+    this.#meaningOf = meaningOf;
+    for (const [vni, table] of this.#networks) this.#refreshMembers(now, vni, table);
   }
 
   /** Thaws frozen MACs. */
@@ -191,6 +205,10 @@ export class ForwardingView {
     return this.#counters;
   }
 
+  isStranger(vni: number, owner: string): boolean {
+    return this.#strangers.get(vni)?.has(owner) === true;
+  }
+
   // Networks
 
   #addNetwork(now: number, vni: number, own: OwnNetwork): void {
@@ -198,12 +216,17 @@ export class ForwardingView {
     const table = new NetworkTable(own, this.#self, peerOf, (row) => this.#changes.push(row));
     this.#networks.set(vni, table);
     this.#refreshInterest(vni);
-    const macs = new Set<number>();
+    for (const mac of this.#macsOf(vni, table)) this.#refreshMac(now, vni, table, mac);
+  }
+
+  /** Claimed now, or rows of ours. */
+  #macsOf(vni: number, table: NetworkTable): Set<number> {
+    const macs = new Set(table.winners().keys());
     for (const record of this.#source.records(vni, TABLE.endpoint)) {
       const mac = macOfKeyHex(toHex(record.key));
       if (mac !== undefined) macs.add(mac);
     }
-    for (const mac of macs) this.#refreshMac(now, vni, table, mac);
+    return macs;
   }
 
   #removeNetwork(vni: number): void {
@@ -211,6 +234,7 @@ export class ForwardingView {
     this.#placeStatics(this.#statics.filter((s) => s.vni !== vni));
     this.#networks.delete(vni);
     this.#interested.delete(vni);
+    this.#strangers.delete(vni);
     this.#changes.push({ op: 'network-del', network: table.own.network });
   }
 
@@ -219,7 +243,9 @@ export class ForwardingView {
   #refreshMac(now: number, vni: number, table: NetworkTable, mac: number): void {
     const claims = this.#source.claims(vni, TABLE.endpoint, macKeyHex(mac));
     const candidates: Winner[] = [];
+    const strangers = this.#strangers.get(vni);
     for (const claim of claims) {
+      if (strangers?.has(claim.owner) === true) continue;
       const candidate = this.#decode(claim);
       if (candidate !== undefined) candidates.push(candidate);
     }
@@ -293,13 +319,29 @@ export class ForwardingView {
     if (before?.peer !== undefined) this.#peers.release(before.peer, false);
   }
 
+  #refreshMembers(now: number, vni: number, table: NetworkTable): void {
+    const before = this.#strangers.get(vni) ?? new Set();
+    this.#refreshInterest(vni);
+    const after = this.#strangers.get(vni)!;
+    if (before.size === after.size && [...before].every((owner) => after.has(owner))) return;
+    for (const mac of this.#macsOf(vni, table)) this.#refreshMac(now, vni, table, mac);
+  }
+
   #refreshInterest(vni: number): void {
     const table = this.#networks.get(vni)!;
     const before = this.#interested.get(vni) ?? new Set();
     const after = new Set<string>();
-    for (const { owner } of this.#source.claims(0, TABLE.interest, interestKeyHex(vni))) {
-      if (owner !== this.#self) after.add(owner);
+    const strangers = new Set<string>();
+    const claims = this.#source.claims(0, TABLE.interest, interestKeyHex(vni));
+    const own = claims.find(({ owner }) => owner === this.#self);
+    const ours = own && this.#meaningOf(vni, this.#self, own.value);
+    for (const { owner, value } of claims) {
+      if (owner === this.#self) continue;
+      const theirs = this.#meaningOf(vni, owner, value);
+      if (ours !== undefined && theirs !== undefined && theirs !== ours) strangers.add(owner);
+      else after.add(owner);
     }
+    this.#strangers.set(vni, strangers);
     this.#interested.set(vni, after);
     for (const owner of after) if (!before.has(owner)) this.#holdFlood(table, owner, 1);
     for (const owner of before) if (!after.has(owner)) this.#holdFlood(table, owner, -1);

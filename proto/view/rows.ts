@@ -58,3 +58,9 @@ export interface StaticPeer {
   /** MACs known to be behind it. */
   readonly macs: readonly number[];
 }
+
+/**
+ * Which network an owner means by a VNI, by what its interest record says; undefined: whatever has the VNI. Two that mean
+ * different ones are strangers.
+ */
+export type MeaningOf = (vni: number, owner: string, interest: Uint8Array) => string | undefined;

@@ -18,7 +18,7 @@ export function dockerCommand(context: CliContext): Command {
       const { tap, subnet } = network;
       if (tap === undefined) {
         throw new OverlaydError('OVL_NETWORK_NOT_LOCAL', `this host takes no part in network "${name}"`, {
-          hint: `Start overlayd with --network name=${name},vni=${network.vni}.`,
+          hint: `Put a TAP on it: overlayd networks attach ${name}.`,
         });
       }
       if (subnet === undefined) {

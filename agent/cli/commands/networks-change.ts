@@ -1,4 +1,4 @@
-/** `overlayd networks create` and `rm`: what changes networks, for all hosts. */
+/** `overlayd networks create` and `rm`, for all hosts; `attach` and `detach`, for this one. */
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { networkCreateSchema } from '../../config/schema.ts';
@@ -73,6 +73,41 @@ export function removeCommand(context: CliContext): Command {
         context.out(`network ${printable(removal.name)} removed\n`);
         for (const use of removal.cut) context.err(`cut: ${printable(describeUse(use))}\n`);
       }
+    });
+}
+
+export function attachCommand(context: CliContext): Command {
+  return clientVerb('attach', 'put a TAP of this host on a network, for macvlan', [
+    'overlayd networks attach blue',
+    'overlayd networks attach blue --tap blue0',
+    'sh -c "$(overlayd docker-command blue)"    then: a Docker network on it',
+  ])
+    .argument('<NAME>', 'name or id of the network')
+    .option('--tap <IFNAME>', 'its interface (default: "ov" and the VNI)')
+    .action(async (name: string, _: unknown, command: Command) => {
+      const options: ClientOptions & { readonly tap?: string } = command.optsWithGlobals();
+      const network = await withClient(options.socket, (client) => client.networkAttach(name, options.tap));
+      if (options.output === 'json') printJson(context, network);
+      else {
+        const { tap = '-', mtu = '-' } = network;
+        context.out(printable(`network ${network.name} is on ${tap}, MTU ${mtu}`) + '\n');
+      }
+    });
+}
+
+export function detachCommand(context: CliContext): Command {
+  return clientVerb('detach', 'take that TAP away; refused while containers are seen on it', [
+    'overlayd networks detach blue',
+    'overlayd networks detach blue --force    containers on it lose their interface',
+  ])
+    .argument('<NAME>', 'name or id of the network')
+    .option('--force', 'also when containers are on it')
+    .action(async (name: string, _: unknown, command: Command) => {
+      const options: ClientOptions & { readonly force?: true } = command.optsWithGlobals();
+      const { force = false } = options;
+      const network = await withClient(options.socket, (client) => client.networkDetach(name, force));
+      if (options.output === 'json') printJson(context, network);
+      else context.out(`network ${printable(network.name)} is detached here\n`);
     });
 }
 

@@ -1,10 +1,10 @@
-/** `overlayd networks [ls|create|inspect|rm]`. */
+/** `overlayd networks [ls|create|inspect|attach|detach|rm]`. */
 import type { Command } from 'commander';
 import { didYouMean } from '../../config/nearest.ts';
 import type { NetworkDetail, NetworkSummary } from '../../status.ts';
 import { clientVerb, withClient } from '../client-command.ts';
 import type { ClientOptions } from '../client-command.ts';
-import { createCommand, removeCommand } from './networks-change.ts';
+import { attachCommand, createCommand, detachCommand, removeCommand } from './networks-change.ts';
 import { EXIT } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { describeUse } from '../../networks/uses.ts';
@@ -23,7 +23,7 @@ export const NETWORK_COLUMNS: readonly Column<NetworkSummary>[] = [
   { title: 'STATUS', value: ({ status }) => status },
   { title: 'ID', wide: true, value: ({ id }) => id },
 ];
-const VERBS = ['ls', 'create', 'inspect', 'rm'];
+const VERBS = ['ls', 'create', 'inspect', 'attach', 'detach', 'rm'];
 
 export function networksCommand(context: CliContext): Command {
   const list = async (options: ClientOptions): Promise<void> => {
@@ -37,7 +37,7 @@ export function networksCommand(context: CliContext): Command {
     'overlayd networks rm blue',
   ]);
   networks
-    .usage('[options] [ls|create NAME|inspect NAME|rm NAME]')
+    .usage('[options] [ls|create|inspect|attach|detach|rm]')
     .allowExcessArguments()
     .action(async (options: ClientOptions) => {
       const [unknown] = networks.args;
@@ -51,6 +51,8 @@ export function networksCommand(context: CliContext): Command {
   );
   networks.addCommand(createCommand(context));
   networks.addCommand(inspectCommand(context));
+  networks.addCommand(attachCommand(context));
+  networks.addCommand(detachCommand(context));
   networks.addCommand(removeCommand(context));
   return networks;
 }

@@ -21,7 +21,7 @@ export interface EndpointValue {
 
 /** More addresses than that on one MAC are a scan or a router, not an endpoint. */
 export const ENDPOINT_IPS_MAX = 16;
-const NAME_MAX_BYTES = 64;
+export const ENDPOINT_NAME_MAX_BYTES = 64;
 export const MOBILITY_MAX = 0xffff_ffff;
 
 /** Throws RangeError for what the format cannot hold. */
@@ -45,7 +45,7 @@ export function decodeEndpoint(bytes: Uint8Array): EndpointValue {
   if (count > ENDPOINT_IPS_MAX) throw new WireError('too many IPs');
   const ips: string[] = [];
   for (let i = 0; i < count; i++) ips.push(readIp(r));
-  return { mobility, ips, flags: r.u8(), name: r.text(NAME_MAX_BYTES) };
+  return { mobility, ips, flags: r.u8(), name: r.text(ENDPOINT_NAME_MAX_BYTES) };
 }
 
 /** The mobility sequence alone; undefined when the value is bad. For ordering claims without decoding the rest. */

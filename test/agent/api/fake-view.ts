@@ -308,6 +308,14 @@ export function fakeView(): FakeView {
         new OverlaydError('OVL_NETWORK_IN_USE', `network "${name}" is in use`, { hint: 'Give --force.' }),
       );
     },
+    networkAttach(name, tap = 'ov5000000') {
+      view.keyed.push(`attach ${name} ${tap}`);
+      return Promise.resolve({ ...BLUE, tap });
+    },
+    networkDetach(name, force) {
+      view.keyed.push(`detach ${name} ${force}`);
+      return Promise.resolve(BLUE);
+    },
     leave() {
       view.left++;
       return Promise.resolve();

@@ -14,6 +14,8 @@ import { fakeView, scratchDirectory, silentLog, startFakeDaemon } from './fake-v
 const BODIES: Readonly<Record<string, object>> = {
   '/v1/join': { addresses: ['192.0.2.2'] },
   '/v1/networks': { name: 'green', subnets: ['10.9.0.0/16'] },
+  '/v1/networks/overlay/attach': { tap: 'blue0' },
+  '/v1/networks/overlay/detach': { force: true },
   '/v1/keyring/add': { key: 'AAAA' },
   '/v1/keyring/use': { fingerprint: 'a9d0' },
   '/v1/keyring/remove': { fingerprint: '0b77' },

@@ -41,6 +41,8 @@ void tap.test('help of every verb, examples first', async (t) => {
     ['networks', 'ls'],
     ['networks', 'create'],
     ['networks', 'inspect'],
+    ['networks', 'attach'],
+    ['networks', 'detach'],
     ['networks', 'rm'],
     ['keyring', 'add'],
     ['keyring', 'use'],

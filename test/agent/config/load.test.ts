@@ -46,6 +46,7 @@ void tap.test('defaults', async (t) => {
       logLevel: 'info',
       logFormat: undefined,
       removeTapsOnExit: false,
+      joinAll: false,
       underlayMtu: 1500,
     },
   );

@@ -1,0 +1,79 @@
+/** Ports of networks on this host: TAPs of ours in the data path, each under a number of its own. */
+import { monotonicMs } from '../clock.ts';
+import { SEAL_BYTES } from '../config/underlay.ts';
+import type { Dataplane, OpenedTap, TapSpec } from '../dataplane/dataplane.ts';
+import { OverlaydError } from '../errors.ts';
+import { interfaceIndex } from '../io/ifreq.ts';
+import { closeTap, openTap } from '../io/tap.ts';
+import type { Log } from '../log.ts';
+import { IndexPool } from './index-pool.ts';
+import type { JoinedNetwork } from './joined.ts';
+
+export interface HostPortOptions {
+  readonly dataplane: Pick<Dataplane, 'openPort' | 'closePort' | 'limits'>;
+  /** Ports from here on are ours to give out. */
+  readonly firstPort: number;
+  readonly workers: number;
+  readonly log: Log;
+}
+
+/** What an open TAP is known by. */
+export interface HostPort {
+  readonly port: number;
+  readonly opened: OpenedTap;
+}
+
+const LEFTOVER_MTU = 1_280;
+
+export class HostPorts {
+  readonly #options: HostPortOptions;
+  readonly #numbers: IndexPool;
+
+  constructor(options: HostPortOptions) {
+    this.#options = options;
+    this.#numbers = new IndexPool(options.firstPort, options.dataplane.limits.ports);
+  }
+
+  /** Persistent: containers keep their interfaces when the daemon ends. Throws OverlaydError; nothing is left then. */
+  open(
+    { index, mtu, encrypted }: JoinedNetwork,
+    rest: Pick<TapSpec, 'name' | 'macQuota' | 'reflect' | 'netns' | 'binding'>,
+  ): HostPort {
+    const { dataplane } = this.#options;
+    const port = this.#numbers.take(monotonicMs());
+    if (port === undefined) {
+      const message = `this host has ${dataplane.limits.ports} ports, and all are in use`;
+      throw new OverlaydError('OVL_PORTS_FULL', message, {
+        hint: 'Stop containers, or wait some seconds, if some were just removed.',
+      });
+    }
+    const sealBytes = encrypted ? SEAL_BYTES : 0;
+    try {
+      const opened = dataplane.openPort({ ...rest, network: index, port, mtu, persist: true, sealBytes });
+      return { port, opened };
+    } catch (error) {
+      this.#numbers.free(monotonicMs(), port);
+      throw error;
+    }
+  }
+
+  /** The TAP goes, with whatever hangs on it; unless it is gone already. */
+  async close(port: number, isGone = false): Promise<void> {
+    await this.#options.dataplane.closePort(port, !isGone);
+    this.#numbers.free(monotonicMs(), port);
+  }
+
+  /**
+   * Takes away a TAP that an earlier run made and that is not open. Only on this host: where a container has it, it goes
+   * with the container. What is no TAP, or busy, stays and is said.
+   */
+  async sweep(name: string): Promise<void> {
+    if (interfaceIndex(name) === undefined) return;
+    const { workers: queues, log } = this.#options;
+    try {
+      await closeTap(openTap({ name, mtu: LEFTOVER_MTU, queues, offload: false, persist: true }), true);
+    } catch (err) {
+      log.warn({ err, tap: name }, 'a TAP of an earlier run could not be taken away');
+    }
+  }
+}

@@ -1,0 +1,371 @@
+/**
+ * Networks of the cluster and what of them is on this host: the implementation of interface.ts.
+ *
+ * Definitions are the cluster's (definitions.ts); a network is joined here (joined.ts) while a TAP (attachments.ts) or an
+ * endpoint (local-endpoints.ts) is on it. This file holds these together, and follows what the cluster decides.
+ */
+import { meaningsBy } from '../../proto/networks/meaning.ts';
+import { parseMac } from '../../proto/state/values/mac.ts';
+import { canonicalMac } from '../config/address.ts';
+import type { Reconciler } from '../control/reconciler.ts';
+import type { Dataplane, OpenedTap } from '../dataplane/dataplane.ts';
+import { OverlaydError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { NetworkRemoval } from '../status.ts';
+import { Attachments, tapFor } from './attachments.ts';
+import type { NetworkDefinitions } from './definitions.ts';
+import { definitionOf } from './definitions.ts';
+import type { HostPorts } from './host-ports.ts';
+import type { EndpointSpec, MacInfo, NetworkDefinition, Networks, NetworkSpec } from './interface.ts';
+import type { JoinedNetwork, JoinedNetworks } from './joined.ts';
+import { LocalEndpoints, checkedEndpoint } from './local-endpoints.ts';
+import type { LocalFiles } from './local-files.ts';
+import { Turns } from './turns.ts';
+
+export interface LocalOptions {
+  readonly definitions: NetworkDefinitions;
+  readonly joined: JoinedNetworks;
+  readonly files: LocalFiles;
+  readonly ports: HostPorts;
+  readonly dataplane: Pick<Dataplane, 'onEvent'>;
+  readonly reconciler: Pick<Reconciler, 'say' | 'takeBack' | 'setMeaning' | 'locals'>;
+  /** Records were written. */
+  readonly wrote: () => void;
+  /** Put a TAP on every network. */
+  readonly joinAll: boolean;
+  readonly macQuota: number;
+  readonly log: Log;
+}
+
+/** How often the cluster is told how many endpoints are on our networks. */
+const TELL_MS = 1_000;
+
+export class LocalNetworks implements Networks {
+  readonly #options: LocalOptions;
+  readonly #attachments: Attachments;
+  readonly #endpoints: LocalEndpoints;
+  readonly #turns = new Turns();
+  readonly #teller: NodeJS.Timeout;
+  /** Networks that --join-all could not join, and of which that was said. */
+  #toldOf = new Set<string>();
+
+  constructor(options: LocalOptions) {
+    this.#options = options;
+    this.#attachments = new Attachments(options);
+    this.#endpoints = new LocalEndpoints(options);
+    options.dataplane.onEvent((event) => {
+      if (event.type === 'tap-gone') this.#tapGone(event.port);
+    });
+    options.definitions.onChange(() => void this.#follow());
+    this.#teller = setInterval(() => {
+      options.joined.announce();
+      options.wrote();
+    }, TELL_MS);
+  }
+
+  /** Takes up what an earlier run has left. What cannot be is said, and kept for later. */
+  async start(): Promise<void> {
+    const { files } = this.#options;
+    this.#attachments.waiting = files.attachments();
+    this.#endpoints.waiting = files.endpoints();
+    await this.#follow();
+  }
+
+  close(): void {
+    clearInterval(this.#teller);
+  }
+
+  // Definitions
+
+  list(): readonly NetworkDefinition[] {
+    return this.#options.definitions.list();
+  }
+
+  find(nameOrId: string): NetworkDefinition | undefined {
+    return this.#options.definitions.find(nameOrId);
+  }
+
+  onChange(listener: () => void): void {
+    this.#options.definitions.onChange(listener);
+  }
+
+  async create(spec: NetworkSpec): Promise<NetworkDefinition> {
+    return this.#options.definitions.create(spec);
+  }
+
+  async remove(nameOrId: string, { force }: { readonly force: boolean }): Promise<void> {
+    await this.removeNetwork(nameOrId, force);
+  }
+
+  async removeNetwork(nameOrId: string, force: boolean): Promise<NetworkRemoval> {
+    // What is here now, not a second ago.
+    this.#options.joined.announce();
+    const removal = this.#options.definitions.remove(nameOrId, force);
+    await this.#follow();
+    return removal;
+  }
+
+  // A TAP for a whole network
+
+  attach(nameOrId: string, wanted?: string): Promise<JoinedNetwork> {
+    const { id } = this.#options.definitions.known(nameOrId);
+    return this.#turns.take(`network ${id}`, async () => {
+      const definition = definitionOf(this.#options.definitions.known(id));
+      const { name } = definition;
+      const here = this.#joinedAs(id);
+      if (here?.tap !== undefined) {
+        if (wanted === undefined || wanted === here.tap) return here;
+        const message = `network "${name}" is attached already, as ${here.tap}`;
+        throw new OverlaydError('OVL_NETWORK_ATTACHED', message, {
+          hint: `Use that TAP, or "overlayd networks detach ${name}" first.`,
+        });
+      }
+      return this.#attach(definition, tapFor(definition, wanted), true);
+    });
+  }
+
+  /** Containers that hang on it lose their interface; refused while they are seen, unless `force`. */
+  detach(nameOrId: string, force: boolean): Promise<void> {
+    const { id, value } = this.#options.definitions.known(nameOrId);
+    return this.#turns.take(`network ${id}`, async () => {
+      const here = this.#joinedAs(id);
+      if (here === undefined || !this.#attachments.has(here.index)) throw notAttached(value.name, here);
+      if (this.#options.joinAll) {
+        throw new OverlaydError('OVL_JOIN_ALL', 'this host attaches every network (--join-all)', {
+          hint: 'Restart overlayd without --join-all first.',
+        });
+      }
+      if (!force) this.#refuseDetach(here);
+      await this.#attachments.close(here.index);
+      this.#leaveIfUnused(here.index);
+    });
+  }
+
+  #refuseDetach({ index, vni, name, tap = '', tapMac }: JoinedNetwork): void {
+    const own = new Set(this.#endpoints.on(index).map(({ mac }) => mac));
+    const { first } = this.#options.reconciler.locals(vni, own.size + 1, tapMac);
+    const other = first.find(({ mac }) => !own.has(mac));
+    if (other === undefined) return;
+    const which = other.name || other.ips[0] || 'a silent one';
+    throw new OverlaydError('OVL_NETWORK_IN_USE', `containers are on ${tap}, such as ${which}`, {
+      hint: `Stop them, or "overlayd networks detach ${name} --force": their interfaces go with the TAP.`,
+    });
+  }
+
+  #attach(definition: NetworkDefinition, tap: string, byHand: boolean): JoinedNetwork {
+    const { joined, wrote } = this.#options;
+    if (joined.list().some((other) => other.tap === tap) || this.#endpoints.withTap(tap) !== undefined) {
+      throw new OverlaydError('OVL_TAP_BUSY', `TAP ${tap} is used already by overlayd`, {
+        hint: 'Give this network another TAP with --tap.',
+      });
+    }
+    const { index } = this.#join(definition);
+    try {
+      this.#attachments.open(joined.byIndex(index)!, tap, byHand);
+    } finally {
+      this.#leaveIfUnused(index);
+      wrote();
+    }
+    return joined.byIndex(index)!;
+  }
+
+  // Endpoints
+
+  addEndpoint(given: EndpointSpec): Promise<OpenedTap> {
+    return this.#turns.take(`endpoint ${given.id}`, async () => {
+      const spec = checkedEndpoint(given);
+      this.#endpoints.waiting = this.#endpoints.waiting.filter(({ id }) => id !== spec.id);
+      const definition = definitionOf(this.#options.definitions.known(spec.network));
+      if (this.#endpoints.get(spec.id) !== undefined) {
+        return this.#endpoints.again(this.#joinedAs(definition.id), spec);
+      }
+      if (this.#attachments.isTap(spec.ifName)) {
+        throw new OverlaydError('OVL_TAP_BUSY', `TAP ${spec.ifName} is that of a whole network`, {
+          hint: 'Choose another interface name.',
+        });
+      }
+      const network = this.#join(definition);
+      try {
+        return this.#endpoints.add(network, spec);
+      } finally {
+        this.#leaveIfUnused(network.index);
+        this.#options.wrote();
+      }
+    });
+  }
+
+  removeEndpoint(id: string): Promise<void> {
+    return this.#turns.take(`endpoint ${id}`, async () => {
+      const spec = this.#endpoints.get(id);
+      const network = spec && this.#joinedAs(spec.network);
+      await this.#endpoints.remove(id);
+      if (network !== undefined) this.#leaveIfUnused(network.index);
+      this.#options.wrote();
+    });
+  }
+
+  endpoints(): readonly EndpointSpec[] {
+    return this.#endpoints.specs();
+  }
+
+  describeMac(network: string, mac: string, info: MacInfo | undefined): void {
+    const definition = this.find(network);
+    const here = definition && this.#joinedAs(definition.id);
+    const canonical = canonicalMac(mac);
+    if (here === undefined || canonical === undefined) return;
+    const { reconciler } = this.#options;
+    if (info === undefined) reconciler.takeBack(here.vni, parseMac(canonical));
+    else reconciler.say(here.vni, parseMac(canonical), { ips: info.ips, name: info.name ?? '' });
+  }
+
+  #tapGone(port: number): void {
+    const { log, ports } = this.#options;
+    const endpoint = this.#endpoints.gone(port);
+    const attached = endpoint === undefined ? this.#attachments.gone(port) : undefined;
+    const tap = endpoint ?? attached;
+    if (tap === undefined) return;
+    if (endpoint !== undefined) log.info({ tap }, 'the interface of an endpoint is gone');
+    else {
+      const cure = '"overlayd networks detach" and "attach" make it again; then restart its containers';
+      log.error({ tap }, `the TAP of a network was deleted: ${cure}`);
+    }
+    void ports.close(port, true);
+  }
+
+  // What the cluster decides
+
+  /**
+   * Networks that are gone are cut off here, those with other numbers get them, and what waits for a network gets it; with
+   * `joinAll` all are attached.
+   */
+  async #follow(): Promise<void> {
+    const { definitions, joined, reconciler, wrote } = this.#options;
+    const gone: JoinedNetwork[] = [];
+    for (const network of joined.list()) {
+      if (network.isConfigured) continue;
+      const definition = definitions.find(network.id);
+      if (definition === undefined) {
+        // One of another host's configuration comes and goes with that host.
+        if (definitions.isGone(network.id)) gone.push(network);
+      } else if (joined.follow(network.index, definition)) this.#renumbered(network.index);
+    }
+    this.#retake();
+    reconciler.setMeaning(meaningsBy(definitions.resolution));
+    joined.announce();
+    wrote();
+    await Promise.all(gone.map((network) => this.#cut(network)));
+    if (this.#options.joinAll) this.#attachAll();
+  }
+
+  #renumbered(index: number): void {
+    const network = this.#options.joined.byIndex(index)!;
+    this.#options.log.info({ network: network.name, vni: network.vni }, 'network has another VNI now');
+    this.#endpoints.sayAgain(network);
+  }
+
+  #retake(): void {
+    const attachments = this.#attachments.waiting.filter((attachment) =>
+      this.#retakeOne(attachment.network, attachment.tap, (network) =>
+        this.#attachments.retake(network, attachment),
+      ),
+    );
+    if (attachments.length < this.#attachments.waiting.length) this.#attachments.waiting = attachments;
+    this.#endpoints.waiting = this.#endpoints.waiting.filter((spec) => {
+      const isWaiting = this.#retakeOne(spec.network, spec.ifName, (network) =>
+        this.#endpoints.retake(network, spec),
+      );
+      if (this.#options.definitions.isGone(spec.network)) this.#options.files.removeEndpoint(spec.id);
+      return isWaiting;
+    });
+  }
+
+  /** True while its network is not known, or cannot be joined. */
+  #retakeOne(id: string, tap: string, work: (network: JoinedNetwork) => void): boolean {
+    const { definitions, ports, log } = this.#options;
+    if (definitions.isGone(id)) {
+      log.warn(
+        { tap },
+        'the network of an interface was removed while this host was away: the interface goes',
+      );
+      void ports.sweep(tap);
+      return false;
+    }
+    const definition = definitions.find(id);
+    if (definition === undefined) return true;
+    let network: JoinedNetwork | undefined;
+    try {
+      network = this.#join(definition);
+      work(network);
+    } catch (err) {
+      const key = `retake ${tap}`;
+      if (!this.#toldOf.has(key))
+        log.error({ err, tap }, 'an interface of an earlier run could not be taken up');
+      this.#toldOf.add(key);
+    }
+    return network === undefined;
+  }
+
+  #cut({ id, index, name, vni }: JoinedNetwork): Promise<void> {
+    return this.#turns.take(`network ${id}`, async () => {
+      const { log, joined } = this.#options;
+      if (joined.byIndex(index)?.id !== id) return;
+      const endpoints = this.#endpoints.on(index);
+      const tap = this.#attachments.tapOf(index);
+      if (endpoints.length > 0 || tap !== undefined) {
+        const fields = { network: name, vni, count: endpoints.length, ...(tap !== undefined && { tap }) };
+        log.warn(fields, 'network was removed: its interfaces here go');
+      }
+      for (const { spec } of endpoints) await this.removeEndpoint(spec.id);
+      await this.#attachments.close(index);
+      this.#leaveIfUnused(index);
+    });
+  }
+
+  #attachAll(): void {
+    const { definitions, log } = this.#options;
+    for (const definition of definitions.list()) {
+      const { id, name, vni } = definition;
+      if (this.#joinedAs(id)?.tap !== undefined) continue;
+      try {
+        this.#attach(definition, tapFor(definition, undefined), false);
+        this.#toldOf.delete(id);
+      } catch (err) {
+        if (!this.#toldOf.has(id))
+          log.error({ err, network: name, vni }, 'a network cannot be joined (--join-all)');
+        this.#toldOf.add(id);
+      }
+    }
+  }
+
+  // Inside
+
+  #join(definition: NetworkDefinition): JoinedNetwork {
+    return this.#joinedAs(definition.id) ?? this.#options.joined.join(definition);
+  }
+
+  /** A network of the configuration may be known by another id, where it is a made one too. */
+  #joinedAs(id: string): JoinedNetwork | undefined {
+    const { definitions, joined } = this.#options;
+    const found = joined.get(id);
+    if (found !== undefined) return found;
+    const resolved = definitions.resolve(id);
+    if (resolved === undefined) return undefined;
+    const ids = new Set([resolved.id, ...resolved.aliases]);
+    return joined.list().find((network) => ids.has(network.id));
+  }
+
+  #leaveIfUnused(index: number): void {
+    if (this.#attachments.has(index) || this.#endpoints.isOn(index)) return;
+    this.#options.joined.leave(index);
+    this.#options.wrote();
+  }
+}
+
+function notAttached(name: string, here: JoinedNetwork | undefined): OverlaydError {
+  const isConfigured = here?.isConfigured === true;
+  return new OverlaydError('OVL_NETWORK_NOT_ATTACHED', `network "${name}" is not attached here`, {
+    hint: isConfigured
+      ? 'It is in the configuration: take it out there.'
+      : '"overlayd networks ls" shows TAPs.',
+  });
+}
