@@ -135,10 +135,11 @@ for (const setting of [TWO, PORTABLE]) {
       await t.rejects(next.openPort(1, { netns: '/run/netns/no-such' }), { code: 'OVL_NETNS' });
       await t.rejects(next.openPort(1, { netns: netnsPath(a), name: 'eth7' }), { code: 'OVL_TAP_GONE' });
       t.notOk(a.ip('link').includes('eth7'), 'nothing was made in the container');
-      for (const [port, container] of [a, b].entries()) {
-        const opened = await next.openPort(port + 1, { netns: netnsPath(container), name: 'eth0' });
-        t.match(opened, { name: 'eth0', existed: true });
-      }
+      const byName = await next.openPort(1, { netns: netnsPath(a), name: 'eth0' });
+      t.match(byName, { name: 'eth0', existed: true });
+      const binding = { mac: Number.parseInt(b.mac.replaceAll(':', ''), 16), ips: [b.ipv4, b.ipv6] };
+      const byMac = await next.openPort(2, { netns: netnsPath(b), binding });
+      t.match(byMac, { name: 'eth0', existed: true }, 'whatever it is called there');
       t.match(await ping(a, b), ' 3 received');
       t.notOk(host.ip('link').includes('ov1'), 'nothing was made on the host');
       t.strictSame(
@@ -150,6 +151,35 @@ for (const setting of [TWO, PORTABLE]) {
     },
   );
 }
+
+netnsTest('5.3 ports come and go by the hundred; what stays loses nothing', ['ping', 'iperf3'], async (t) => {
+  const { host, dataplane } = await open(t, TWO);
+  // More ports than a worker polls one by one.
+  const containers: Container[] = [];
+  for (let port = 1; port <= 6; port++) containers.push(await addEndpoint(host, dataplane, port));
+  const [a, b, c, d] = containers as [Container, Container, Container, Container];
+  t.match(await ping(a, b), ' 3 received');
+  t.match(await ping(c, d), ' 3 received');
+  const stream = a.exec(['ping', '-n', '-q', '-i', '0.01', '-c', '150', '-W', '2', b.ipv4]);
+  for (let round = 0; round < 10; round++) {
+    const ports = Array.from({ length: 10 }, (_, i) => 100 + ((round * 3 + i) % 17));
+    await Promise.all(ports.map((port) => dataplane.openPort(port)));
+    await Promise.all(ports.map((port) => dataplane.closePort(port)));
+  }
+  t.match((await stream).stdout, /\b1(4[5-9]|50) received/);
+
+  const server = b.spawn(['iperf3', '-s', '-1', '--forceflush']);
+  await until('iperf3 listens', 15_000, () => server.log().includes('listening'));
+  const flood = a.exec(['iperf3', '-c', b.ipv4, '-u', '-b', '0', '-l', '64', '-t', '2'], 20_000);
+  await until('the flood has begun', 10_000, async () => {
+    return ((await dataplane.counters()).counters['from-tap'] ?? 0) > 5000;
+  });
+  const beside = await c.exec(['ping', '-n', '-q', '-i', '0.05', '-c', '20', '-W', '2', d.ipv4]);
+  t.match(beside.stdout, /\b(1[5-9]|20) received/, 'one busy port does not starve the others');
+  await flood;
+  await checkBalance(t, dataplane);
+  t.equal(await dataplane.stop(true), 0);
+});
 
 async function hostNamespace(host: Host): Promise<string> {
   return (await host.exec(['readlink', '/proc/self/ns/net'])).stdout.trim();
