@@ -5,9 +5,8 @@
  * calls it pushes the rows and waits.
  */
 import { OverlaydError } from '../errors.ts';
-import { setInterfaceMtu } from '../io/ifreq.ts';
 import { addressFamily } from '../io/sockaddr.ts';
-import { closeTap, gsoMaxSegments, openTap } from '../io/tap.ts';
+import { closeTap, gsoMaxSegments, openTap, setTapMtu } from '../io/tap.ts';
 import type { EndpointTap, Tap } from '../io/tap.ts';
 import type { DataplaneOptions, OpenedTap, PortBinding, TapSpec } from './dataplane.ts';
 import { PortBoard } from './port-board.ts';
@@ -90,9 +89,10 @@ export class Ports {
 
   /** Nothing for a port that is not open. Throws OverlaydError when the kernel refuses. */
   setMtu(port: number, mtu: number): void {
+    const open = this.#open.get(port);
     const opened = this.opened.get(port);
-    if (opened === undefined) return;
-    setInterfaceMtu(opened.name, mtu);
+    if (open === undefined || opened === undefined) return;
+    setTapMtu(open.tap, mtu);
     this.opened.set(port, { ...opened, mtu });
   }
 

@@ -28,6 +28,14 @@ export function ifreq(name: string): Uint8Array {
   return request;
 }
 
+/** The name that the kernel has written into a request. */
+export function ifreqName(request: Uint8Array): string {
+  const end = request.indexOf(0);
+  return new TextDecoder().decode(
+    request.subarray(0, end < 0 || end > NAME_MAX_BYTES ? NAME_MAX_BYTES : end),
+  );
+}
+
 /** The value field of a request; its width depends on the call. */
 export function ifreqValue(request: Uint8Array): DataView {
   return new DataView(request.buffer, request.byteOffset + IFREQ_VALUE, IFREQ_SIZE - IFREQ_VALUE);

@@ -16,15 +16,21 @@ const OWN = '/proc/thread-self/ns/net';
  * the process when there is no way back, for everything after that would happen in a container.
  */
 export function inNamespace<T>(path: string, use: () => T): T {
+  const there = openNamespace(path);
+  try {
+    return inNamespaceOf(there, path, use);
+  } finally {
+    libc.close(there);
+  }
+}
+
+/** The same for a namespace that is open already. In our own it just runs. `path` is what errors call it. */
+export function inNamespaceOf<T>(there: number, path: string, use: () => T): T {
   const home = readlinkSync(OWN);
+  if (readlinkSync(`/proc/thread-self/fd/${there}`) === home) return use();
   const back = openNamespace(OWN);
   try {
-    const there = openNamespace(path);
-    try {
-      if (libc.setns(there, libc.CLONE_NEWNET) < 0) throw enterError(path);
-    } finally {
-      libc.close(there);
-    }
+    if (libc.setns(there, libc.CLONE_NEWNET) < 0) throw enterError(path);
     try {
       return use();
     } finally {

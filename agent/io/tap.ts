@@ -13,6 +13,7 @@ import { OverlaydError } from '../errors.ts';
 import { describeHolders, tapHolders } from './holders.ts';
 import {
   ifreq,
+  ifreqName,
   ifreqValue,
   interfaceIndex,
   interfaceMtu,
@@ -24,7 +25,7 @@ import {
   setQueueLength,
 } from './ifreq.ts';
 import * as libc from './libc.ts';
-import { inNamespace } from './netns.ts';
+import { inNamespace, inNamespaceOf } from './netns.ts';
 import { setGsoMaxSegs } from './rtnetlink.ts';
 import { holdsCapability, missingCapability, systemError } from './system-error.ts';
 
@@ -35,6 +36,8 @@ const TUNSETIFF = 0x400454ca;
 const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0; // takes its argument by value
 const TUNSETVNETHDRSZ = 0x400454d8;
+const TUNGETIFF = 0x800454d2;
+const TUNGETDEVNETNS = 0x54e3;
 const IFF_TAP = 0x0002;
 const IFF_MULTI_QUEUE = 0x0100;
 const IFF_NO_PI = 0x1000;
@@ -133,6 +136,24 @@ function open(request: TapRequest): Tap {
 export async function closeTap({ fds }: Tap, remove: boolean): Promise<void> {
   if (remove && fds[0] !== undefined) libc.ioctlValue(fds[0], TUNSETPERSIST, 0);
   await Promise.all(fds.map((fd) => closeFd(fd)));
+}
+
+/** Sets its MTU, wherever it has been moved and whatever it is called there. Throws OverlaydError. */
+export function setTapMtu({ name, fds }: Tap, mtu: number): void {
+  const fd = fds[0] as number;
+  const request = ifreq('');
+  if (libc.ioctl(fd, TUNGETIFF, request) < 0) throw systemError('OVL_LINK', `cannot find TAP ${name}`);
+  const namespace = libc.ioctlValue(fd, TUNGETDEVNETNS, 0);
+  // Linux before 5.8 cannot tell: there it is taken to be here.
+  if (namespace < 0) {
+    setInterfaceMtu(ifreqName(request), mtu);
+    return;
+  }
+  try {
+    inNamespaceOf(namespace, `of TAP ${name}`, () => setInterfaceMtu(ifreqName(request), mtu));
+  } finally {
+    libc.close(namespace);
+  }
 }
 
 /** Segments of a super-frame that still fit one UDP_SEGMENT send when every segment becomes a datagram; `seal`: bytes around it. */

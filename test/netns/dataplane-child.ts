@@ -30,6 +30,7 @@ export type Request =
   | { readonly call: 'open-port'; readonly spec: TapSpec }
   /** Many at once; answers how long that took, and what it cost this process. */
   | { readonly call: 'open-ports'; readonly specs: readonly TapSpec[] }
+  | { readonly call: 'mtu'; readonly port: number; readonly mtu: number }
   | { readonly call: 'bind'; readonly port: number; readonly binding?: PortBinding }
   | { readonly call: 'close-port'; readonly port: number; readonly removeTap: boolean }
   /** Keys are 32 bytes of these values. */
@@ -125,6 +126,8 @@ async function answer(request: Request): Promise<unknown> {
       return dataplane.openPort(request.spec);
     case 'open-ports':
       return openPorts(dataplane, request.specs);
+    case 'mtu':
+      return dataplane.setTapMtu(request.port, request.mtu);
     case 'bind':
       return dataplane.updateBinding(request.port, request.binding);
     case 'close-port':

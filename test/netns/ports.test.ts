@@ -142,6 +142,9 @@ for (const setting of [TWO, PORTABLE]) {
       t.match(byMac, { name: 'eth0', existed: true }, 'whatever it is called there');
       t.match(await ping(a, b), ' 3 received');
       t.notOk(host.ip('link').includes('ov1'), 'nothing was made on the host');
+      await next.call({ call: 'mtu', port: 2, mtu: 1399 });
+      t.match(b.ip('link', 'show', 'eth0'), 'mtu 1399', 'its MTU is set in the container');
+      t.match(host.ip('link', 'show', 'eth0'), 'mtu 1500', 'not that of the namesake on the host');
       t.strictSame(
         await next.call({ call: 'namespaces' }),
         [await hostNamespace(host)],
