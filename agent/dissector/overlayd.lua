@@ -1,5 +1,5 @@
 -- Wireshark dissector for what overlayd hosts say on VXLAN's UDP port: the handshake of sealed sessions, sealed data and
--- keepalives. proto/tunnel/messages.ts has the layout. A first byte of 0x08 is plain VXLAN and goes to Wireshark's own.
+-- keepalives, path probes and echoes. proto/tunnel/messages.ts has the layout. A first byte of 0x08 is plain VXLAN and goes to Wireshark's own.
 --
 --   tshark -X lua_script:overlayd.lua -r capture.pcap
 --   or copy it to the folder of personal Lua plugins (Help, About Wireshark, Folders)
@@ -15,6 +15,8 @@ local names = {
   [3] = "Cookie reply",
   [4] = "Sealed data",
   [5] = "Keepalive",
+  [6] = "Path probe",
+  [7] = "Path probe answer",
   [16] = "Echo request",
   [17] = "Echo answer",
 }
@@ -29,6 +31,9 @@ f.reserved = ProtoField.uint24("overlayd.reserved", "Reserved", base.HEX)
 f.flags = ProtoField.uint8("overlayd.flags", "Flags", base.HEX)
 f.wants_answer = ProtoField.bool("overlayd.flags.answer", "Answer wanted", 8, nil, 0x01)
 f.aside = ProtoField.bool("overlayd.flags.aside", "Answer to the source port", 8, nil, 0x01)
+f.sealed = ProtoField.bool("overlayd.flags.sealed", "Sealed", 8, nil, 0x01)
+f.probe = ProtoField.uint16("overlayd.probe", "UDP payload of the probe")
+f.token = ProtoField.uint64("overlayd.token", "Token", base.HEX)
 f.wall = ProtoField.uint64("overlayd.wall", "Wall clock, ms since 1970")
 f.sender = ProtoField.uint32("overlayd.sender", "Sender index", base.HEX)
 f.receiver = ProtoField.uint32("overlayd.receiver", "Receiver index", base.HEX)
@@ -66,6 +71,22 @@ local bodies = {
   [17] = { { f.psk, 4 }, { f.nonce, 16 }, { f.wall, 8 }, { f.mac1, 16 } },
 }
 
+local PROBE_MIN = 64
+local probe_answers = { [0] = 16, [1] = 40 }
+
+-- Path probes and their answers (proto/pmtu/messages.ts, proto/tunnel/probes.ts); zeros fill a probe.
+local function add_probe(tree, tvb)
+  local is_sealed = tvb(1, 1):uint() == 1
+  tree:add(f.flags, tvb(1, 1)):add(f.sealed, tvb(1, 1))
+  tree:add(f.probe, tvb(2, 2))
+  if is_sealed then
+    add_all(tree, tvb, 4, { { f.receiver, 4 }, { f.counter, 8 }, { f.payload, 24 } })
+  else
+    add_all(tree, tvb, 4, { { f.token, 8 } })
+  end
+  return string.format("%d bytes%s", tvb(2, 2):uint(), is_sealed and ", sealed" or "")
+end
+
 local function body_of(kind, length)
   if kind == 4 then
     return { { f.receiver, 4 }, { f.counter, 8 }, { f.data, length - 32 }, { f.tag, 16 } }
@@ -73,8 +94,10 @@ local function body_of(kind, length)
   return bodies[kind]
 end
 
-local function is_whole(kind, length)
+local function is_whole(tvb, kind, length)
   if kind == 4 then return length >= DATA_MIN end
+  if kind == 6 then return length >= PROBE_MIN and length == tvb(2, 2):uint() end
+  if kind == 7 then return length >= 16 and length == probe_answers[tvb(1, 1):uint()] end
   return length == sizes[kind]
 end
 
@@ -101,9 +124,14 @@ function overlayd.dissector(tvb, pinfo, root)
     tree:add_proto_expert_info(e_type)
     return length
   end
-  if not is_whole(kind, length) then
+  if not is_whole(tvb, kind, length) then
     pinfo.cols.info = names[kind] .. ", wrong size"
     tree:add_proto_expert_info(e_size)
+    return length
+  end
+  if kind == 6 or kind == 7 then
+    pinfo.cols.info = names[kind] .. ", " .. add_probe(tree, tvb)
+    tree:append_text(", " .. names[kind])
     return length
   end
   local reserved = tvb(1, 3)

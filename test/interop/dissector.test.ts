@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { tunnelCryptoReady } from '../../agent/crypto/tunnel-crypto.ts';
+import { clearAnswer, clearProbe } from '../../proto/pmtu/messages.ts';
 import { indexOf, pskIdOf } from '../../proto/tunnel/messages.ts';
 import { missing, rootTest } from '../netns/guard.ts';
 import { TunnelHost, agree, pskOf } from '../proto/tunnel/host.ts';
@@ -33,6 +34,8 @@ rootTest('tshark shows every type, and VXLAN as ever', missing(['tshark']), asyn
     0xb5,
     ...new Uint8Array(46),
   );
+  const sealedAnswer = a.tunnels.sealProbe('b', { kind: 7, size: 1372, token: 9 });
+  test.ok(sealedAnswer);
   const odd = Uint8Array.of(5, 1, 0, 7, ...keepalive!.subarray(4));
   const all = [
     initiation,
@@ -44,6 +47,10 @@ rootTest('tshark shows every type, and VXLAN as ever', missing(['tshark']), asyn
     initiation!.subarray(0, 151),
     Uint8Array.of(9, 9),
     odd,
+    clearProbe(1472, 0x1234),
+    clearAnswer(1472, 0x1234),
+    sealedAnswer,
+    clearProbe(1472, 1).subarray(0, 1400),
   ];
   const rows = dissect(all.map((bytes) => bytes!));
 
@@ -64,6 +71,16 @@ rootTest('tshark shows every type, and VXLAN as ever', missing(['tshark']), asyn
   test.match(row(6), { type: '1', size: '1', sender: '' });
   test.match(row(7), { type: '9', unknown: '1' });
   test.match(row(8), { type: '5', odd: '1' });
+  test.match(row(9), { type: '6', probe: '1472', token: '0x0000000000001234', sealed: '0', size: '' });
+  test.match(row(10), { type: '7', probe: '1472', token: '0x0000000000001234', size: '' });
+  test.match(row(11), {
+    type: '7',
+    probe: '1372',
+    sealed: '1',
+    receiver: hex(indexOf(sealedAnswer!)),
+    token: '',
+  });
+  test.match(row(12), { type: '6', size: '1', probe: '' });
   for (const [i, { lua, malformed }] of rows.entries()) {
     test.equal(lua, '', `frame ${i}: no error in the script`);
     if (i < 6) test.equal(malformed, '', `frame ${i} is whole`);
@@ -106,6 +123,9 @@ const FIELDS: Readonly<Record<string, string>> = {
   psk: 'overlayd.psk',
   counter: 'overlayd.counter',
   answer: 'overlayd.flags.answer',
+  sealed: 'overlayd.flags.sealed',
+  probe: 'overlayd.probe',
+  token: 'overlayd.token',
   mac2: 'overlayd.mac2',
   tag: 'overlayd.tag',
   size: 'overlayd.size',

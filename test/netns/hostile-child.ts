@@ -8,6 +8,8 @@
  *     valid:VNI         VXLAN with a broadcast frame inside, from 02:66:66:66:66:66
  *     truncated         0 to 21 bytes: less than a VXLAN and an Ethernet header
  *     no-flag           the I bit is not set
+ *     probe-answers     answers to path probes that nobody sent, and probes that are shorter than they say
+ *     too-big:MTU       ICMP "fragmentation needed" about datagrams of the target
  */
 import { createSocket } from 'node:dgram';
 import { randomFillSync } from 'node:crypto';
@@ -15,6 +17,8 @@ import koffi from 'koffi';
 
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
+const AF_INET = 2;
+const IPPROTO_ICMP = 1;
 const ETH_P_ALL_BE = 0x0300;
 const SOCKADDR_LL_BYTES = 20;
 const SNDBUF_BYTES = 4 << 20;
@@ -41,6 +45,14 @@ const send = libc.func('long send(int, void *, size_t, int)') as (
   data: Buffer,
   length: number,
   flags: number,
+) => number;
+const sendTo = libc.func('long sendto(int, void *, size_t, int, void *, int)') as (
+  fd: number,
+  data: Buffer,
+  length: number,
+  flags: number,
+  to: Buffer,
+  toLength: number,
 ) => number;
 const setsockopt = libc.func('int setsockopt(int, int, int, void *, int)') as (
   fd: number,
@@ -128,7 +140,40 @@ function datagramSource(kind: string): (serial: number) => Buffer {
     const whole = Buffer.concat([header, inner]);
     return (serial) => whole.subarray(0, serial % 22);
   }
+  if (kind === 'probe-answers') {
+    return (serial) => {
+      const whole = Buffer.alloc(64);
+      randomFillSync(whole, 4, 8);
+      whole[0] = 6 + (serial & 1);
+      whole.writeUInt16BE(1472, 2);
+      return whole.subarray(0, whole[0] === 7 ? 16 : 64);
+    };
+  }
   throw new Error(`no such kind of datagrams: ${kind}`);
+}
+
+/** A raw ICMP socket; the kernel adds the IP header. */
+function sendTooBig(target: string, mtu: number, count: number): void {
+  const fd = openSocket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+  if (fd < 0) throw new Error('no raw socket');
+  const octets = target.split('.').map(Number);
+  const icmp = Buffer.alloc(8 + 28);
+  icmp.set([3, 4]);
+  icmp.writeUInt16BE(mtu, 6);
+  // The quoted datagram: from the target's data port, with DF, to ours.
+  icmp.set([0x45, 0, 5, 0xdc, 0, 0, 0x40, 0, 64, 17, 0, 0, ...octets, ...octets.slice(0, 3), 2], 8);
+  icmp.set([4789 >> 8, 4789 & 255, 4789 >> 8, 4789 & 255, 5, 0xc8, 0, 0], 28);
+  let sum = 0;
+  for (let at = 0; at < icmp.length; at += 2) sum += icmp.readUInt16BE(at);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  icmp.writeUInt16BE(~sum & 0xffff, 2);
+  const address = Buffer.alloc(16);
+  address.writeUInt16LE(AF_INET, 0);
+  address.set(octets, 4);
+  for (let i = 0; i < count; i++) {
+    if (sendTo(fd, icmp, icmp.length, 0, address, address.length) !== icmp.length) throw new Error('sendto');
+  }
+  process.stdout.write(`${count}\n`);
 }
 
 async function sendDatagrams(target: string, kind: string, count: number): Promise<void> {
@@ -146,4 +191,5 @@ async function sendDatagrams(target: string, kind: string, count: number): Promi
 
 const [what, where = '', kind = '', count = '0'] = process.argv.slice(2);
 if (what === 'frames') sendFrames(where, kind, Number(count));
+else if (kind.startsWith('too-big:')) sendTooBig(where, Number(kind.slice('too-big:'.length)), Number(count));
 else await sendDatagrams(where, kind, Number(count));

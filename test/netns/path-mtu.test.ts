@@ -14,11 +14,14 @@ import { transfer } from '../../agent/demo/transfer.ts';
 import { netnsTest } from './guard.ts';
 import { NarrowUnderlay } from './narrow-underlay.ts';
 
+const HOSTILE = fileURLToPath(new URL('hostile-child.js', import.meta.url));
 const FLOW = fileURLToPath(new URL('flow-child.js', import.meta.url));
 const FLOW_PORT = '5333';
 const RECOVERY_MS = 5_000;
 const MEBIBYTE = 1 << 20;
 const STEP = 8;
+/** Of the sink, one each 50 ms. */
+const SAMPLES = 10;
 const PROGRAMS = ['ping', 'ethtool'];
 const KEY = randomBytes(32).toString('base64');
 const OVERHEAD = { ipv4: 50, ipv6: 70, seal: 32 } as const;
@@ -43,8 +46,18 @@ class Flow {
     const sink = to.spawn([process.execPath, FLOW, 'sink', to.ipv4, FLOW_PORT]);
     await until('the sink listens', 10_000, () => sink.log().includes('listening'));
     const flow = new Flow(sink, from.spawn([process.execPath, FLOW, 'source', to.ipv4, FLOW_PORT]));
-    await until('the flow flows', 10_000, () => flow.#samples().length > 10);
+    await flow.moves();
     return flow;
+  }
+
+  /** Waits until it has moved for a while without a pause. */
+  async moves(): Promise<void> {
+    await until('the flow goes on', 15_000, () => {
+      const last = this.#samples().slice(-SAMPLES);
+      return (
+        last.length === SAMPLES && last.every(({ bytes }, i) => i === 0 || bytes > (last[i - 1]?.bytes ?? 0))
+      );
+    });
   }
 
   /** Milliseconds of the longest pause that began after `since`, up to now. */
@@ -102,7 +115,8 @@ async function cut(t: Test, bed: NarrowUnderlay, flow: Flow, mtu: number, overhe
   const since = Date.now();
   bed.narrow(mtu);
   const found = await bed.pathMtus(`a path of ${mtu} is found`, 10, (is) => is <= mtu && is > mtu - STEP);
-  await sleep(Math.max(0, since + 3_000 - Date.now()));
+  await sleep(Math.max(0, since + 1_000 - Date.now()));
+  await flow.moves();
   const pause = flow.longestPause(since);
   t.comment(`underlay ${mtu}: found ${found.join(' and ')}, the flow paused ${pause} ms`);
   t.ok(pause < RECOVERY_MS, `3.16: the flow went on after ${pause} ms`);
@@ -140,16 +154,78 @@ async function narrower(
   );
 }
 
-for (const isSealed of [false, true]) {
+const CUTS = {
+  clear: { ipv4: [1450, 1400, 1280, 1200], ipv6: [1450, 1400, 1280, 1200] },
+  sealed: { ipv4: [1450, 1280], ipv6: [1400, 1200] },
+} as const;
+
+for (const how of ['clear', 'sealed'] as const) {
   netnsTest(
-    `3.16, 3.17, 5.5: the underlay narrows to 1450, 1400, 1280 and 1200 in mid-flow, IPv4 and IPv6, ${isSealed ? 'sealed' : 'clear'}`,
+    `3.16, 3.17, 5.5: the underlay narrows in mid-flow, down to 1200, ${how}`,
     PROGRAMS,
     async (t) => {
-      const mtus = [1450, 1400, 1280, 1200];
-      await Promise.all([
-        t.test('IPv4', (sub) => narrower(sub, 'ipv4', isSealed, mtus)),
-        t.test('IPv6', (sub) => narrower(sub, 'ipv6', isSealed, mtus)),
-      ]);
+      // Side by side: they mostly wait.
+      t.jobs = 2;
+      const both = (['ipv4', 'ipv6'] as const).map((underlay) =>
+        t.test(underlay, { buffered: true }, (sub) =>
+          narrower(sub, underlay, how === 'sealed', CUTS[how][underlay]),
+        ),
+      );
+      await Promise.all(both);
     },
   );
 }
+
+/** Sends datagrams to a data port from inside a host or container. */
+async function hostile(t: Test, from: Host | Container, ...args: string[]): Promise<void> {
+  const done = await from.exec([process.execPath, HOSTILE, 'datagrams', ...args]);
+  t.equal(done.status, 0, `${args.join(' ')}: ${done.stderr}`);
+}
+
+netnsTest(
+  '5.5, T6: an underlay narrow from the start: TAPs follow, forgeries change nothing',
+  PROGRAMS,
+  async (t) => {
+    const bed = await NarrowUnderlay.start(t, { underlay: 'ipv4', mtu: 1400 });
+    const [a, b] = bed.containers;
+    const [host, other] = bed.testbed.hosts as [Host, Host];
+    const [first] = bed.daemons;
+    if (first === undefined) throw new Error('two hosts');
+    await bed.pathMtus('1,400 pass', 10, (is) => is === 1400);
+    const { received } = await transfer(b, a, a.ipv4, { bytes: MEBIBYTE });
+    t.equal(received.bytes, MEBIBYTE, '1 MiB passes');
+
+    // Forged by a member (its own processes), by one who is none, and by the underlay.
+    const drops = async (reason: string): Promise<number> => (await first.status()).drops[reason] ?? 0;
+    const before = await drops('not-a-member');
+    await hostile(t, other, host.ipv4, 'probe-answers', '500');
+    await hostile(t, host, host.ipv4, 'probe-answers', '100');
+    await until(
+      'those of no member are counted',
+      5_000,
+      async () => (await drops('not-a-member')) >= before + 100,
+    );
+    await hostile(t, other, host.ipv4, 'too-big:600', '50');
+    await sleep(1_500);
+    t.strictSame(
+      (await first.peers()).map(({ pathMtu, loss }) => [pathMtu, (loss ?? 1) < 0.2]),
+      [[1400, true]],
+      'nothing has changed',
+    );
+    const answered = await a.exec(['ping', '-n', '-c1', '-W2', '-M', 'do', '-s', `${1350 - 28}`, b.ipv4]);
+    t.equal(answered.status, 0, 'and the largest datagram passes as before');
+
+    const tap = (): Promise<number | undefined> => first.status().then(({ networks }) => networks[0]?.mtu);
+    t.equal(await tap(), 1450, 'made for what the interface says');
+    await until('the TAP is lowered', 40_000, async () => (await tap()) === 1350);
+    t.match(host.ip('link', 'show', 'tap0'), /mtu 1350/);
+    t.match(a.ip('link', 'show', 'eth0'), /mtu 1350/, 'and with it its child in the container');
+    t.match(first.log(), /MTU of a TAP is lower than 1450/, 'not silently');
+
+    await first.stop();
+    const again = host.startDaemon({ join: [other] });
+    await again.ready(1);
+    t.equal((await again.status()).networks[0]?.mtu, 1350, 'a restart knows');
+    await again.stop();
+  },
+);

@@ -155,6 +155,21 @@ void t.test('static peers flood, learn, and pin what is configured', async (test
   test.equal(bench.route(MAC), '192.0.2.2');
 });
 
+void t.test('5.5: what a peer can be sent changes at run time, and who takes part is told', async (test) => {
+  const bench = new Bench();
+  bench.host('b', '192.0.2.2');
+  const { peer = 0 } = bench.view.vtep('b') ?? {};
+  bench.sync();
+  bench.view.setMaxPayload(peer, 1_372);
+  bench.view.setMaxPayload(peer, 1_372);
+  test.match(bench.view.takeChanges(), [{ op: 'peer-put', peer, addr: '192.0.2.2', maxPayload: 1_372 }]);
+  bench.view.setMaxPayload(99, 1_000);
+  test.same(bench.view.takeChanges(), [], 'nobody has that number');
+  test.equal(bench.view.peerRow(peer)?.maxPayload, 1_372);
+  const taking = [...bench.view.participants()].map(({ own, owners }) => [own.vni, [...owners]]);
+  test.same(taking, [[VNI, ['b']]]);
+});
+
 void t.test('bad values are counted and invisible', async (test) => {
   const bench = new Bench();
   bench.host('b', '192.0.2.2');
