@@ -196,6 +196,8 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       // First what may be refused, then what is taken over.
       identities.setListed(listedIn(next));
       control.setSeeds(next.join);
+      control.setGossipRekeyInterval(next.gossipRekeyMs);
+      tunnels?.setRekeyInterval(next.rekeyMs);
       return Promise.resolve();
     },
     stop: async ({ removeTaps }) => {

@@ -107,6 +107,7 @@ export const OPTIONS: readonly OptionRow[] = [
     value: 'TIME',
     description: 'how often the cluster takes a new gossip key by itself, such as 12h; "off" is never',
     default: '12h',
+    reloadable: true,
   },
   {
     key: 'rekey-interval',
@@ -115,6 +116,7 @@ export const OPTIONS: readonly OptionRow[] = [
     value: 'TIME',
     description: 'how often two hosts of an encrypted network take new keys, 1s to 24h',
     default: '12h',
+    reloadable: true,
   },
   {
     key: 'identities',

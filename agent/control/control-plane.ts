@@ -202,6 +202,10 @@ export class ControlPlane {
     this.#seeds.setSeeds(seeds);
   }
 
+  setGossipRekeyInterval(intervalMs: number): void {
+    this.#keyring?.setInterval(intervalMs);
+  }
+
   /** Joins by hand; each address is tried once. */
   async join(seeds: readonly Seed[]): Promise<JoinResult> {
     const { addresses, errors } = await resolveSeeds(seeds, this.#family);

@@ -264,15 +264,16 @@ export class IdentityControl {
 
   #stranger(peer: string, keyHex: string, why: 'other-key' | 'unlisted'): void {
     const { log, state } = this.#options;
-    const fingerprint = identityFingerprint(keyHex);
     const isListed = state.identities.listed !== undefined;
-    const key = why === 'unlisted' ? 'which the list of identities does not have' : 'under another key';
-    const known = isListed ? 'than the list of identities has' : 'than the one that was seen first';
-    const what = `refusing ${peer} ${why === 'unlisted' ? key : `${key} ${known}`}: what it announces counts for nothing`;
+    const how = {
+      unlisted: 'which the list of identities does not have',
+      'other-key': `under another key than ${isListed ? 'the list of identities has' : 'the one that was seen first'}`,
+    }[why];
+    const what = `refusing ${peer} ${how}: what it announces counts for nothing`;
     const cure = isListed
       ? `If it is to be a member: the line "${peer} ${keyText(keyHex)}" in the file of --identities, and SIGHUP.`
       : `If it was installed anew: overlayd identities forget ${peer}.`;
-    log.warn({ peer, fingerprint }, `${what}. ${cure}`);
+    log.warn({ peer, fingerprint: identityFingerprint(keyHex) }, `${what}. ${cure}`);
     this.#note(what, cure);
   }
 

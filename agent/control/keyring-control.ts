@@ -87,6 +87,14 @@ export class KeyringControl {
     return this.list().find((entry) => entry.fingerprint === fingerprint) ?? { ...before!, state: 'leaving' };
   }
 
+  /** Between automatic rotations, from now on. */
+  setInterval(intervalMs: number): void {
+    // Who still gossips in clear could not follow.
+    const isTransition = this.#options.keys.sealing.mode === 'transition';
+    this.#driver.rotation.intervalMs = isTransition ? Infinity : intervalMs;
+    this.touch();
+  }
+
   /** A new key for all, as soon as may be; false where rotation is off. */
   renew(): boolean {
     const isOn = this.#driver.rotation.renew();

@@ -95,6 +95,11 @@ export class TunnelKeeper {
     return this.#tunnels;
   }
 
+  setRekeyInterval(intervalMs: number): void {
+    this.#tunnels.setRekeyInterval(intervalMs);
+    this.#settle();
+  }
+
   /** By peer name; for status. */
   sessions(): readonly TunnelStatus[] {
     return this.#tunnels.sessions(monotonicMs());

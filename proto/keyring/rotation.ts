@@ -81,8 +81,10 @@ export class Rotation {
   /** Since when all live members seal with the key that is desired; Infinity while they do not. */
   #settledSinceMs = Infinity;
   #isRenewalDue = false;
+  #intervalMs: number;
 
   constructor(keyring: Keyring, options: RotationOptions) {
+    this.#intervalMs = options.intervalMs;
     this.keyring = keyring;
     this.#options = options;
     this.#records = new KeyRecords(keyring, this.#plan, options);
@@ -116,9 +118,14 @@ export class Rotation {
     return this.#records.writes(operations, isSettled ? live : undefined);
   }
 
+  /** Between automatic rotations, from now on; Infinity: never. */
+  set intervalMs(ms: number) {
+    this.#intervalMs = ms;
+  }
+
   /** A new key now, whatever the age of the present one: somebody who knows that one is to be left behind. False: rotation is off. */
   renew(): boolean {
-    if (this.#options.intervalMs === Infinity) return false;
+    if (this.#intervalMs === Infinity) return false;
     this.#isRenewalDue = true;
     return true;
   }
@@ -253,7 +260,7 @@ export class Rotation {
     // All have switched: nobody chooses an older key any more.
     const isSettled = desired === primary && live.every(({ keys }) => keys[0] === primary);
     this.#settledSinceMs = isSettled ? Math.min(this.#settledSinceMs, now) : Infinity;
-    const isDrained = now - this.#settledSinceMs >= Math.min(DRAIN_MS, this.#options.intervalMs / 2);
+    const isDrained = now - this.#settledSinceMs >= Math.min(DRAIN_MS, this.#intervalMs / 2);
     for (const fingerprint of this.keyring.fingerprints) {
       if (fingerprint === primary || fingerprint === desired) continue;
       const isSuperseded = isDrained && this.keyring.originOf(fingerprint) === 'rotated';
@@ -269,11 +276,12 @@ export class Rotation {
   /** What we held before this run: who died with it as primary we have not seen. By hand it goes all the same. */
   #mayBeMissed(now: number, fingerprint: string): boolean {
     if (!this.#inherited.has(fingerprint) || this.#plan.isRemoved(fingerprint)) return false;
-    return now - (this.#startMs ?? now) < Math.min(GONE_FOR_MS, 2 * this.#options.intervalMs);
+    return now - (this.#startMs ?? now) < Math.min(GONE_FOR_MS, 2 * this.#intervalMs);
   }
 
   #propose(now: number, live: readonly KeyHolder[]): void {
-    const { intervalMs, self, rng, crypto } = this.#options;
+    const { self, rng, crypto } = this.#options;
+    const intervalMs = this.#intervalMs;
     // What has been proposed and not yet been taken up by all would only wait behind a newer one.
     if ((this.#plan.desired ?? this.#primary) !== this.#primary) return;
     const turn = Math.min(TURNS, live.filter(({ name }) => name < self).length);

@@ -106,6 +106,12 @@ export class PeerTunnel {
     }
   }
 
+  /** Another interval counts for the session in use too, unless its successor is under way. */
+  handleRekeyInterval(): void {
+    const { current } = this.sessions;
+    if (current !== undefined && !current.isRekeyDue && this.#pending === undefined) this.#armRekey(current);
+  }
+
   /** Whether an authentic initiation with this timestamp is to be answered. */
   admitInitiation(now: number, timestamp: number): 'answer' | 'stale-timestamp' | 'tie-break' {
     if (timestamp <= this.#lastTimestamp) {
@@ -220,6 +226,10 @@ export class PeerTunnel {
     this.#ties = 0;
     this.#problem = undefined;
     this.#context.counters.add(this.#established === 1 ? 'session:first' : 'session:rekey');
+    this.#armRekey(session);
+  }
+
+  #armRekey(session: Session): void {
     const { from, to } = session.role === 'initiator' ? REKEY_INITIATOR : REKEY_RESPONDER;
     const { timing, rng } = this.#context;
     const ageMs = timing.rekeyIntervalMs * (from + (to - from) * rng.float());

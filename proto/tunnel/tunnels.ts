@@ -11,7 +11,7 @@ import { IndexTable } from './index-table.ts';
 import type { SessionEvent, TunnelPeer, TunnelProblem, TunnelStatus, TunnelTransmit } from './interface.ts';
 import { SILENT_VERSION, indexOf, mac1Of, pskIdOf, typeOf } from './messages.ts';
 import { DEFAULT_TIMING } from './options.ts';
-import type { TunnelsOptions } from './options.ts';
+import type { TunnelTiming, TunnelsOptions } from './options.ts';
 import { PeerTunnel } from './peer-tunnel.ts';
 import { macKeysOf, macOf } from './psk.ts';
 import type { MacKeys, TunnelPsk } from './psk.ts';
@@ -47,6 +47,8 @@ export class Tunnels {
   readonly #byIp = new Map<string, Set<PeerTunnel>>();
   readonly #events = new SessionEvents();
   readonly #transmits: TunnelTransmit[] = [];
+  /** Shared with all that goes by it. */
+  readonly #timing: { -readonly [K in keyof TunnelTiming]: TunnelTiming[K] };
   #psks: readonly OwnPsk[] = [];
   #lastTimestamp = 0;
 
@@ -61,7 +63,8 @@ export class Tunnels {
   }: TunnelsOptions) {
     const counters = this.#counters;
     const own = countingDh(crypto, () => counters.add('dh'));
-    this.#gate = new FloodGate({ ...DEFAULT_TIMING, ...timing });
+    this.#timing = { ...DEFAULT_TIMING, ...timing };
+    this.#gate = new FloodGate(this.#timing);
     this.#cookies = new CookieMaker(own, rng);
     this.#context = {
       crypto: own,
@@ -69,7 +72,7 @@ export class Tunnels {
       staticKeys,
       versions,
       counters,
-      timing: { ...DEFAULT_TIMING, ...timing },
+      timing: this.#timing,
       timers: this.#timers,
       indexes: new IndexTable(rng),
       initiations: new TokenBucket(INITIATIONS_PER_SECOND, INITIATIONS_PER_SECOND),
@@ -82,6 +85,12 @@ export class Tunnels {
       emit: (event) => this.#events.push(event),
       transmit: (message) => this.#transmit(message),
     };
+  }
+
+  /** From now on; sessions that are older than that by then are replaced at once, a hundred a second. */
+  setRekeyInterval(intervalMs: number): void {
+    this.#timing.rekeyIntervalMs = intervalMs;
+    for (const peer of this.#peers.values()) peer.handleRekeyInterval();
   }
 
   /** The psks of all cluster keys that are held, the one to prefer first. */

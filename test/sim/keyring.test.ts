@@ -1,4 +1,6 @@
 import type { Test } from 'tap';
+import { toHex } from '../../proto/state/bytes.ts';
+import { fakeSigner } from '../proto/state/fake-identity.ts';
 import { keyOfByte } from '../proto/keyring/keys.ts';
 import { addKeyHost, keyLayerOf, primaryOf, undecryptable } from './keyring-layer.ts';
 import type { Disk } from './keyring-layer.ts';
@@ -271,3 +273,46 @@ scenario(
     for (const node of nodes) test.equal(undecryptable(node), 0);
   },
 );
+
+scenario(
+  'after a revocation: a new key that the revoked host is not told, and its old one goes',
+  [1],
+  (test, sim) => {
+    const { nodes } = cluster(sim, 5, 20 * MINUTE);
+    sim.run(22 * MINUTE);
+    test.ok(agreed(nodes), 'all seal with a rotated key');
+    const before = primaryOf(nodes[0]!);
+    const [out, rest] = [nodes[4]!, nodes.slice(0, 4)];
+    const keyHex = toHex(fakeSigner(out.name).publicKey);
+    nodes[0]!.do((_swim, now) => {
+      const { state, rotation } = keyLayerOf(nodes[0]!);
+      state.revoke(now, { action: 'revoke', name: out.name, keyHex, addr: out.addr });
+      test.ok(rotation.renew());
+    });
+    const isNew = (): boolean => agreed(rest) && primaryOf(rest[0]!) !== before;
+    test.ok(sim.runUntil(isNew, 10_000), 'another key within seconds');
+    test.notOk(ringOf(out).includes(primaryOf(rest[0]!)), 'which the revoked host does not hold');
+    test.ok(
+      sim.runUntil(() => rest.every((node) => !ringOf(node).includes(before)), 3 * MINUTE),
+      'it does not keep the one that it knows alive',
+    );
+    sim.run(5 * MINUTE);
+    test.notOk(ringOf(out).includes(primaryOf(rest[0]!)), 'nor does it come to hold it');
+    for (const node of rest) test.same(node.alive(), rest.map(({ name }) => name).sort());
+  },
+);
+
+scenario('another interval counts from now on, and "off" is off', [1], (test, sim) => {
+  const { nodes } = cluster(sim, 3, Infinity);
+  sim.run(10 * MINUTE);
+  test.equal(primaryOf(nodes[0]!), FILE.fingerprint);
+  for (const node of nodes) keyLayerOf(node).rotation.intervalMs = 2 * MINUTE;
+  sim.run(3 * MINUTE);
+  test.ok(agreed(nodes));
+  const first = primaryOf(nodes[0]!);
+  test.not(first, FILE.fingerprint);
+  for (const node of nodes) keyLayerOf(node).rotation.intervalMs = Infinity;
+  sim.run(10 * MINUTE);
+  test.equal(primaryOf(nodes[0]!), first);
+  test.notOk(keyLayerOf(nodes[0]!).rotation.renew(), 'nor is it made by a revocation then');
+});

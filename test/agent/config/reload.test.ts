@@ -8,6 +8,16 @@ async function load(flags: Record<string, string | string[]>): Promise<RunConfig
   return (await loadConfig({ flags, environment: {}, configFile: undefined }, machine())).config;
 }
 
+void tap.test('3.2: intervals of keys and the list of identities are taken over', async (t) => {
+  const running = await load({});
+  const wanted = await load({
+    'gossip-rekey-interval': '1h',
+    'rekey-interval': '1h',
+    identities: '/etc/overlayd/identities',
+  });
+  t.strictSame(reloadableChanges(running, wanted), ['gossip-rekey-interval', 'rekey-interval', 'identities']);
+});
+
 void tap.test('seeds and log level are taken over', async (t) => {
   const running = await load({});
   t.strictSame(reloadableChanges(running, await load({})), []);

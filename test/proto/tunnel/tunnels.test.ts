@@ -138,6 +138,22 @@ void t.test('by count: rekeyed at the one limit, ended at the other', (test) => 
   test.end();
 });
 
+void t.test('another interval counts for the session in use too', (test) => {
+  const line = new Line({ rekeyIntervalMs: 3_600_000 });
+  line.run(60_000);
+  test.equal(line.a.status(line.now, 'b').rekeys, 0);
+  for (const { tunnels } of [line.a, line.b]) tunnels.setRekeyInterval(10_000);
+  line.run(1_000);
+  test.equal(line.a.status(line.now, 'b').rekeys, 1, 'it is older than that already');
+  line.run(60_000);
+  const { rekeys } = line.a.status(line.now, 'b');
+  test.ok(rekeys >= 6 && rekeys <= 9, `${rekeys} more in a minute`);
+  for (const { tunnels } of [line.a, line.b]) tunnels.setRekeyInterval(3_600_000);
+  line.run(60_000);
+  test.ok(line.a.status(line.now, 'b').rekeys <= rekeys + 1, 'and a longer one');
+  test.end();
+});
+
 void t.test('a session is not used for ever when the other side is gone', (test) => {
   const line = new Line({ rekeyIntervalMs: 1_000_000 });
   line.run(1_000);
