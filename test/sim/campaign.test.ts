@@ -51,6 +51,18 @@ void t.test('a host that is starved to 10 % is not declared dead; one that died 
   test.end();
 });
 
+void t.test('3.7: with state on every host, endpoints are seen by all, and all agree in the end', (test) => {
+  for (const name of ['crash', 'storm']) {
+    const scenario = { ...scenarioOf(name), minutes: 3 };
+    const { visible, isWholeAtEnd, ...result } = runCampaign({ nodes: 12, seed: 2, state: true, scenario });
+    test.ok(isWholeAtEnd, name);
+    test.ok((visible?.p50Ms ?? Infinity) <= 50, `median ${visible?.p50Ms} ms`);
+    test.ok((visible?.maxMs ?? Infinity) < 60_000, `last ${visible?.maxMs} ms`);
+    test.match(renderTable({ visible, isWholeAtEnd, ...result }), /endpoint visible: 99 %/);
+  }
+  test.end();
+});
+
 void t.test('a thousand hosts see a crash', (test) => {
   const scenario = { ...scenarioOf('crash'), minutes: 0.5, crashes: 1 };
   const result = runCampaign({ nodes: 1000, seed: 1, scenario });

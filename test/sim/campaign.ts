@@ -3,7 +3,7 @@ import { below } from '../../proto/rng.ts';
 import { MemberImage } from '../../proto/swim/member-image.ts';
 import { faultNameSchema, play, randomScript, runSlowly } from './faults.ts';
 import { GOOD_LINK } from './network.ts';
-import { CROWD_META, Crowd, crowdLayer } from './state-crowd.ts';
+import { CROWD_META, Crowd } from './state-crowd.ts';
 import type { Visible } from './state-crowd.ts';
 import type { SimNode } from './sim-node.ts';
 import { Simulation } from './simulation.ts';
@@ -87,13 +87,14 @@ export function runCampaign(options: CampaignOptions): CampaignResult {
     addr: sim.addressOf(i + 1),
     ...(state && { meta: CROWD_META }),
   }));
+  const crowd = state ? new Crowd(sim) : undefined;
   const nodes = sim.addNodes(count, {
     image: new MemberImage(members),
     keepEvents: false,
     lifeguard,
-    ...(state && { meta: CROWD_META, layer: (life) => crowdLayer(life, sim) }),
+    ...(crowd && { meta: CROWD_META, layer: (life) => crowd.layer(life) }),
   });
-  const crowd = state ? new Crowd(sim) : undefined;
+  crowd?.warmUp();
   const { loss, latencyMs } = scenario;
   sim.network.faults = { ...GOOD_LINK, loss, latencyMs, chunkBytes: 65_536 };
   const beganMs = sim.now;

@@ -1,12 +1,13 @@
 /** Replicated state on every host of a campaign: it starts converged like its members, and endpoints appear on it. */
-import { TABLE } from '../../proto/state/interface.ts';
 import { below } from '../../proto/rng.ts';
 import { macKeyHex } from '../../proto/state/values/mac.ts';
-import { encodeMeta } from '../../proto/swim/meta.ts';
+import { decodeMeta, encodeMeta } from '../../proto/swim/meta.ts';
+import { cheapAead } from './cheap-aead.ts';
 import { WALL_MS } from './sim-node.ts';
 import type { LifeOfNode, SimNode } from './sim-node.ts';
 import type { Simulation } from './simulation.ts';
-import { StateLayer, VNI, agree, layerOf, learn } from './state-layer.ts';
+import { VNI } from './state-layer.ts';
+import { StormLayer, stormLayerOf } from './storm-host.ts';
 
 export interface Visible {
   readonly p50Ms: number;
@@ -21,26 +22,32 @@ const FIRST_MAC = 0x02_00_00_00_00_01;
 const WARM_MS = 45_000;
 export const CROWD_META = encodeMeta({ stateProtocolMin: 1, stateProtocolMax: 1, epoch: EPOCH });
 
-/** A restarted host has a new epoch; to be told to others by its next meta only, as nobody changes it here. */
-export function crowdLayer({ name, ip, rng, now, wall }: LifeOfNode, sim: Simulation): StateLayer {
-  return new StateLayer(name, ip, EPOCH + BigInt(Math.floor(now)), rng, sim, {}, { wall });
-}
-
 export class Crowd {
   readonly #sim: Simulation;
   readonly #delays: number[] = [];
-  #missing = 0;
+  /** When each endpoint appeared, by its key. */
+  readonly #appearedMs = new Map<string, number>();
+  /** Who has not seen which endpoint yet. */
+  readonly #waiting = new Map<string, Set<string>>();
 
-  /** An image tells of no joins: so the states are told of each other, and given time to exchange what they have. */
   constructor(sim: Simulation) {
     this.#sim = sim;
-    for (const node of sim.nodes) {
-      node.do((_swim, now) => {
-        const { state } = layerOf(node);
-        for (const { name } of sim.nodes) state.handleMemberAlive(now, name, EPOCH);
-      });
-    }
-    sim.run(WARM_MS);
+  }
+
+  layer(life: LifeOfNode): StormLayer {
+    const options = { seeds: [], key: undefined, aead: cheapAead, rotateMs: Infinity };
+    const layer = new StormLayer(life, this.#sim, options);
+    layer.onEndpoint = (scope, keyHex) => {
+      if (scope === VNI) this.#saw(life.name, keyHex);
+    };
+    if (life.life > 1) this.#sim.after(1, () => this.#introduce(life.name));
+    return layer;
+  }
+
+  /** The states of all are told of each other, and given time to exchange what they have. */
+  warmUp(): void {
+    for (const { name } of this.#sim.nodes) this.#introduce(name);
+    this.#sim.run(WARM_MS);
   }
 
   /** So many endpoints, evenly over that time. */
@@ -55,35 +62,52 @@ export class Crowd {
     }
   }
 
-  /** Over all writes, at all hosts that ran then. */
+  /** Over all writes, at all hosts that ran then and since. */
   visible(): Visible | undefined {
-    const delays = [...this.#delays, ...Array.from({ length: this.#missing }, () => Infinity)];
-    delays.sort((a, b) => a - b);
+    const never = [...this.#waiting.values()].flatMap((names) => Array.from(names, () => Infinity));
+    const delays = [...this.#delays, ...never].sort((a, b) => a - b);
     const at = (share: number): number => delays[Math.ceil(delays.length * share) - 1] ?? NaN;
     return delays.length === 0 ? undefined : { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) };
   }
 
   /** All that run hold the same. */
   agrees(): boolean {
-    return agree(this.#sim.nodes.filter((node) => node.isRunning));
+    const states = this.#sim.nodes.filter((node) => node.isRunning).map((node) => stormLayerOf(node).state);
+    return new Set(states.map((state) => `${state.root(0)} ${state.root(VNI)}`)).size === 1;
+  }
+
+  /** An image tells of no joins: so the state of a host is told of the members that it starts with. */
+  #introduce(name: string): void {
+    const node = this.#sim.nodes.find((other) => other.name === name);
+    node?.do((swim, now) => {
+      const { state } = stormLayerOf(node);
+      for (const member of swim.members()) {
+        if (member.state === 'alive')
+          state.handleMemberAlive(now, member.name, decodeMeta(member.meta)?.epoch);
+      }
+    });
   }
 
   #write(writer: SimNode, running: readonly SimNode[], mac: number): void {
-    const began = this.#sim.now;
     const keyHex = macKeyHex(mac);
-    for (const node of running) {
-      if (node === writer) continue;
-      this.#missing += 1;
-      const layer = layerOf(node);
-      const before = layer.onChange;
-      layer.onChange = (change) => {
-        before?.(change);
-        if (change.table !== TABLE.endpoint || change.scope !== VNI || change.keyHex !== keyHex) return;
-        this.#delays.push(this.#sim.now - began);
-        this.#missing -= 1;
-        layer.onChange = before;
-      };
-    }
-    learn(writer, mac);
+    this.#appearedMs.set(keyHex, this.#sim.now);
+    const others = running.filter((node) => node !== writer).map(({ name }) => name);
+    this.#waiting.set(keyHex, new Set(others));
+    writer.do((_swim, now) => stormLayerOf(writer).control.announcer.handleMacLearned(now, VNI, mac));
+    // It dies with its writer, and is no news to who was not there.
+    const gone = (name: string): boolean =>
+      this.#sim.nodes.find((node) => node.name === name)?.isRunning !== true;
+    this.#sim.after(GIVE_UP_MS, () => {
+      const waiting = this.#waiting.get(keyHex);
+      if (gone(writer.name)) waiting?.clear();
+      for (const name of waiting ?? []) if (gone(name)) waiting?.delete(name);
+    });
+  }
+
+  #saw(name: string, keyHex: string): void {
+    if (this.#waiting.get(keyHex)?.delete(name) !== true) return;
+    this.#delays.push(this.#sim.now - (this.#appearedMs.get(keyHex) ?? NaN));
   }
 }
+
+const GIVE_UP_MS = 5000;

@@ -34,6 +34,8 @@ export class StormLayer implements SimLayer {
   readonly control: StateLayer;
   readonly meta: Uint8Array;
   readonly rotation: Rotation | undefined;
+  /** Hears of every change of an endpoint. */
+  onEndpoint: ((scope: number, keyHex: string) => void) | undefined;
   readonly #disk: Map<string, unknown>;
   #driver: RotationDriver | undefined;
   #swim: Swim | undefined;
@@ -46,8 +48,9 @@ export class StormLayer implements SimLayer {
     const epoch = BigInt(Math.max(Math.floor(wall()), before === undefined ? 0 : Number(before.epoch) + 1));
     const pins = before === undefined ? [] : [...before.identities.pins()];
     this.control = new StateLayer(name, ip, epoch, rng, sim, {}, { wall, identities: { pins } });
-    this.control.onChange = ({ table }) => {
+    this.control.onChange = ({ scope, table, keyHex }) => {
       if (table === TABLE.keyring) this.#areKeysNew = true;
+      if (table === TABLE.endpoint) this.onEndpoint?.(scope, keyHex);
     };
     disk.set(DISK.state, this.state);
     this.#disk = disk;
