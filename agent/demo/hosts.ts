@@ -101,15 +101,7 @@ export class Host extends Namespace {
     const child = `ov${this.number}c${serial}`;
     this.ip('link', 'add', 'link', parent, 'name', child, 'address', mac, 'type', 'macvlan', 'mode', mode);
     this.ip('link', 'set', child, 'netns', namespace, 'name', 'eth0');
-    ipBatch(
-      [
-        ['link', 'set', 'lo', 'up'],
-        ['addr', 'add', `${ipv4}/16`, 'dev', 'eth0'],
-        ['addr', 'add', `${ipv6}/64`, 'dev', 'eth0', 'nodad'],
-        ['link', 'set', 'eth0', 'up'],
-      ],
-      namespace,
-    );
+    bringUp(namespace, ipv4, ipv6);
     const scratch = join(this.scratch, name);
     mkdirSync(scratch);
     const container = new Container(this, { name, namespace, scratch, ipv4, ipv6, mac });
@@ -140,6 +132,19 @@ export class Container extends Namespace {
     this.host.testbed.record.removeNamespace(this.namespace);
     this.host.containers.splice(this.host.containers.indexOf(this), 1);
   }
+}
+
+/** Gives eth0 of a container's namespace its addresses, and brings it up. */
+export function bringUp(namespace: string, ipv4: string, ipv6: string): void {
+  ipBatch(
+    [
+      ['link', 'set', 'lo', 'up'],
+      ['addr', 'add', `${ipv4}/16`, 'dev', 'eth0'],
+      ['addr', 'add', `${ipv6}/64`, 'dev', 'eth0', 'nodad'],
+      ['link', 'set', 'eth0', 'up'],
+    ],
+    namespace,
+  );
 }
 
 /** Docker's rule: 02:42 and the four bytes of the address. */

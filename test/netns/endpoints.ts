@@ -1,7 +1,7 @@
 /** Containers as the Docker driver makes them, without Docker: a TAP of its own, moved into a namespace and renamed. */
-import { Container } from '../../agent/demo/hosts.ts';
+import { Container, bringUp } from '../../agent/demo/hosts.ts';
 import type { Host } from '../../agent/demo/hosts.ts';
-import { ip, ipBatch } from '../../agent/demo/process.ts';
+import { ip } from '../../agent/demo/process.ts';
 import type { DataplaneHost } from './dataplane-host.ts';
 
 /** Path of a container's network namespace. */
@@ -18,15 +18,7 @@ export function moveIn(host: Host, tap: string, number: number): Container {
   const ipv6 = `fd42::${host.number}:${number}`;
   ip('netns', 'add', namespace);
   host.ip('link', 'set', tap, 'netns', namespace, 'name', 'eth0');
-  ipBatch(
-    [
-      ['link', 'set', 'lo', 'up'],
-      ['addr', 'add', `${ipv4}/16`, 'dev', 'eth0'],
-      ['addr', 'add', `${ipv6}/64`, 'dev', 'eth0', 'nodad'],
-      ['link', 'set', 'eth0', 'up'],
-    ],
-    namespace,
-  );
+  bringUp(namespace, ipv4, ipv6);
   const mac = /link\/ether (\S+)/.exec(ip('-n', namespace, 'link', 'show', 'eth0'))?.[1] ?? '';
   return new Container(host, { name, namespace, scratch: host.scratch, ipv4, ipv6, mac });
 }

@@ -157,6 +157,12 @@ for (const setting of [TWO, PORTABLE]) {
 
 netnsTest('5.3 ports come and go by the hundred; what stays loses nothing', ['ping', 'iperf3'], async (t) => {
   const { host, dataplane } = await open(t, TWO);
+  const other = host.testbed.addHost();
+  const far = new DataplaneHost(other);
+  await far.open({ ...TWO, taps: [] });
+  await far.join([host.ipv4]);
+  await dataplane.join([other.ipv4]);
+  const remote = await addEndpoint(other, far, 1);
   // More ports than a worker polls one by one.
   const containers: Container[] = [];
   for (let port = 1; port <= 6; port++) containers.push(await addEndpoint(host, dataplane, port));
@@ -177,10 +183,13 @@ netnsTest('5.3 ports come and go by the hundred; what stays loses nothing', ['pi
   await until('the flood has begun', 10_000, async () => {
     return ((await dataplane.counters()).counters['from-tap'] ?? 0) > 5000;
   });
-  const beside = await c.exec(['ping', '-n', '-q', '-i', '0.05', '-c', '20', '-W', '2', d.ipv4]);
+  const patient = ['ping', '-n', '-q', '-i', '0.05', '-c', '20', '-W', '2'];
+  const [beside, afar] = await Promise.all([c.exec([...patient, d.ipv4]), remote.exec([...patient, c.ipv4])]);
   t.match(beside.stdout, /\b(1[5-9]|20) received/, 'one busy port does not starve the others');
+  t.match(afar.stdout, /\b(1[5-9]|20) received/, 'nor the tunnel');
   await flood;
   await checkBalance(t, dataplane);
+  t.equal(await far.stop(true), 0);
   t.equal(await dataplane.stop(true), 0);
 });
 
