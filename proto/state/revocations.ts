@@ -6,9 +6,7 @@
  * say anything more; what it had said before stands. Several words that come together, as to a newcomer, are taken in the order of
  * how many hosts carry them: one liar does not go before many.
  *
- * A word must not go with the host that said it. Who has one that fewer than three visible hosts carry puts it into its own log,
- * the first by name at once, the next ones later. When its signer has itself been revoked since, no newcomer would take it:
- * then it is said anew under the carrier's own signature, if it was known well before that.
+ * A word must not go with the host that said it: revocation-carriers.ts sees to that.
  *
  * The caller keeps `saved` on disk. Call `run` after records or visibility changed (`note`), and at the deadline.
  */
@@ -20,9 +18,10 @@ import { TABLE } from './interface.ts';
 import type { OwnLogs } from './own-logs.ts';
 import type { OwnerLog } from './owner-log.ts';
 import type { Owners } from './owners.ts';
-import { recordId } from './record.ts';
 import type { Revocation, RevocationContent } from './revocation.ts';
 import { canonicalHex, isLater, openRevocation, revocationKey, signRevocation } from './revocation.ts';
+import type { FoundRevocation, HeldRevocation } from './revocation-carriers.ts';
+import { RevocationCarriers } from './revocation-carriers.ts';
 import type { Signer, Verifier } from './signing.ts';
 import type { Store } from './store.ts';
 
@@ -31,18 +30,6 @@ export interface SavedRevocation {
   readonly bytes: Uint8Array;
   /** When it was taken in, ms since 1970. */
   readonly takenMs: number;
-}
-
-interface Held extends SavedRevocation {
-  readonly word: Revocation;
-  /** When we begin to carry it, if it is still carried by too few; Infinity: it is carried. */
-  carryMs: number;
-}
-
-/** A word as the visible logs have it. */
-interface Found {
-  readonly word: Revocation;
-  readonly carriers: Set<string>;
 }
 
 export interface RevocationsDeps {
@@ -65,16 +52,8 @@ export interface Ban {
   readonly addr: Address | undefined;
 }
 
-const CARRIERS = 3;
-const CARRY_STEP_MS = 1_000;
-/** Who is so far behind in the row leaves it to the others. */
-const CARRY_RANK_MAX = 15;
-/** After start: until we have heard what is carried. */
-const SETTLE_MS = 10_000;
 /** A stamp further ahead waits, so that there is always a later one that all others take. */
 const AHEAD_MAX_MS = 365 * 24 * 3_600_000;
-/** Word of a host goes everywhere within seconds: what was known that long before its signer's own revocation was no lie of a revoked host. */
-const SETTLED_WORD_MS = 60_000;
 /** Addresses get new tenants. */
 const ADDRESS_BAN_MS = 24 * 3_600_000;
 /** For stamps that come of age and addresses that are freed. */
@@ -91,8 +70,9 @@ const REFUSED_MAX = 256;
 export class Revocations {
   readonly #deps: RevocationsDeps;
   readonly #selfHex: string;
+  readonly #carriers: RevocationCarriers;
   /** By canonical key. */
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Map<string, HeldRevocation>();
   /** Opened values; undefined: not readable or not signed. Values of records are never changed. */
   readonly #opened = new WeakMap<Uint8Array, { readonly word: Revocation | undefined }>();
   /** Words of revoked hosts about others, not obeyed. */
@@ -104,7 +84,6 @@ export class Revocations {
   /** Whoever says very much is heard a little later. */
   #earliestMs = 0;
   #identitiesVersion = -1;
-  #startMs: number | undefined;
   #bans: readonly Ban[] = [];
   #noticedMs = -Infinity;
   #notice: { word: Revocation; heardMs: number } | undefined;
@@ -114,6 +93,7 @@ export class Revocations {
   constructor(deps: RevocationsDeps) {
     this.#deps = deps;
     this.#selfHex = toHex(deps.signer.publicKey);
+    this.#carriers = new RevocationCarriers(deps);
     for (const { bytes, takenMs } of deps.saved) {
       const word = this.#open(bytes);
       if (word !== undefined && this.#isNews(word)) this.#hold(word, takenMs);
@@ -142,13 +122,13 @@ export class Revocations {
     if (this.#deps.identities.version !== this.#identitiesVersion) this.note();
     if ((!this.#isDue || now < this.#earliestMs) && now < this.#nextMs) return false;
     this.#isDue = false;
-    this.#startMs ??= now;
     const found = this.#find();
     this.#earliestMs = now + found.size / WORDS_PER_MS;
     const hasChanged = this.#takeIn([...found.values()]);
     if (hasChanged) this.#enforce();
     this.#refreshBans();
-    this.#nextMs = this.#carry(now, hasChanged ? this.#find() : found);
+    const nextMs = this.#carriers.carry(now, this.#held, hasChanged ? this.#find() : found);
+    this.#nextMs = this.#logs.size + this.#held.size > 0 ? Math.min(nextMs, now + IDLE_LOOK_MS) : Infinity;
     this.#identitiesVersion = this.#deps.identities.version;
     return hasChanged;
   }
@@ -246,9 +226,9 @@ export class Revocations {
   }
 
   /** All words in visible logs, with who carries them. */
-  #find(): Map<string, Found> {
+  #find(): Map<string, FoundRevocation> {
     const { store, owners } = this.#deps;
-    const found = new Map<string, Found>();
+    const found = new Map<string, FoundRevocation>();
     for (const log of this.#logs) {
       if (store.log(0, log.owner) !== log) this.#logs.delete(log);
       else if (owners.isVisible(log.owner)) this.#findIn(log, found);
@@ -256,7 +236,7 @@ export class Revocations {
     return found;
   }
 
-  #findIn(log: OwnerLog, found: Map<string, Found>): void {
+  #findIn(log: OwnerLog, found: Map<string, FoundRevocation>): void {
     let hasAny = false;
     for (const { table, keyHex, value, tombstone } of log.records.values()) {
       if (table !== TABLE.revocation || tombstone) continue;
@@ -271,7 +251,7 @@ export class Revocations {
     if (!hasAny) this.#logs.delete(log);
   }
 
-  #takeIn(found: readonly Found[]): boolean {
+  #takeIn(found: readonly FoundRevocation[]): boolean {
     const news = found.filter(({ word }) => this.#isNews(word));
     news.sort((a, b) => b.carriers.size - a.carriers.size || a.word.stamp - b.word.stamp);
     let hasChanged = false;
@@ -293,7 +273,7 @@ export class Revocations {
     const { identities, wall, counters } = this.#deps;
     const { byName, byKeyHex } = word;
     if (word.stamp > wall() + AHEAD_MAX_MS) return false;
-    if (this.#isSignerRevoked(word)) {
+    if (this.#carriers.isSignerRevoked(word)) {
       this.#refuse(word);
       return false;
     }
@@ -317,7 +297,6 @@ export class Revocations {
     if (this.#refused.get(id)?.stamp === word.stamp || this.#refused.size >= REFUSED_MAX) return;
     this.#refused.set(id, word);
     this.#deps.counters.add('refused:revocation-by-revoked');
-    this.version++;
   }
 
   #hold(word: Revocation, takenMs: number): void {
@@ -352,77 +331,5 @@ export class Revocations {
     const text = (ban: Ban): string => `${ban.name} ${ban.addr?.ip} ${ban.addr?.port}`;
     const isSame = bans.map(text).join('\n') === this.#bans.map(text).join('\n');
     if (!isSame) this.#bans = bans;
-  }
-
-  /** Sees to it that enough hosts carry each word; gives when to look again. */
-  #carry(now: number, found: ReadonlyMap<string, Found>): number {
-    const { self, ownLogs } = this.#deps;
-    const newest = new Map<string, Found>();
-    for (const each of found.values())
-      if (this.#isHeld(each.word)) newest.set(canonicalHex(each.word.keyHex), each);
-    let nextMs = this.#logs.size + this.#held.size > 0 ? now + IDLE_LOOK_MS : Infinity;
-    for (const [canonical, held] of this.#held) {
-      // Under a signature that no newcomer takes it is as good as not carried.
-      const isVain = this.#isSignerRevoked(held.word);
-      const carriers = (isVain ? undefined : newest.get(canonical)?.carriers) ?? new Set<string>();
-      const isBehind = !isVain && this.#carriesOlder(canonical);
-      if (carriers.has(self)) held.carryMs = Infinity;
-      else if (isBehind || this.#isCarryDue(now, held, carriers)) {
-        const word = this.#carriable(held);
-        if (word !== undefined) ownLogs.put(now, 0, TABLE.revocation, revocationKey(word.keyHex), word.bytes);
-      } else nextMs = Math.min(nextMs, held.carryMs);
-    }
-    return nextMs;
-  }
-
-  #isHeld(word: Revocation): boolean {
-    const held = this.about(word.keyHex);
-    return held?.stamp === word.stamp && held.action === word.action && held.byKeyHex === word.byKeyHex;
-  }
-
-  /** What our log says of a key must not be behind what we obey. */
-  #carriesOlder(canonical: string): boolean {
-    const own = this.#deps.ownLogs.log(0);
-    const record = own?.records.get(recordId(TABLE.revocation, canonical));
-    return record !== undefined && !record.tombstone;
-  }
-
-  /** Too few carry it, and it is our turn. */
-  #isCarryDue(now: number, held: Held, carriers: ReadonlySet<string>): boolean {
-    const isOwn = held.word.byKeyHex === this.#selfHex;
-    if (isOwn) return true;
-    if (carriers.size >= CARRIERS) {
-      held.carryMs = Infinity;
-      return false;
-    }
-    if (held.carryMs === Infinity) {
-      const rank = this.#rank(carriers);
-      if (rank > CARRY_RANK_MAX) return false;
-      held.carryMs = Math.max(now, this.#startMs! + SETTLE_MS) + (rank + 1) * CARRY_STEP_MS;
-    }
-    return now >= held.carryMs;
-  }
-
-  /** How many of those who could carry it come before us by name. */
-  #rank(carriers: ReadonlySet<string>): number {
-    const { owners, self } = this.#deps;
-    let rank = 0;
-    for (const name of owners.peers()) if (name < self && !carriers.has(name)) rank++;
-    return rank;
-  }
-
-  #isSignerRevoked({ byKeyHex }: Revocation): boolean {
-    return byKeyHex !== this.#selfHex && this.#deps.identities.isRevokedKey(byKeyHex);
-  }
-
-  /** The word as a newcomer would take it; under our own signature where its signer's counts no more. */
-  #carriable({ word, takenMs }: Held): Revocation | undefined {
-    const { identities, self, signer } = this.#deps;
-    if (!this.#isSignerRevoked(word)) return word;
-    const end = this.#held.get(canonicalHex(word.byKeyHex));
-    if (end === undefined || end.takenMs - takenMs < SETTLED_WORD_MS) return undefined;
-    if (!identities.mayRevoke(self, this.#selfHex) || identities.isRevokedKey(this.#selfHex))
-      return undefined;
-    return signRevocation({ ...word, stamp: word.stamp + 1 }, self, signer);
   }
 }

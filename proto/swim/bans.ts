@@ -22,10 +22,6 @@ export class Bans {
   readonly #byIp = new Map<string, Banned>();
   readonly #toldMs = new Map<string, number>();
 
-  get isEmpty(): boolean {
-    return this.#names.size === 0;
-  }
-
   get list(): readonly Banned[] {
     return this.#list;
   }
