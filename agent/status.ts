@@ -256,6 +256,8 @@ export interface DaemonMetrics {
   /** By peer name; only peers with a measured value. */
   readonly peerRttSeconds: Readonly<Record<string, number>>;
   readonly pathMtuBytes: Readonly<Record<string, number>>;
+  /** The counters of the paths as they are: proto/pmtu/paths.ts lists the keys. */
+  readonly pathProbes: ReadonlyMap<string, number>;
   readonly peerLossRatio: Readonly<Record<string, number>>;
   /** Frames larger than their path: made smaller, and refused with word to their sender. */
   readonly fitted: { readonly shrunk: number; readonly told: number };

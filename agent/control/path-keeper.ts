@@ -34,6 +34,8 @@ export interface PathKeeperOptions {
 /** How often peers, traffic and rows are compared. */
 const LOOK_MS = 500;
 
+type Participants = ReturnType<ForwardingView['participants']> extends Iterable<infer T> ? T : never;
+
 interface Known {
   readonly peer: number;
   /** Datagrams sent to it when it was looked at last. */
@@ -47,6 +49,8 @@ export class PathKeeper {
   readonly #paths: Paths;
   readonly #socket: Socket;
   readonly #known = new Map<string, Known>();
+  #networks: readonly Participants[] = [];
+  #wanted: ReadonlyMap<string, boolean> = new Map();
   readonly #look: NodeJS.Timeout;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -96,10 +100,7 @@ export class PathKeeper {
 
   #comparePeers(now: number): void {
     const { view, underlayMtu } = this.#options;
-    const wanted = new Map<string, boolean>();
-    for (const { own, owners } of view.participants()) {
-      for (const name of owners) wanted.set(name, own.sealed || wanted.get(name) === true);
-    }
+    const wanted = this.#whoTakesPart();
     for (const name of this.#known.keys()) if (!wanted.has(name)) this.#forget(name);
     for (const [name, isSealed] of wanted) {
       const vtep = view.vtep(name);
@@ -111,6 +112,22 @@ export class PathKeeper {
       if (this.#known.get(name)?.peer !== peer) this.#known.set(name, { peer, sent: 0, mtu: underlayMtu });
       this.#paths.setPeer(now, name, { addr: { ip, port }, linkBytes: underlayMtu, isSealed });
     }
+  }
+
+  /** The hosts that share a network with us, and whether a sealed one. Many networks seldom change: then it is as it was. */
+  #whoTakesPart(): ReadonlyMap<string, boolean> {
+    const networks = [...this.#options.view.participants()];
+    const before = this.#networks;
+    const isSame = ({ own, owners }: Participants, i: number): boolean =>
+      before[i]?.own === own && before[i].owners === owners;
+    if (networks.length === before.length && networks.every(isSame)) return this.#wanted;
+    const wanted = new Map<string, boolean>();
+    for (const { own, owners } of networks) {
+      for (const name of owners) wanted.set(name, own.sealed || wanted.get(name) === true);
+    }
+    this.#networks = networks;
+    this.#wanted = wanted;
+    return wanted;
   }
 
   #forget(name: string): void {
@@ -175,7 +192,8 @@ export class PathKeeper {
 
   /** By the data path's index of a network: what is proven of the paths to its hosts; undefined: not yet. */
   *#pathsOfNetworks(): Generator<{ readonly network: number; readonly proven: (number | undefined)[] }> {
-    for (const { own, owners } of this.#options.view.participants()) {
+    for (const { own, owners } of this.#networks) {
+      if (!this.#options.tapMtus.has(own.network)) continue;
       const proven = Array.from(owners, (name) => this.#paths.path(name)?.proven);
       yield { network: own.network, proven };
     }

@@ -40,7 +40,7 @@ export interface StatusParts {
   /** Sealed sessions; none without an encrypted network. */
   readonly sessions: () => readonly TunnelStatus[];
   /** What is known of the path to a host. */
-  readonly paths: Pick<PathKeeper, 'path'>;
+  readonly paths: Pick<PathKeeper, 'path' | 'counters'>;
   readonly isReady: () => boolean;
   readonly gossipEncryption: () => GossipEncryption;
   /** This host's own key. */
@@ -244,6 +244,7 @@ export class StatusView {
       members: this.#membersByState(),
       peerRttSeconds: Object.fromEntries(rtts),
       pathMtuBytes: Object.fromEntries(mtus),
+      pathProbes: this.#parts.paths.counters(),
       peerLossRatio: Object.fromEntries(losses),
       fitted: { shrunk: counters['shrunk'] ?? 0, told: counters['too-big-told'] ?? 0 },
       sealedSessions: sessions.filter(({ ageMs }) => ageMs !== undefined).length,

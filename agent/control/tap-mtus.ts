@@ -61,6 +61,11 @@ export class TapMtus {
     });
   }
 
+  /** It is a configured network, whose TAP is looked after here. */
+  has(network: number): boolean {
+    return this.#taps[network] !== undefined;
+  }
+
   /** What the TAP of a network is to have now. */
   mtu(network: number): number {
     return this.#taps[network]?.current ?? 0;

@@ -62,6 +62,7 @@ function createOurs(registry: Registry) {
     peerLoss: gauge('peer_loss_ratio', 'Share of small path probes to a host that were not answered lately', [
       'peer',
     ]),
+    pathProbes: counter('path_probes_total', 'Path probes and answers, by what became of them', ['event']),
     shrunk: counter('frames_shrunk_total', 'Frames cut smaller than sent, because their path takes no more'),
     tooBigTold: counter('too_big_told_total', 'Senders told by ICMP that a packet is too big for its path'),
     sealedSessions: gauge('sealed_sessions', 'Sessions with other hosts that seal traffic'),
@@ -103,6 +104,7 @@ function copy(ours: Ours, now: DaemonMetrics): void {
   copyGauge(ours.peerRtt, 'peer', now.peerRttSeconds);
   copyGauge(ours.pathMtu, 'peer', now.pathMtuBytes);
   copyGauge(ours.peerLoss, 'peer', now.peerLossRatio);
+  for (const [event, count] of now.pathProbes) setCounter(ours.pathProbes, { event }, count);
   setCounter(ours.shrunk, {}, now.fitted.shrunk);
   setCounter(ours.tooBigTold, {}, now.fitted.told);
   ours.sealedSessions.set(now.sealedSessions);

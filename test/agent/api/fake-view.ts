@@ -235,6 +235,7 @@ const METRICS: DaemonMetrics = {
   members: { alive: 2, suspect: 1, dead: 1, left: 0 },
   peerRttSeconds: { 'host-b': 0.0004 },
   pathMtuBytes: { 'host-b': 1500 },
+  pathProbes: new Map([['drop:unknown-token', 7]]),
   peerLossRatio: { 'host-b': 0.025 },
   fitted: { shrunk: 4, told: 1 },
   sealedSessions: 0,

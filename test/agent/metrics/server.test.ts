@@ -51,6 +51,7 @@ void tap.test('the names and labels of the contract', async (t) => {
     'overlayd_peer_rtt_seconds{peer="host-b"} 0.0004',
     'overlayd_path_mtu_bytes{peer="host-b"} 1500',
     'overlayd_peer_loss_ratio{peer="host-b"} 0.025',
+    'overlayd_path_probes_total{event="drop:unknown-token"} 7',
     'overlayd_frames_shrunk_total 4',
     'overlayd_too_big_told_total 1',
     'overlayd_sealed_sessions 0',
