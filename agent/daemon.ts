@@ -4,10 +4,8 @@ import { Swim } from '../proto/swim/swim.ts';
 import type { IdentityList } from '../proto/state/identities.ts';
 import { State } from '../proto/state/state.ts';
 import { refusal } from '../proto/state/version-gate.ts';
-import { parseMac } from '../proto/state/values/mac.ts';
 import type { TunnelStatus } from '../proto/tunnel/interface.ts';
 import { STATE_VERSIONS, TUNNEL_VERSIONS } from '../proto/versions.ts';
-import type { StaticPeer } from '../proto/view/rows.ts';
 import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
 import { formatHostPort, ipFamily, parseHostPort } from './config/address.ts';
@@ -41,8 +39,11 @@ import { systemRng } from './entropy.ts';
 import { OverlaydError } from './errors.ts';
 import type { Log } from './log.ts';
 import { startMetrics } from './metrics/server.ts';
+import type { MetricsServer } from './metrics/server.ts';
 import { MAC_QUOTA, openNetworks } from './networks/open-networks.ts';
 import type { OpenNetworks } from './networks/open-networks.ts';
+import { Reloader } from './reload.ts';
+import { staticPeersOf } from './static-peers.ts';
 import type { Daemon, DaemonView, StartupReport } from './status.ts';
 import { VERSION } from './version.ts';
 
@@ -172,8 +173,10 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     identities.tell();
   });
   const sessions = (): readonly TunnelStatus[] => tunnels?.sessions() ?? [];
+  let running = config;
   const view = viewOf({
     config,
+    running: () => running,
     state,
     control,
     identities,
@@ -186,19 +189,18 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   });
   const api = await startApi(view, config.socket, log);
   undo.push(() => api.close());
-  const metrics =
-    config.metricsAddr === undefined ? undefined : await startMetrics(view, config.metricsAddr, log);
+  const openMetrics = async ({ metricsAddr }: RunConfig): Promise<MetricsServer | undefined> =>
+    metricsAddr === undefined ? undefined : startMetrics(view, metricsAddr, log);
+  const metrics = await openMetrics(config);
+  const reloader = new Reloader({ control, identities, tunnels, openMetrics, log }, config, metrics);
   return {
     ...view,
     failed,
     report: () => reportOf(config, control, dataplane),
-    reload: (next) => {
-      // First what may be refused, then what is taken over.
-      identities.setListed(listedIn(next));
-      control.setSeeds(next.join);
-      control.setGossipRekeyInterval(next.gossipRekeyMs);
-      tunnels?.setRekeyInterval(next.rekeyMs);
-      return Promise.resolve();
+    config: () => running,
+    reload: async (next) => {
+      await reloader.apply(next);
+      running = next;
     },
     stop: async ({ removeTaps }) => {
       await control.leave();
@@ -207,7 +209,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       tunnels?.close();
       watch.close();
       await api.close();
-      await metrics?.close();
+      await reloader.close();
       await control.close();
       await dataplane.stop(removeTaps);
     },
@@ -248,6 +250,8 @@ function createSwim(config: RunConfig, state: State, epoch: bigint, sealing: Sea
 
 interface ViewParts {
   readonly config: RunConfig;
+  /** As it is after reloads. */
+  readonly running: () => RunConfig;
   readonly state: State;
   readonly control: ControlPlane;
   readonly identities: IdentityControl;
@@ -266,6 +270,9 @@ function viewOf(parts: ViewParts): DaemonView {
     ...parts,
     definitions,
     joined: () => joined.list(),
+    get config() {
+      return parts.running();
+    },
     version: VERSION,
     swim: control.swim,
     reconciler: control.reconciler,
@@ -286,7 +293,7 @@ function viewOf(parts: ViewParts): DaemonView {
     fdb: (name) => view.fdb(name),
     doctor: () =>
       diagnose({
-        config,
+        config: parts.running(),
         view,
         swim: control.swim,
         state: parts.state,
@@ -340,13 +347,6 @@ function dataplaneOptions(config: RunConfig, tapMtus: TapMtus): DataplaneOptions
       return { ...port, persist: true, reflect: true, sealBytes };
     }),
   };
-}
-
-function staticPeersOf(config: RunConfig): StaticPeer[] {
-  return config.staticPeers.flatMap(({ ip, network, macs }) => {
-    const vni = config.networks.find(({ name }) => name === network)?.vni;
-    return vni === undefined ? [] : [{ addr: ip, port: config.dataPort, vni, macs: macs.map(parseMac) }];
-  });
 }
 
 function reportOf(config: RunConfig, control: ControlPlane, dataplane: Dataplane): StartupReport {

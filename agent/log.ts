@@ -20,6 +20,11 @@ export interface Log {
   trace(fields: LogFields, message: string): void;
 }
 
+/** A log whose form can be changed while it is written. */
+export interface ChangeableLog extends Log {
+  format: LogFormat;
+}
+
 /** The vocabulary: what an event may carry beside its message. */
 export interface LogFields {
   /** Node name of another host. */
@@ -71,8 +76,13 @@ const SECRETS = ['key', 'keys', 'keyring', 'psk', 'secret', 'privateKey', 'sessi
 export function createLog(
   options: { readonly level: LogLevel; readonly format: LogFormat },
   destination: DestinationStream = pino.destination({ fd: 1, sync: true }),
-): Log {
-  return pino(
+): ChangeableLog {
+  let { format } = options;
+  const text = asText(destination);
+  const chosen: DestinationStream = {
+    write: (line) => (format === 'text' ? text : destination).write(line),
+  };
+  const log = pino(
     {
       level: options.level,
       base: null,
@@ -81,8 +91,14 @@ export function createLog(
       serializers: { err: describeError },
       redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[redacted]' },
     },
-    options.format === 'text' ? asText(destination) : destination,
+    chosen,
   );
+  return Object.defineProperty(log, 'format', {
+    get: () => format,
+    set: (wanted: LogFormat) => {
+      format = wanted;
+    },
+  }) as unknown as ChangeableLog;
 }
 
 /** Our own errors keep code and hint; a stack only for those nobody expected. */

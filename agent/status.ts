@@ -356,7 +356,9 @@ export interface StartupReport {
 /** A daemon as `overlayd run` holds it. */
 export interface Daemon extends DaemonView {
   report(): StartupReport;
-  /** Takes over what may change while running (seeds); the caller has refused everything else. */
+  /** As it is now, after reloads. */
+  config(): RunConfig;
+  /** Takes over what may change while running, all or nothing; the caller has refused everything else. */
   reload(config: RunConfig): Promise<void>;
   stop(options: { readonly removeTaps: boolean }): Promise<void>;
   /** Resolves when the daemon can no longer do its work (a worker died, a socket failed); never otherwise. */

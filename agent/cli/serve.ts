@@ -8,15 +8,16 @@ import { claimSocket } from '../api/socket.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Sources } from '../config/load.ts';
 import { reloadableChanges } from '../config/reload.ts';
-import type { RunConfig } from '../config/run-config.ts';
 import { thisMachine } from '../config/underlay.ts';
 import { createLog } from '../log.ts';
-import type { Log } from '../log.ts';
+import type { ChangeableLog, Log } from '../log.ts';
+import type { ServiceManager } from '../io/service-manager.ts';
 import type { Daemon } from '../status.ts';
 import { EXIT } from './context.ts';
 import type { CliContext } from './context.ts';
 import { renderReport } from './report.ts';
 import { StopSignals } from './signals.ts';
+import { feedWatchdog } from './watchdog.ts';
 
 /** Leaving tells every peer; who cannot be told in this time will find out by itself. */
 const STOP_DEADLINE_MS = 15_000;
@@ -33,11 +34,17 @@ export async function serve(sources: Sources, context: CliContext): Promise<numb
     const daemon = await startDaemon(config, log);
     context.err(renderReport(daemon.report()));
     log.info({ addr: config.advertiseAddr }, `${config.nodeName} is up`);
-    signals.onReload(reloader(sources, config, daemon, log));
+    const { ServiceManager } = await import('../io/service-manager.ts');
+    const manager = new ServiceManager(context.environment);
+    manager.ready(`${config.nodeName} is up`);
+    const unwatch = feedWatchdog(manager, () => daemon.heartbeatAgeMs());
+    signals.onReload(reloader(sources, daemon, log, manager));
     const failure = await Promise.race([signals.stop, daemon.failed]);
     if (failure === undefined) log.info({}, 'stopping');
     else log.error({ err: failure }, 'cannot go on');
-    const stopped = await stopInTime(daemon, config.removeTapsOnExit, log);
+    manager.stopping();
+    const stopped = await stopInTime(daemon, daemon.config().removeTapsOnExit, log);
+    unwatch();
     return failure === undefined && stopped ? EXIT.good : EXIT.failed;
   } finally {
     signals.dispose();
@@ -68,20 +75,24 @@ async function stopInTime(daemon: Daemon, removeTaps: boolean, log: Log): Promis
 }
 
 /** SIGHUP: read everything again, refuse or take over as a whole. One at a time, in order. */
-function reloader(sources: Sources, started: RunConfig, daemon: Daemon, log: Log): () => void {
-  let running = started;
+function reloader(sources: Sources, daemon: Daemon, log: ChangeableLog, manager: ServiceManager): () => void {
   let last = Promise.resolve();
   const reload = async (): Promise<void> => {
+    manager.reloading();
+    let outcome: string;
     try {
       const { config } = await loadConfig(sources, thisMachine);
-      const changes = reloadableChanges(running, config);
+      const changes = reloadableChanges(daemon.config(), config);
       await daemon.reload(config);
       log.level = config.logLevel;
-      running = config;
-      log.info({ count: changes.length }, `reloaded: ${changes.join(', ') || 'nothing changed'}`);
+      log.format = config.logFormat;
+      outcome = `reloaded: ${changes.join(', ') || 'nothing changed'}`;
+      log.info({ count: changes.length }, outcome);
     } catch (err) {
       log.error({ err }, 'reload refused; everything stays as it was');
+      outcome = 'reload refused; everything stays as it was';
     }
+    manager.ready(outcome);
   };
   return () => {
     last = last.then(reload);

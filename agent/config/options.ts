@@ -133,6 +133,7 @@ export const OPTIONS: readonly OptionRow[] = [
     kind: 'list',
     value: 'IP,network=NAME[,mac=MAC]...',
     description: 'a plain VXLAN endpoint that speaks no gossip (kernel vxlan, OVS); repeatable',
+    reloadable: true,
   },
   {
     key: 'wire-version',
@@ -181,6 +182,7 @@ export const OPTIONS: readonly OptionRow[] = [
     value: 'IP:PORT',
     description: '/metrics, /healthz and /readyz; "none" is off',
     default: '127.0.0.1:9472',
+    reloadable: true,
   },
   {
     key: 'log-level',
@@ -198,12 +200,14 @@ export const OPTIONS: readonly OptionRow[] = [
     value: 'json|text',
     description: 'one line per event',
     default: 'text on a terminal, else json',
+    reloadable: true,
   },
   {
     key: 'remove-taps-on-exit',
     flag: 'remove-taps-on-exit',
     kind: 'switch',
     description: 'remove the TAPs (and so the interfaces of containers on them) when the daemon ends',
+    reloadable: true,
   },
 ];
 

@@ -1,5 +1,7 @@
+import { RING_MAX } from '../../proto/keyring/keyring.ts';
 import { RotationDriver } from '../../proto/keyring/rotation-driver.ts';
 import type { KeyCommandError } from '../../proto/keyring/rotation.ts';
+import type { SecretKey } from '../../proto/keyring/secret-key.ts';
 import type { StateNode } from '../../proto/state/interface.ts';
 import type { SwimNode } from '../../proto/swim/interface.ts';
 import { monotonicMs } from '../clock.ts';
@@ -71,7 +73,11 @@ export class KeyringControl {
 
   /** Base64; the error does not quote it. Throws OverlaydError. */
   add(text: string): KeyringEntry {
-    const key = parseKey(text.trim(), 'the key');
+    return this.hold(parseKey(text.trim(), 'the key'));
+  }
+
+  /** For all hosts. Throws OverlaydError when the ring is full. */
+  hold(key: SecretKey): KeyringEntry {
     return this.#command(key.fingerprint, (rotation) => rotation.add(key));
   }
 
@@ -100,6 +106,14 @@ export class KeyringControl {
     const isOn = this.#driver.rotation.renew();
     if (isOn) this.touch();
     return isOn;
+  }
+
+  /** Throws OverlaydError when these would not fit; whoever is held already takes no room. */
+  assertRoomFor(keys: readonly SecretKey[]): void {
+    const { fingerprints } = this.#driver.rotation.keyring;
+    const more = keys.filter(({ fingerprint }) => !fingerprints.includes(fingerprint));
+    if (more[0] !== undefined && fingerprints.length + more.length > RING_MAX)
+      throw refusal('full', more[0].fingerprint);
   }
 
   close(): void {

@@ -121,6 +121,11 @@ export class Reconciler {
     this.#settle();
   }
 
+  setStaticPeers(peers: readonly StaticPeer[]): void {
+    this.view.setStaticPeers(peers);
+    this.#settle();
+  }
+
   /** Says again which endpoints an earlier run had, so that nobody forgets them over our restart. */
   restore(endpoints: readonly RestoredEndpoint[]): void {
     const vnis = new Set(this.#vnis.values());

@@ -20,6 +20,8 @@ export interface DaemonOptions {
   readonly args?: readonly string[];
   /** Underlay address family; default ipv4. */
   readonly underlay?: 'ipv4' | 'ipv6';
+  /** Where the metrics are is said elsewhere, not by a flag. */
+  readonly metrics?: 'of the file';
   /** Words before the node command, such as setpriv to take a capability away. */
   readonly wrapper?: readonly string[];
 }
@@ -114,8 +116,7 @@ function daemonCommand(host: Host, socket: string, options: DaemonOptions): stri
     socket,
     '--state-dir',
     join(host.scratch, 'state'),
-    '--metrics-addr',
-    '127.0.0.1:9472',
+    ...(options.metrics === undefined ? ['--metrics-addr', '127.0.0.1:9472'] : []),
     ...seeds.flatMap((seed) => ['--join', address(seed)]),
     ...(options.args ?? []),
   ];

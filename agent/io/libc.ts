@@ -71,6 +71,16 @@ export const bind: (fd: number, address: Bytes, length: number) => number = libr
 export const setsockopt: (fd: number, level: number, name: number, value: Bytes, length: number) => number =
   library.func('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint']);
 
+/** One datagram to an address. */
+export const sendTo: (
+  fd: number,
+  message: Bytes,
+  length: number,
+  flags: number,
+  address: Bytes,
+  addressLength: number,
+) => number = library.func('sendto', 'int64', ['int', 'void *', 'size_t', 'int', 'void *', 'uint']);
+
 /** `table` is struct mmsghdr[count]; returns how many messages went out. */
 export const sendmmsgAt: (fd: number, table: number, count: number, flags: number) => number = library.func(
   'sendmmsg',
@@ -178,6 +188,7 @@ export const EPOLLONESHOT = 1 << 30;
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const MSG_DONTWAIT = 0x40;
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_DGRAM = 2;

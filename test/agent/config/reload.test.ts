@@ -27,6 +27,20 @@ void tap.test('seeds and log level are taken over', async (t) => {
   ]);
 });
 
+void tap.test('5.7 what may change while it runs', async (t) => {
+  const running = await load({});
+  const wanted = {
+    join: ['a'],
+    'gossip-rekey-interval': '1h',
+    'rekey-interval': '1h',
+    'static-peers': ['192.0.2.9,network=overlay'],
+    'metrics-addr': 'none',
+    'log-level': 'debug',
+    'log-format': 'text',
+  };
+  t.strictSame(reloadableChanges(running, await load(wanted)), Object.keys(wanted));
+});
+
 void tap.test('all or nothing: one change that needs a restart refuses the others', async (t) => {
   const running = await load({});
   const wanted = await load({ join: ['a'], 'gossip-port': '1', networks: ['name=a,vni=1'] });

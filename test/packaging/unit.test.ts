@@ -1,0 +1,37 @@
+/** The systemd unit: what the daemon relies on is in it (issue 5.7, checklist T5, 0.5), and systemd takes it. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import tap from 'tap';
+
+const UNIT = readFileSync(new URL('../../../packaging/overlayd.service', import.meta.url), 'utf8');
+
+const values = (key: string): string[] =>
+  UNIT.split('\n').flatMap((line) => (line.startsWith(`${key}=`) ? [line.slice(key.length + 1)] : []));
+
+void tap.test('5.7 what the daemon relies on', async (t) => {
+  t.strictSame(values('Type'), ['notify']);
+  t.strictSame(values('Before'), ['docker.service'], 'T5: the TAPs are there before dockerd');
+  t.strictSame(values('CapabilityBoundingSet'), ['CAP_NET_ADMIN'], '0.5: and no more');
+  t.strictSame(values('AmbientCapabilities'), ['CAP_NET_ADMIN']);
+  t.strictSame(values('Restart'), ['always']);
+  t.strictSame(values('KillMode'), ['mixed']);
+  t.match(values('ExecReload')[0], /HUP/);
+  t.ok(Number.parseInt(values('WatchdogSec')[0] ?? '', 10) > 10, 'a worker that hangs is replaced before');
+  t.ok(Number.parseInt(values('TimeoutStopSec')[0] ?? '', 10) > 15, 'longer than the daemon takes to leave');
+  t.notMatch(UNIT, /^MemoryDenyWriteExecute=/m);
+});
+
+void tap.test('5.7 systemd-analyze verify', async (t) => {
+  if (spawnSync('systemd-analyze', ['--version']).error !== undefined) {
+    t.comment('systemd-analyze is not installed: the unit was read by this test alone');
+    t.match(UNIT, /^\[Unit\]$[^]*^\[Service\]$[^]*^\[Install\]$/m);
+    return;
+  }
+  const file = join(t.testdir({}), 'overlayd.service');
+  // It insists on a program that is there.
+  writeFileSync(file, UNIT.replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`));
+  const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', file], { encoding: 'utf8' });
+  t.equal(status, 0, stderr);
+  t.notMatch(stderr, /overlayd\.service/);
+});
