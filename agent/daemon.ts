@@ -35,6 +35,8 @@ import type { TunnelKeeper } from './control/tunnel-keeper.ts';
 import { verifier } from './crypto/ed25519.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
 import { openDataplane } from './dataplane/supervisor.ts';
+import { openDocker } from './docker/docker.ts';
+import { SpreadAddresses } from './docker/driver/spread-addresses.ts';
 import { systemRng } from './entropy.ts';
 import { OverlaydError } from './errors.ts';
 import type { Log } from './log.ts';
@@ -172,6 +174,18 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     tunnels?.refresh();
     identities.tell();
   });
+  const docker = await openDocker({
+    plugin: config.dockerPlugin,
+    socket: config.dockerSocket,
+    scope: config.dockerScope,
+    stateDir: config.stateDir,
+    sealingProblem: keys === undefined ? 'this host has no keyring' : undefined,
+    networks: networks.local,
+    addresses: addressesOf(config, control, networks),
+    tapNetwork: (name) => networks.joined.list().find(({ tap }) => tap === name)?.name,
+    log,
+  });
+  undo.push(() => docker.close());
   const sessions = (): readonly TunnelStatus[] => tunnels?.sessions() ?? [];
   let running = config;
   const view = viewOf({
@@ -203,6 +217,8 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       running = next;
     },
     stop: async ({ removeTaps }) => {
+      // First, while all that its calls need is there.
+      await docker.close();
       await control.leave();
       networks.close();
       paths.close();
@@ -214,6 +230,21 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       await dataplane.stop(removeTaps);
     },
   };
+}
+
+function addressesOf(config: RunConfig, control: ControlPlane, networks: OpenNetworks): SpreadAddresses {
+  return new SpreadAddresses({
+    self: config.nodeName,
+    networks: networks.local,
+    members: () =>
+      control.swim
+        .members()
+        .flatMap(({ name, state }) => (state === 'alive' || state === 'suspect' ? [name] : [])),
+    inUse: (name) => {
+      const vni = networks.local.find(name)?.vni;
+      return [...control.reconciler.view.endpoints()].flatMap((each) => (each.vni === vni ? each.ips : []));
+    },
+  });
 }
 
 /** Throws OverlaydError. */

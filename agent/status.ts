@@ -230,6 +230,8 @@ export const fdbEntrySchema = z.object({
   /** Underlay address frames to it go to. */
   vtep: z.string().optional(),
   local: z.boolean(),
+  /** Of the container, where its host knows it from Docker. */
+  name: z.string().optional(),
 });
 export type FdbEntry = z.infer<typeof fdbEntrySchema>;
 

@@ -17,6 +17,8 @@ const DEFAULT_STATE_DIR = '/var/lib/overlayd';
 const DEFAULT_GOSSIP_PORT = 7946;
 const DEFAULT_DATA_PORT = 4789;
 const DEFAULT_METRICS_ADDR = '127.0.0.1:9472';
+const DEFAULT_DOCKER_SOCKET = '/run/docker.sock';
+const DEFAULT_DOCKER_PLUGIN = '/run/docker/plugins/overlayd.sock';
 const DEFAULT_REKEY_INTERVAL = '12h';
 const ETHERNET_MTU = 1500;
 const CARRIER_PATIENCE_MS = 30_000;
@@ -62,6 +64,9 @@ export async function resolveConfig(
     socket: raw.socket ?? DEFAULT_SOCKET,
     stateDir: raw['state-dir'] ?? DEFAULT_STATE_DIR,
     metricsAddr: metricsTarget(raw['metrics-addr'] ?? DEFAULT_METRICS_ADDR),
+    dockerSocket: pathUnlessNone(raw['docker-socket'] ?? DEFAULT_DOCKER_SOCKET),
+    dockerPlugin: dockerPlugin(raw['docker-plugin']),
+    dockerScope: raw['docker-scope'] ?? 'local',
     logLevel: raw['log-level'] ?? 'info',
     logFormat: raw['log-format'] ?? (process.stdout.isTTY ? 'text' : 'json'),
     removeTapsOnExit: raw['remove-taps-on-exit'] ?? false,
@@ -184,6 +189,15 @@ function seed(text: string, defaultPort: number): Seed {
   const target = parseHostPort(text, defaultPort);
   if (target === undefined) throw configError([{ where: 'join', message: `"${text}" is not HOST[:PORT]` }]);
   return target;
+}
+
+function pathUnlessNone(text: string): string | undefined {
+  return text === 'none' ? undefined : text;
+}
+
+function dockerPlugin(text: string | undefined): RunConfig['dockerPlugin'] {
+  const path = pathUnlessNone(text ?? DEFAULT_DOCKER_PLUGIN);
+  return path === undefined ? undefined : { path, isDefault: text === undefined };
 }
 
 function metricsTarget(text: string): Seed | undefined {

@@ -61,6 +61,11 @@ export interface RunConfig {
   readonly stateDir: string;
   /** Undefined: off. */
   readonly metricsAddr: { readonly host: string; readonly port: number } | undefined;
+  /** Docker's API; undefined: Docker is never asked. */
+  readonly dockerSocket: string | undefined;
+  /** The driver's socket; undefined: no driver. By default it is done without where it cannot be had. */
+  readonly dockerPlugin: { readonly path: string; readonly isDefault: boolean } | undefined;
+  readonly dockerScope: 'local' | 'global';
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   readonly removeTapsOnExit: boolean;

@@ -59,6 +59,7 @@ const unicastIp = textOf('a unicast IP address', (text) => {
 });
 const mac = textOf('a unicast MAC address such as 02:42:0a:2a:00:02', canonicalMac);
 const absolutePath = textOf('an absolute path', matching(/^\/[^\0]+$/));
+const pathOrNone = textOf('an absolute path or "none"', matching(/^(\/[^\0]+|none)$/));
 const hostPort = textOf('HOST or HOST:PORT', (text) => (parseHostPort(text, 1) ? text : undefined));
 const metricsAddr = textOf('IP:PORT or "none"', (text) => {
   const target = parseHostPort(text, 0);
@@ -156,6 +157,9 @@ export const configSchema = z.strictObject({
   socket: absolutePath.optional(),
   'state-dir': absolutePath.optional(),
   'metrics-addr': metricsAddr.optional(),
+  'docker-socket': pathOrNone.optional(),
+  'docker-plugin': pathOrNone.optional(),
+  'docker-scope': z.enum(['local', 'global'], 'expected local or global').optional(),
   'log-level': z.enum(LOG_LEVELS, `expected one of ${LOG_LEVELS.join(', ')}`).optional(),
   'log-format': z.enum(LOG_FORMATS, 'expected json or text').optional(),
   'remove-taps-on-exit': z.boolean('expected true or false').optional(),

@@ -190,7 +190,7 @@ export class StatusView {
     const names = new Map(joined.map((network) => [network.vni, network.name]));
     const byIndex = new Map(joined.map((network) => [network.index, network]));
     const entries: FdbEntry[] = [];
-    for (const { vni, mac, owner, ips } of reconciler.view.endpoints()) {
+    for (const { vni, mac, owner, ips, name: label } of reconciler.view.endpoints()) {
       const network = names.get(vni);
       if (network === undefined || (name !== undefined && name !== network)) continue;
       const local = owner === config.nodeName;
@@ -203,6 +203,7 @@ export class StatusView {
         owner,
         ...(vtep === undefined ? {} : { vtep }),
         local,
+        ...(label === '' ? {} : { name: label }),
       });
     }
     const seen = new Set(entries.map((entry) => `${entry.vni} ${entry.mac}`));

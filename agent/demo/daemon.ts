@@ -117,6 +117,11 @@ function daemonCommand(host: Host, socket: string, options: DaemonOptions): stri
     '--state-dir',
     join(host.scratch, 'state'),
     ...(options.metrics === undefined ? ['--metrics-addr', '127.0.0.1:9472'] : []),
+    // Several daemons share this machine's files, and its Docker is none of theirs.
+    '--docker-socket',
+    'none',
+    '--docker-plugin',
+    'none',
     ...seeds.flatMap((seed) => ['--join', address(seed)]),
     ...(options.args ?? []),
   ];

@@ -99,6 +99,7 @@ async function openDriver(
 ): Promise<Driver | undefined> {
   const { networks, addresses, scope, sealingProblem, log, stateDir } = options;
   const book = new Book(join(stateDir, STATE_FILE), log);
+  addresses.restore?.(book.claimed());
   const deps: DriverDeps = {
     book,
     networks,

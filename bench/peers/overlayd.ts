@@ -101,6 +101,8 @@ function startDaemon(bed: Testbed, side: Side, scratch: string, more: Record<str
     '--socket': socketIn(scratch, side),
     '--state-dir': join(scratch, `state-${side}`),
     '--metrics-addr': 'none',
+    '--docker-socket': 'none',
+    '--docker-plugin': 'none',
     ...(side === 1 && { '--join': bed.underlay[0] }),
   };
   return bed.start(side, [process.execPath, MAIN, 'run', ...Object.entries(options).flat()]);

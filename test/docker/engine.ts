@@ -6,16 +6,18 @@
  * The mount namespace outlives dockerd, with a /run, /etc/docker and data folder that are memory of its own.
  * dockerd itself is entered with nsenter, not `ip netns exec`, which would hide the control groups from it.
  */
-import { copyFileSync, mkdirSync, openSync, readSync, symlinkSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, openSync, readSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Host } from '../../agent/demo/hosts.ts';
 import { Background, run, runNow, until } from '../../agent/demo/process.ts';
 import type { Finished } from '../../agent/demo/process.ts';
 import { findProgram, missing } from '../netns/guard.ts';
 
-const IMAGE = 'overlayd-test:1';
-const APPLETS = ['sh', 'ping', 'wget', 'httpd', 'sleep', 'mkdir', 'timeout'] as const;
+export const IMAGE = 'overlayd-test:1';
+const APPLETS = ['sh', 'ip', 'ping', 'wget', 'httpd', 'sleep', 'mkdir', 'timeout'] as const;
 const READY_MS = 20_000;
+/** The client that belongs to the engine, where a newer one is on PATH before it: that one refuses some flags to it. */
+const DOCKER = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 
 /** Sets the mounts and the host name, then stays and reaps orphans, as bash does when it is process 1. */
 const HOLDER_SCRIPT = `
@@ -47,10 +49,24 @@ function isStatic(file: string): boolean {
   return !start.includes('/ld-linux');
 }
 
+export interface DockerdOptions {
+  /** Containers run on while dockerd is not there. */
+  readonly liveRestore?: boolean;
+}
+
+export interface RunOptions {
+  /** Further words of `docker run`. */
+  readonly args?: readonly string[];
+  /** A name that it answers HTTP with; default: its own. */
+  readonly says?: string;
+}
+
 export class Engine {
   readonly host: Host;
   readonly #scratch: string;
   #holder = 0;
+  #dockerd: Background | undefined;
+  #options: DockerdOptions = {};
 
   private constructor(host: Host) {
     this.host = host;
@@ -60,11 +76,60 @@ export class Engine {
 
   /** Starts dockerd with the test image in it. */
   static async start(host: Host): Promise<Engine> {
+    const engine = await Engine.hold(host);
+    await engine.startDockerd();
+    return engine;
+  }
+
+  /** The namespaces alone, so that a daemon can be started in them before dockerd. */
+  static async hold(host: Host): Promise<Engine> {
     const engine = new Engine(host);
     await engine.#hold();
-    await engine.#startDockerd();
-    await engine.docker('import', '-c', 'CMD ["sh"]', imageTar(engine.#scratch), IMAGE);
     return engine;
+  }
+
+  /** Docker's API. */
+  get socket(): string {
+    return join(this.#scratch, 'd.sock');
+  }
+
+  /** For `DaemonOptions.wrapper`: a daemon in the mount, PID and host-name namespaces of this engine. */
+  get wrapper(): string[] {
+    // Entering a PID namespace takes a fork; what is killed is the parent, and the daemon is to go with it.
+    return [
+      'nsenter',
+      '-t',
+      `${this.#holder}`,
+      '-m',
+      '-p',
+      '-u',
+      '--',
+      'setpriv',
+      '--pdeathsig',
+      'KILL',
+      '--',
+    ];
+  }
+
+  async startDockerd(options: DockerdOptions = this.#options): Promise<void> {
+    this.#options = options;
+    await this.#startDockerd();
+    if ((await this.docker('image', 'ls', '-q', IMAGE)) !== '') return;
+    await this.docker('import', '-c', 'CMD ["sh"]', imageTar(this.#scratch), IMAGE);
+  }
+
+  /** SIGTERM as systemd does it, or SIGKILL with what that leaves behind put away. */
+  async stopDockerd(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    // The process that was started is nsenter, which runs dockerd as its child in the PID namespace.
+    const pid = runNow(this.inside(['cat', '/run/docker.pid'])).trim();
+    await run(this.inside(['kill', signal === 'SIGTERM' ? '-TERM' : '-KILL', pid]));
+    await until(`${this.host.name}: dockerd ends`, 40_000, () => this.#dockerd?.running === false);
+    if (signal === 'SIGTERM') return;
+    await until(`${this.host.name}: containerd ends`, 10_000, async () => {
+      return (await run(this.inside(['pidof', 'containerd']))).status !== 0;
+    });
+    const left = ['/run/docker/containerd/containerd.pid', '/run/docker.pid', this.socket];
+    await run(this.inside(['rm', '-f', ...left]));
   }
 
   /** The argv that runs `argv` in the namespaces of this engine, as process of its PID namespace. */
@@ -74,15 +139,33 @@ export class Engine {
 
   /** A docker command that must succeed; returns its trimmed output. */
   async docker(...args: readonly string[]): Promise<string> {
-    const done = await run(['docker', '-H', `unix://${this.#socket()}`, ...args], 60_000);
+    const done = await this.tryDocker(...args);
     if (done.status !== 0) throw new Error(`${this.host.name}: docker ${args.join(' ')}: ${done.stderr}`);
     return done.stdout.trim();
   }
 
+  tryDocker(...args: readonly string[]): Promise<Finished> {
+    return run([DOCKER, '-H', `unix://${this.socket}`, ...args], 60_000);
+  }
+
   /** Runs a container that serves its own name over HTTP. */
-  async run(name: string, network: string): Promise<DockerContainer> {
-    const serve = `mkdir -p /www && echo ${name} >/www/index.html && exec httpd -f -p 80 -h /www`;
-    await this.docker('run', '-d', '--init', '--name', name, '--network', network, IMAGE, 'sh', '-c', serve);
+  async run(name: string, network: string, options: RunOptions = {}): Promise<DockerContainer> {
+    const more = ['--network', network, ...(options.args ?? [])];
+    await this.docker(
+      'run',
+      '-d',
+      '--init',
+      '--name',
+      name,
+      ...more,
+      IMAGE,
+      ...serving(options.says ?? name),
+    );
+    return this.container(name, network);
+  }
+
+  /** A container as it is now. */
+  async container(name: string, network: string): Promise<DockerContainer> {
     const field = (format: string): Promise<string> => this.docker('inspect', '-f', format, name);
     const settings = `(index .NetworkSettings.Networks "${network}")`;
     return new DockerContainer(this, {
@@ -91,10 +174,6 @@ export class Engine {
       mac: await field(`{{${settings}.MacAddress}}`),
       pid: await field('{{.State.Pid}}'),
     });
-  }
-
-  #socket(): string {
-    return join(this.#scratch, 'd.sock');
   }
 
   async #hold(): Promise<void> {
@@ -121,7 +200,7 @@ export class Engine {
 
   async #startDockerd(): Promise<void> {
     const cgroup = this.host.testbed.namespaceName(this.host.name);
-    this.host.testbed.record.addCgroup(cgroup);
+    if (this.#dockerd === undefined) this.host.testbed.record.addCgroup(cgroup);
     const dockerd = new Background(
       this.inside([
         'dockerd',
@@ -134,18 +213,20 @@ export class Engine {
         '--pidfile',
         '/run/docker.pid',
         '--host',
-        `unix://${this.#socket()}`,
+        `unix://${this.socket}`,
         `--cgroup-parent=/${cgroup}`,
         '--bridge=none',
         '--iptables=false',
         '--ip6tables=false',
         '--ip-forward=false',
+        ...(this.#options.liveRestore === true ? ['--live-restore'] : []),
       ]),
       join(this.#scratch, 'dockerd.log'),
     );
+    this.#dockerd = dockerd;
     await until(`${this.host.name}: dockerd answers`, READY_MS, async () => {
       if (!dockerd.running) throw new Error(`dockerd ended: ${dockerd.log()}`);
-      return (await run(['docker', '-H', `unix://${this.#socket()}`, 'version'])).status === 0;
+      return (await run([DOCKER, '-H', `unix://${this.socket}`, 'version'])).status === 0;
     });
   }
 }
@@ -185,6 +266,10 @@ export class DockerContainer {
   #inside(argv: readonly string[]): string[] {
     return this.engine.inside(['nsenter', '-t', this.pid, '-n', '--', ...argv]);
   }
+}
+
+function serving(text: string): string[] {
+  return ['sh', '-c', `mkdir -p /www && echo ${text} >/www/index.html && exec httpd -f -p 80 -h /www`];
 }
 
 /** A root file system of busybox alone, as a tar file. */

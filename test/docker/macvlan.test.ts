@@ -9,23 +9,17 @@ import type { Daemon } from '../../agent/demo/daemon.ts';
 import type { Host } from '../../agent/demo/hosts.ts';
 import { startCluster } from '../netns/cluster.ts';
 import type { Cluster } from '../netns/cluster.ts';
-import { rootTest } from '../netns/guard.ts';
 import { NumberStream } from '../netns/traffic.ts';
-import { testbedProblem } from '../../agent/demo/testbed.ts';
+import { dockerTest, failures } from './driver-hosts.ts';
 import type { DockerContainer } from './engine.ts';
-import { Engine, engineProblem } from './engine.ts';
+import { Engine } from './engine.ts';
 
 const NETWORK = 'overlay';
 /** Docker gives out addresses per host: every host needs its own range of the subnet, and all the same gateway. */
 const networkOf = (host: Host): string =>
   `name=${NETWORK},vni=4096,subnet=10.42.0.0/16,gateway=10.42.255.254,ip-range=10.42.${host.number}.0/24`;
-const HTTP_SECONDS = '5';
 /** What a restart may take longer than until the daemon says it is ready: a ping's retry, a busy machine. */
 const GAP_MARGIN_S = 2;
-
-function dockerTest(name: string, body: (t: Test) => Promise<void>): void {
-  rootTest(name, testbedProblem()?.message ?? engineProblem(), body);
-}
 
 async function startEngines(t: Test): Promise<{ cluster: Cluster; engines: Engine[] }> {
   const cluster = await startCluster(t, { hosts: 3, argsOf: (host) => ['--network', networkOf(host)] });
@@ -40,22 +34,6 @@ async function createNetwork(daemon: Daemon, engine: Engine, more: readonly stri
   if (docker !== 'docker' || words.at(-1) === undefined)
     throw new Error(`unexpected docker-command: ${printed}`);
   await engine.docker(...words.slice(0, -1), ...more, ...words.slice(-1));
-}
-
-/** Pairs of containers between which ping or HTTP fails, as text. */
-async function failures(containers: readonly DockerContainer[]): Promise<string[]> {
-  const failed: string[] = [];
-  for (const from of containers) {
-    for (const to of containers.filter((other) => other !== from)) {
-      const pair = `${from.name} -> ${to.name} (${to.ipv4})`;
-      const ping = await from.exec(['ping', '-n', '-c1', '-W3', to.ipv4]);
-      if (ping.status !== 0) failed.push(`ping ${pair}`);
-      const wget = ['timeout', HTTP_SECONDS, 'wget', '-qO-', `http://${to.ipv4}/`];
-      const page = await from.docker(...wget).catch((error: Error) => error.message);
-      if (page !== to.name) failed.push(`http ${pair}: ${page}`);
-    }
-  }
-  return failed;
 }
 
 /** Two containers on the first host, one on each other. */

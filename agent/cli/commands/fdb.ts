@@ -14,6 +14,7 @@ const COLUMNS: readonly Column<FdbEntry>[] = [
   { title: 'IPS', value: ({ ips }) => printable(ips.join(',')) },
   { title: 'OWNER', value: ({ owner }) => owner && printable(owner) },
   { title: 'VTEP', value: ({ vtep }) => vtep && printable(vtep) },
+  { title: 'NAME', wide: true, value: ({ name }) => name && printable(name) },
   { title: 'LOCAL', value: ({ local }) => local },
 ];
 

@@ -166,6 +166,17 @@ export class Book {
     this.endpoints.delete(id);
   }
 
+  /** Addresses that were claimed, with the network of ours that they are of. */
+  *claimed(): Generator<{ readonly network: string; readonly ip: string }> {
+    for (const ofPool of this.#addresses.values()) {
+      for (const { ip, claimedIn } of ofPool.values())
+        if (claimedIn !== undefined) yield { network: claimedIn, ip };
+    }
+    for (const { overlay, claimed } of this.endpoints.values()) {
+      for (const ip of claimed) yield { network: overlay, ip };
+    }
+  }
+
   close(): void {
     this.#journal.close();
   }

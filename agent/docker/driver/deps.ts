@@ -17,6 +17,8 @@ export interface DriverAddresses {
     },
   ): Promise<string>;
   release(networkId: string, address: string): Promise<void>;
+  /** What an earlier run gave out, by id of the network; for who keeps no records of its own. */
+  restore?(held: Iterable<{ readonly network: string; readonly ip: string }>): void;
 }
 
 export interface DriverDeps {

@@ -148,6 +148,7 @@ export function buildPlugin(drivers: PluginDrivers, log: Log): FastifyInstance {
   );
   for (const [name, { schema, handle }] of Object.entries(CALLS)) {
     app.post(`/${name}`, async (request, reply) => {
+      if (schema !== messages.anySchema && isEmpty(request.body)) throw hollow(name);
       const asked = readBody(schema, request.body);
       const answer = await handle(drivers, asked as never);
       log.debug({ op: name }, 'Docker asked');
@@ -157,10 +158,23 @@ export function buildPlugin(drivers: PluginDrivers, log: Log): FastifyInstance {
   return app;
 }
 
+function isEmpty(body: unknown): boolean {
+  return typeof body !== 'string' || body.trim() === '';
+}
+
+/** Docker repeats a call whose connection broke, but has used up its content by then. */
+function hollow(name: string): OverlaydError {
+  return new OverlaydError(
+    'OVL_DOCKER_HOLLOW',
+    `Docker repeated ${name} without its content: overlayd was restarted in the middle of it`,
+    { hint: 'Do it again.' },
+  );
+}
+
 function readBody(schema: z.ZodType, body: unknown): unknown {
   let json: unknown;
   try {
-    json = typeof body === 'string' && body !== '' ? JSON.parse(body) : {};
+    json = typeof body === 'string' && body.trim() !== '' ? JSON.parse(body) : {};
   } catch {
     throw new OverlaydError('OVL_BAD_REQUEST', 'the request is no JSON', { exitCode: 2 });
   }

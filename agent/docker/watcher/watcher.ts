@@ -30,7 +30,7 @@ export interface WatcherDeps {
   readonly log: Log;
 }
 
-/** What was said of one MAC. */
+/** What was said of one MAC: of an endpoint that is another one now it has to be said again. */
 interface Said {
   readonly network: string;
   readonly info: string;
@@ -149,7 +149,7 @@ export class DockerWatcher implements EventListener {
       const mac = canonicalMac(attachment.MacAddress);
       if (mac === undefined) continue;
       const info = infoOf(attachment);
-      const said = { network: overlay, info: JSON.stringify(info) };
+      const said = { network: overlay, info: JSON.stringify([attachment.EndpointID, info]) };
       macs.set(mac, said);
       const last = before.get(mac);
       if (last?.network === said.network && last.info === said.info) continue;

@@ -357,6 +357,8 @@ void tap.test('5.3: hostile and broken requests are refused, none is fatal', asy
       t.match(body['Err'], /request/);
     }
   }
+  const { body: hollow } = await scene.raw('NetworkDriver.CreateEndpoint', '');
+  t.match(hollow['Err'], /repeated NetworkDriver\.CreateEndpoint without its content.*Do it again/);
   const odd = { NetworkID: '../../etc', EndpointID: 'x'.repeat(65), SandboxKey: '/x' };
   await t.rejects(scene.call('NetworkDriver.Join', odd), {
     message: /NetworkID: expected an ID; EndpointID/,

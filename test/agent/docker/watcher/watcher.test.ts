@@ -98,6 +98,11 @@ void tap.test('5.4: names and addresses come and go with the containers', async 
   docker.emit('network', 'connect', 'n1', { container: 'c3' });
   await until('db is known', 5000, () => said.has(mac(3)));
 
+  said.clear();
+  network.Containers['c3'] = { ...attachment('db', 3), EndpointID: 'another' };
+  docker.emit('container', 'start', 'c3');
+  await until('it is said again of a new endpoint', 5000, () => said.has(mac(3)));
+
   network.Containers['c3'] = attachment('database', 3);
   docker.emit('container', 'rename', 'c3', { name: 'database', oldName: '/db' });
   await until('its new name too', 5000, () => said.get(mac(3))?.name === 'database');

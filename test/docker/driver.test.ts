@@ -1,0 +1,164 @@
+/** overlayd as Docker's network and IPAM driver, real: three engines, three daemons, what users type. */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { until } from '../../agent/demo/process.ts';
+import { DriverHosts, dockerTest, failures } from './driver-hosts.ts';
+import type { DockerContainer } from './engine.ts';
+import { IMAGE } from './engine.ts';
+
+const MTU_CLEAR = 1450;
+/** Sealing takes 32 bytes. */
+const MTU_SEALED = 1418;
+
+function keyring(): string {
+  const file = join(mkdtempSync(join(tmpdir(), 'ovd-key-')), 'keyring');
+  writeFileSync(file, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  return file;
+}
+
+/** Two containers on the first host, one on each other. */
+async function runContainers(hosts: DriverHosts, network: string): Promise<DockerContainer[]> {
+  const perHost = await Promise.all(
+    hosts.engines.map(async (engine, index) => {
+      const names = index === 0 ? ['web1a', 'web1b'] : [`web${index + 1}`];
+      const made: DockerContainer[] = [];
+      for (const name of names) made.push(await engine.run(`${network}-${name}`, network));
+      return made;
+    }),
+  );
+  return perHost.flat();
+}
+
+async function link(container: DockerContainer, device = 'eth0'): Promise<string> {
+  return (await container.exec(['ip', '-o', '-d', 'link', 'show', 'dev', device])).stdout;
+}
+
+async function pings(from: DockerContainer, address: string): Promise<boolean> {
+  return (await from.exec(['ping', '-n', '-c1', '-W3', address])).status === 0;
+}
+
+async function sameNameSameNetwork(t: Test, hosts: DriverHosts): Promise<DockerContainer[]> {
+  await hosts.createNetwork('blue', ['--subnet', '10.55.0.0/16']);
+  const shown = await hosts
+    .engine(2)
+    .docker('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}}', 'blue');
+  t.equal(shown, '10.55.0.0/16', 'the third host was told no subnet');
+  const containers = await runContainers(hosts, 'blue');
+  t.equal(new Set(containers.map(({ ipv4 }) => ipv4)).size, 4, 'T8: no two containers have one address');
+  t.strictSame(await failures(containers), [], 'ping and HTTP between all, on other hosts and on one');
+  const [first] = containers;
+  if (first === undefined) throw new Error('a container');
+  t.match(await link(first), new RegExp(`mtu ${MTU_CLEAR} `));
+  const addresses = (await first.exec(['ip', '-o', '-4', 'addr'])).stdout;
+  t.notMatch(addresses, /172\./, 'no second interface on docker_gwbridge');
+  t.match(first.mac, /^02:42:0a:37/);
+  const known = (await hosts.daemon(1).fdb()).filter(({ mac }) => mac === first.mac);
+  t.match(
+    known,
+    [{ network: 'blue', owner: 'h1', ips: [first.ipv4], name: first.name }],
+    'the others know address and owner',
+  );
+  return containers;
+}
+
+async function whatUsersAskFor(t: Test, hosts: DriverHosts): Promise<void> {
+  const [one, two] = [hosts.engine(0), hosts.engine(1)];
+  // Docker takes --ip only where the user gave the subnet.
+  await hosts.createNetwork(
+    'six',
+    [],
+    ['--subnet', '10.56.0.0/24', '--subnet', 'fd56::/64', '--ipv6', '--internal'],
+  );
+  const fixed = await one.run('fixed', 'six', {
+    args: ['--ip', '10.56.0.77', '--mac-address', '02:11:22:33:44:55'],
+  });
+  t.equal(fixed.ipv4, '10.56.0.77');
+  t.equal(fixed.mac, '02:11:22:33:44:55');
+  const again = await one.tryDocker('run', '--rm', '--network', 'six', '--ip', '10.56.0.77', IMAGE, 'sh');
+  t.match(again.stderr, /10\.56\.0\.77 of "six" is taken/);
+  const six = await one.docker(
+    'inspect',
+    '-f',
+    '{{.NetworkSettings.Networks.six.GlobalIPv6Address}}',
+    'fixed',
+  );
+  t.match(six, /^fd56::/);
+  const other = await two.run('other', 'six');
+  t.ok(await pings(other, '10.56.0.77'));
+  const routes = (await other.exec(['ip', 'route'])).stdout;
+  t.notMatch(routes, /default/, '--internal: no way out');
+  await one.docker('rm', '-f', 'fixed');
+  await two.docker('rm', '-f', 'other');
+
+  const wrong = await one.tryDocker('network', 'create', '-d', 'overlayd', '--opt', 'vnni=3', 'bad');
+  t.match(wrong.stderr, /unknown --opt vnni \(did you mean "vni"\?\)/, 'errors reach the user');
+  const differs = ['--opt', 'name=six', '--opt', 'mtu=1000', '--ipam-opt', 'name=six'];
+  const driver = ['-d', 'overlayd', '--ipam-driver', 'overlayd'];
+  const refused = await one.tryDocker('network', 'create', ...driver, ...differs, 'bad');
+  t.match(refused.stderr, /MTU 1000 was asked for/);
+}
+
+async function connectAndDisconnect(
+  t: Test,
+  hosts: DriverHosts,
+  containers: readonly DockerContainer[],
+): Promise<void> {
+  const [web, , other] = containers;
+  if (web === undefined || other === undefined) throw new Error('containers');
+  const { engine } = web;
+  await hosts.createNetwork('green', ['--subnet', '10.57.0.0/24', '--opt', 'vni=5700', '--opt', 'mtu=1300']);
+  await engine.docker('network', 'connect', 'green', web.name);
+  await other.engine
+    .docker('network', 'connect', '--ip', '10.57.0.99', 'green', other.name)
+    .catch((error: Error) => {
+      // Docker takes --ip only where the user gave the subnet, which this host was not.
+      t.match(error.message, /user configured subnets/);
+      return other.engine.docker('network', 'connect', 'green', other.name);
+    });
+  const format = '{{(index .NetworkSettings.Networks "green").IPAddress}}';
+  const address = await other.engine.docker('inspect', '-f', format, other.name);
+  t.match(await link(web, 'eth1'), /mtu 1300 /);
+  t.ok(await pings(web, address), 'several networks on one container');
+  t.ok(await pings(web, other.ipv4), 'blue goes on');
+  await engine.docker('network', 'disconnect', 'green', web.name);
+  t.notOk((await link(web, 'eth1')).includes('mtu'), 'its interface is gone');
+  t.ok(await pings(web, other.ipv4));
+  await other.engine.docker('network', 'disconnect', 'green', other.name);
+}
+
+async function encrypted(t: Test, hosts: DriverHosts): Promise<void> {
+  await hosts.createNetwork('secret', ['--opt', 'encrypted', '--subnet', '10.58.0.0/24']);
+  const made = await Promise.all([hosts.engine(0).run('s1', 'secret'), hosts.engine(1).run('s2', 'secret')]);
+  const [from, to] = made;
+  await until('the session stands', 10_000, () => pings(from, to.ipv4));
+  t.strictSame(await failures(made), []);
+  t.match(await link(from), new RegExp(`mtu ${MTU_SEALED} `), 'room for the seal');
+  const secret = (await hosts.daemon(2).status()).networks.find(({ name }) => name === 'secret');
+  t.match(secret, { encrypted: true }, 'everybody knows that it is');
+  for (const { engine, name } of made) await engine.docker('rm', '-f', name);
+}
+
+dockerTest('5.3: overlayd as network driver of three Docker engines', async (t) => {
+  const hosts = await DriverHosts.start(t, { hosts: 3, args: ['--keyring', keyring()] });
+  const containers = await sameNameSameNetwork(t, hosts);
+  await whatUsersAskFor(t, hosts);
+  await connectAndDisconnect(t, hosts, containers);
+  await encrypted(t, hosts);
+  for (const { engine, name } of containers) await engine.docker('rm', '-f', name);
+  await Promise.all(
+    hosts.engines.map((engine) => engine.docker('network', 'rm', 'blue', 'six', 'green', 'secret')),
+  );
+  for (const index of hosts.engines.keys()) {
+    await until(
+      `h${index + 1}: nothing is left`,
+      5000,
+      async () => (await hosts.leftovers(index)).length === 0,
+    ).catch(async (error: Error) => t.fail(`${error.message}: ${(await hosts.leftovers(index)).join(', ')}`));
+    t.strictSame(hosts.records(index), [], 'and nothing is remembered');
+    const networks = (await hosts.daemon(index).status()).networks.map(({ name }) => name);
+    t.strictSame(networks, ['overlay'], 'networks that Docker wanted are gone with it');
+  }
+});
