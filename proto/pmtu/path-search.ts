@@ -140,6 +140,7 @@ export class PathSearch {
     if (probe.sentMs >= this.#loweredMs) this.#passed(bytes);
     const round = this.#round;
     if (round?.tokens.delete(token) !== true) return true;
+    if (round.largest === 0) this.#hurry(now, now - probe.sentMs);
     round.largest = Math.max(round.largest, bytes);
     if (round.tokens.size === 0) this.#closeRound(now);
     return true;
@@ -179,6 +180,11 @@ export class PathSearch {
     this.#round = { tokens, sizes, isPlain: !isSuspect, largest: 0 };
     this.#confirmedMs = now;
     this.#dueMs = now + this.#estimate.waitMs(timing.firstWaitMs, timing.leastWaitMs, timing.mostWaitMs);
+  }
+
+  /** All of a round went out together: what comes does so soon after the first, however long that took on a busy host. */
+  #hurry(now: number, rttMs: number): void {
+    this.#dueMs = Math.min(this.#dueMs, now + Math.max(rttMs, this.#options.timing.leastWaitMs));
   }
 
   /** What passed until now, and sizes below it. */
