@@ -6,7 +6,7 @@
  */
 import type { ConfigKey } from './schema.ts';
 
-interface OptionRow {
+export interface OptionRow {
   readonly key: ConfigKey;
   /** Long flag without dashes; equals `key` except for the lists that a file names in the plural. */
   readonly flag: string;
