@@ -1,8 +1,11 @@
 /** Networks made at run time at work, with real daemons and real containers (issue 5.1): joined where something is on them. */
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../agent/demo/process.ts';
 import type { Daemon } from '../../agent/demo/daemon.ts';
-import type { Container } from '../../agent/demo/hosts.ts';
+import type { Container, Host } from '../../agent/demo/hosts.ts';
 import type { NetworkDetail, NetworkSummary } from '../../agent/status.ts';
 import { allKnown, startCluster, unreachable } from './cluster.ts';
 import { netnsTest } from './guard.ts';
@@ -107,3 +110,35 @@ netnsTest('5.1 --join-all takes part in every network, also in later ones', ['pi
     return all.every((names) => names.length === 2);
   });
 });
+
+netnsTest(
+  '5.1 encrypted, made while the daemons run: sealed from the first frame on',
+  ['ping'],
+  async (test) => {
+    const key = randomBytes(32).toString('base64');
+    const keyring = (host: Host): string[] => {
+      const file = join(host.scratch, 'keyring');
+      writeFileSync(file, `${key}\n`, { mode: 0o600 });
+      return ['--keyring', file];
+    };
+    const { testbed, daemons } = await startCluster(test, { hosts: 2, argsOf: keyring });
+    const [a, b] = daemons as [Daemon, Daemon];
+    const args = ['networks', 'create', 'secret', '--encrypted', '--subnet', '10.50.0.0/16'];
+    test.match(await a.json<NetworkSummary>(...args), { encrypted: true, mtu: 1418 });
+    await until('the other host knows it', 10_000, async () => {
+      return (await b.status()).networks.some(({ name }) => name === 'secret');
+    });
+    test.notOk((await a.status()).sealing, 'nothing is sealed yet');
+    for (const daemon of daemons) await daemon.json('networks', 'attach', 'secret', '--tap', 'blue0');
+    await until('a session stands', 20_000, async () => (await a.peers()).every(({ sealed }) => sealed));
+    const containers = testbed.hosts.map((host) =>
+      host.addContainer({ parent: 'blue0', ipv4: `10.50.${host.number}.2` }),
+    );
+    test.strictSame(await unreachable(containers), []);
+    test.match((await a.status()).sealing, /AES-256-GCM/);
+    await b.stop('SIGKILL');
+    daemons[1] = testbed.hosts[1]!.startDaemon({ args: keyring(testbed.hosts[1]!) });
+    await allKnown(daemons[1], 2);
+    await until('it works again', 30_000, async () => (await unreachable(containers)).length === 0);
+  },
+);

@@ -150,3 +150,60 @@ void t.test('over the limits it counts and goes on', async (test) => {
   a.removeNetwork(cluster.now, VNI);
   test.same([...a.announced()], []);
 });
+
+void t.test(
+  '5.1 an endpoint is announced by a word, before it says anything, and until that is taken back',
+  async (test) => {
+    const hosts = new Hosts('a', 'b');
+    const announcer = hosts.announcers.get('a')!;
+    const now = (): number => hosts.cluster.now;
+    announcer.say(now(), VNI, MAC, { ips: ['10.43.0.2', 'nonsense', 'fd43:0::2'], name: 'web' });
+    hosts.run(200);
+    test.same(hosts.seen('b'), ['a/0 10.43.0.2 fd43::2']);
+    test.equal(announcer.counters().get('bad-ip'), 1);
+    test.same([...announcer.locals(VNI)], [{ mac: MAC, ips: ['10.43.0.2', 'fd43::2'], name: 'web' }]);
+    test.equal(announcer.count(VNI), 1);
+    test.equal(announcer.count(VNI, MAC), 0);
+    hosts.learn('a');
+    announcer.handleMacExpired(now(), VNI, MAC);
+    hosts.run(400_000);
+    test.same(hosts.seen('b'), ['a/0 10.43.0.2 fd43::2'], 'silence does not end it');
+    announcer.takeBack(now(), VNI, MAC);
+    hosts.run(200);
+    test.same(hosts.seen('b'), []);
+  },
+);
+
+void t.test('5.1 what is still seen goes on without its name', async (test) => {
+  const hosts = new Hosts('a', 'b');
+  const announcer = hosts.announcers.get('a')!;
+  hosts.learn('a');
+  announcer.say(hosts.cluster.now, VNI, MAC, { ips: ['10.43.0.2'], name: 'x'.repeat(100) });
+  test.equal([...announcer.locals(VNI)][0]?.name.length, 64, 'as long as a record holds');
+  announcer.takeBack(hosts.cluster.now, VNI, MAC);
+  hosts.run(200);
+  test.same(hosts.seen('b'), ['a/0 10.43.0.2']);
+  test.equal([...announcer.locals(VNI)][0]?.name, '');
+});
+
+void t.test(
+  '5.1 an endpoint that moves hosts is claimed above, and comes back when the other is gone',
+  async (test) => {
+    const hosts = new Hosts('a', 'b');
+    const [a, b] = ['a', 'b'].map((name) => hosts.announcers.get(name)!) as [
+      EndpointAnnouncer,
+      EndpointAnnouncer,
+    ];
+    a.say(hosts.cluster.now, VNI, MAC, { ips: ['10.43.0.2'], name: '' });
+    hosts.run(200);
+    b.say(hosts.cluster.now, VNI, MAC, { ips: ['10.43.0.3'], name: '' });
+    hosts.run(500);
+    test.same(hosts.seen('a'), ['b/1 10.43.0.3'], 'the later host has it, the earlier is silent');
+    b.takeBack(hosts.cluster.now, VNI, MAC);
+    hosts.run(500);
+    test.same(hosts.seen('b'), ['a/0 10.43.0.2'], 'it was there all the time');
+    a.removeNetwork(hosts.cluster.now, VNI);
+    hosts.run(500);
+    test.same(hosts.seen('b'), [], 'and goes with the network');
+  },
+);

@@ -297,3 +297,39 @@ void t.test('incremental changes leave what a view from scratch wants', async (t
   fc.assert(property, { seed: 20_261_122, numRuns: 300 });
   test.pass();
 });
+
+void t.test(
+  '5.1 hosts that mean another network by the VNI are strangers: no flood, no rows',
+  async (test) => {
+    const bench = new Bench();
+    const meanings: Record<string, string> = { me: 'blue', b: 'blue', c: 'red' };
+    bench.source.set('me', 0, TABLE.interest, interestKey(VNI), encodeInterest());
+    for (const [i, name] of ['b', 'c', 'd'].entries()) {
+      bench.host(name, `192.0.2.${i + 2}`);
+      bench.claim(name, MAC + i, 0, [`10.43.0.${i + 2}`]);
+    }
+    const routes = (): (string | undefined)[] => [0, 1, 2].map((i) => bench.route(MAC + i));
+    const floods = (): number => [...bench.model.rows.values()].filter(({ op }) => op === 'flood-put').length;
+    const means = (): void => {
+      bench.view.setMeaning(0, (_vni, name) => meanings[name]);
+      bench.sync();
+    };
+    test.same(
+      [routes(), floods()],
+      [['192.0.2.2', '192.0.2.3', '192.0.2.4'], 3],
+      'nobody says: all belong together',
+    );
+    means();
+    test.same(routes(), ['192.0.2.2', undefined, '192.0.2.4'], 'd does not say, c means another');
+    test.equal(floods(), 2);
+    test.equal(bench.neighbour('10.43.0.3'), undefined);
+    test.ok(bench.view.isStranger(VNI, 'c'));
+    bench.claim('c', MAC, 5);
+    test.equal(bench.route(MAC), '192.0.2.2', 'and its claims take nothing away');
+    bench.unclaim('c', MAC);
+    meanings['c'] = 'blue';
+    means();
+    test.same([routes(), floods()], [['192.0.2.2', '192.0.2.3', '192.0.2.4'], 3], 'the two became one');
+    test.same(canonicalLines(bench.view.wanted()), canonicalLines(bench.model.rows.values()));
+  },
+);

@@ -1,0 +1,173 @@
+/** Networks on one host over a data path that only remembers; state, reconciler and files are real. */
+import type { Test } from 'tap';
+import { monotonicMs, wallMs } from '../../../agent/clock.ts';
+import type { RunConfig } from '../../../agent/config/run-config.ts';
+import { Reconciler } from '../../../agent/control/reconciler.ts';
+import type {
+  Dataplane,
+  DataplaneEvent,
+  OpenedTap,
+  TableChange,
+  TapSpec,
+} from '../../../agent/dataplane/dataplane.ts';
+import { OverlaydError } from '../../../agent/errors.ts';
+import { NetworkDefinitions } from '../../../agent/networks/definitions.ts';
+import { HostPorts } from '../../../agent/networks/host-ports.ts';
+import { JoinedNetworks } from '../../../agent/networks/joined.ts';
+import { LocalFiles } from '../../../agent/networks/local-files.ts';
+import { LocalNetworks } from '../../../agent/networks/local-networks.ts';
+import { NetworkFile } from '../../../agent/networks/network-file.ts';
+import { TABLE } from '../../../proto/state/interface.ts';
+import { State } from '../../../proto/state/state.ts';
+import { toHex } from '../../../proto/state/bytes.ts';
+import { decodeEndpoint } from '../../../proto/state/values/endpoint.ts';
+import { encodeInterest, interestKey } from '../../../proto/state/values/interest.ts';
+import { encodeNetwork, networkKey } from '../../../proto/state/values/network.ts';
+import { SeededRng } from '../../../proto/rng.ts';
+import { fakeSigner, fakeVerifier } from '../../proto/state/fake-identity.ts';
+import { recordingLog, type Line } from '../recording-log.ts';
+
+export class FakeDataplane {
+  readonly limits = { ports: 8, networks: 4 };
+  readonly open = new Map<number, TapSpec>();
+  readonly networks = new Map<number, number>();
+  readonly removed: string[] = [];
+  failWith: Error | undefined;
+  readonly #listeners: ((event: DataplaneEvent) => void)[] = [];
+
+  apply(changes: readonly TableChange[]): void {
+    for (const change of changes) {
+      if (change.op === 'network-put') this.networks.set(change.network, change.vni);
+      if (change.op === 'network-del') this.networks.delete(change.network);
+    }
+  }
+
+  openPort(spec: TapSpec): OpenedTap {
+    if (this.failWith !== undefined) throw this.failWith;
+    this.open.set(spec.port, spec);
+    return { name: spec.name, mtu: spec.mtu, offload: true, udpOffload: true, existed: false };
+  }
+
+  async closePort(port: number, removeTap: boolean): Promise<void> {
+    const spec = this.open.get(port);
+    this.open.delete(port);
+    if (removeTap && spec !== undefined) this.removed.push(spec.name);
+    await Promise.resolve();
+  }
+
+  onEvent(listener: (event: DataplaneEvent) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  emit(event: DataplaneEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  fdb(): [] {
+    return [];
+  }
+}
+
+export interface LocalHost {
+  readonly state: State;
+  readonly dataplane: FakeDataplane;
+  readonly definitions: NetworkDefinitions;
+  readonly networks: LocalNetworks;
+  readonly joined: JoinedNetworks;
+  readonly lines: readonly Line[];
+  /** Endpoint records of a VNI: "mac name ip ip". */
+  records(vni: number): string[];
+  /** VNIs that we say we take part in. */
+  interests(): number[];
+  close(): void;
+}
+
+const CONFIGURED = {
+  name: 'overlay',
+  vni: 4_096,
+  subnet: '10.42.0.0/16',
+  gateway: undefined,
+  ipRange: undefined,
+  tap: 'tap0',
+  mtu: 1_450,
+  encrypted: false,
+};
+
+/** `folder` is its disk: a second one over the same folder is the next run. */
+export async function localHost(
+  test: Test,
+  folder: string,
+  more: { readonly joinAll?: boolean; readonly seals?: boolean } = {},
+): Promise<LocalHost> {
+  const { log, lines } = recordingLog();
+  const state = new State(
+    { node: 'a', epoch: BigInt(Date.now()) },
+    { rng: new SeededRng(1), wall: wallMs, signer: fakeSigner('a'), verifier: fakeVerifier },
+  );
+  const now = monotonicMs();
+  const definition = { ...CONFIGURED, gateway: '' };
+  state.put(now, 0, TABLE.interest, interestKey(CONFIGURED.vni), encodeInterest());
+  state.put(now, 0, TABLE.network, networkKey(CONFIGURED.name), encodeNetwork(definition));
+  const dataplane = new FakeDataplane();
+  const path = dataplane as unknown as Dataplane;
+  const network = { network: 0, vni: CONFIGURED.vni, suppress: true, sealed: false };
+  const options = { self: 'a', networks: [network], staticPeers: [], maxPayload: 1_472, log };
+  const wrote = (): void => undefined;
+  const reconciler = new Reconciler(options, state, path, wrote);
+  const definitions = new NetworkDefinitions({
+    self: 'a',
+    state,
+    limits: { largestMtu: () => 1_450, hasKeyring: true },
+    file: new NetworkFile(folder, log),
+    isAway: () => false,
+    wrote,
+    log,
+  });
+  const joined = new JoinedNetworks({
+    config: { networks: [CONFIGURED] } as unknown as RunConfig,
+    state,
+    reconciler,
+    mtuOf: () => 1_450,
+    largestMtu: () => 1_450,
+    prepareSealing: () => {
+      if (more.seals !== true) throw new OverlaydError('OVL_KEYRING_MISSING', 'no keyring');
+    },
+    networksMax: dataplane.limits.networks,
+  });
+  const networks = new LocalNetworks({
+    definitions,
+    joined,
+    files: new LocalFiles(folder, log),
+    ports: new HostPorts({ dataplane, firstPort: 1, workers: 1, log }),
+    dataplane,
+    reconciler,
+    wrote,
+    joinAll: more.joinAll ?? false,
+    macQuota: 100,
+    log,
+  });
+  const close = (): void => {
+    networks.close();
+    definitions.close();
+    reconciler.close();
+  };
+  test.teardown(close);
+  await networks.start();
+  return {
+    state,
+    dataplane,
+    definitions,
+    networks,
+    joined,
+    lines,
+    records: (vni) =>
+      [...state.records(vni, TABLE.endpoint)]
+        .map(({ key, value }) => {
+          const { ips, name } = decodeEndpoint(value);
+          return [toHex(key), name, ...ips].join(' ');
+        })
+        .sort(),
+    interests: () => [...state.interests()].sort((a, b) => a - b),
+    close,
+  };
+}
