@@ -210,7 +210,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   return {
     ...view,
     failed,
-    report: () => reportOf(config, control, dataplane),
+    report: () => ({ ...reportOf(config, control, dataplane), dockerDriver: docker.driver }),
     config: () => running,
     reload: async (next) => {
       await reloader.apply(next);
@@ -380,7 +380,11 @@ function dataplaneOptions(config: RunConfig, tapMtus: TapMtus): DataplaneOptions
   };
 }
 
-function reportOf(config: RunConfig, control: ControlPlane, dataplane: Dataplane): StartupReport {
+function reportOf(
+  config: RunConfig,
+  control: ControlPlane,
+  dataplane: Dataplane,
+): Omit<StartupReport, 'dockerDriver'> {
   const { metricsAddr } = config;
   return {
     node: config.nodeName,

@@ -348,6 +348,8 @@ export interface StartupReport {
   /** In words; undefined without an encrypted network. */
   readonly sealing: string | undefined;
   readonly socket: string;
+  /** The Docker driver's name and socket; undefined where there is none. */
+  readonly dockerDriver: { readonly name: string; readonly path: string } | undefined;
   /** `IP:PORT`, undefined when off. */
   readonly metricsAddr: string | undefined;
   readonly seeds: readonly string[];

@@ -16,6 +16,7 @@ export function renderReport(report: StartupReport): string {
     ...(report.sealing === undefined ? [] : [`  sealing     ${report.sealing}`]),
     `  seeds       ${report.seeds.length === 0 ? 'none: waiting to be joined' : report.seeds.join(', ')}`,
     `  socket      ${report.socket}`,
+    `  docker      ${dockerText(report)}`,
     `  metrics     ${report.metricsAddr === undefined ? 'off' : `http://${report.metricsAddr}/metrics`}`,
     '',
     indent(networkTable(networks)),
@@ -30,6 +31,11 @@ function sealingText({ gossipEncryption: { mode, primary } }: StartupReport): st
   if (mode === 'off') return 'none: gossip in clear (--keyring seals it)';
   const also = mode === 'transition' ? '; clear gossip is taken too (--gossip-encryption transition)' : '';
   return `gossip, key ${primary ?? '-'}${also}`;
+}
+
+function dockerText({ dockerDriver }: StartupReport): string {
+  if (dockerDriver === undefined) return 'no network driver';
+  return `network driver "${dockerDriver.name}" on ${dockerDriver.path}`;
 }
 
 function networkTable(networks: readonly StartupNetwork[]): string {

@@ -45,6 +45,8 @@ export interface DockerOptions {
 }
 
 export interface DockerSide {
+  /** Undefined: there is no driver. */
+  readonly driver: { readonly name: string; readonly path: string } | undefined;
   close(): Promise<void>;
 }
 
@@ -69,7 +71,9 @@ export async function openDocker(options: DockerOptions): Promise<DockerSide> {
   const events = api && watcher && new EventStream(api, watcher, log);
   networks.onChange(() => watcher?.refresh());
   const timer = setInterval(() => watcher?.refresh(), RECONCILE_MS);
+  const { plugin } = options;
   return {
+    driver: driver && plugin && { name: driverName(plugin.path), path: plugin.path },
     async close() {
       clearInterval(timer);
       // No further call is taken; those in work are answered.
@@ -82,6 +86,11 @@ export async function openDocker(options: DockerOptions): Promise<DockerSide> {
       driver?.book.close();
     },
   };
+}
+
+/** Docker takes the name of the socket's file. */
+function driverName(path: string): string {
+  return basename(path, '.sock');
 }
 
 interface Driver {
@@ -105,7 +114,7 @@ async function openDriver(
     networks,
     addresses,
     docker,
-    driverName: basename(plugin.path, '.sock'),
+    driverName: driverName(plugin.path),
     scope,
     sealingProblem,
     rng: systemRng(),

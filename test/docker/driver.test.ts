@@ -141,12 +141,32 @@ async function encrypted(t: Test, hosts: DriverHosts): Promise<void> {
   for (const { engine, name } of made) await engine.docker('rm', '-f', name);
 }
 
+/** The network of the configuration, on its TAP, without an --ip-range for each host. */
+async function macvlanAddresses(t: Test, hosts: DriverHosts): Promise<void> {
+  const macvlan = ['-d', 'macvlan', '-o', 'parent=tap0', '--subnet', '10.42.0.0/16'];
+  const made = await Promise.all(
+    hosts.engines.map(async (engine, index) => {
+      await engine.docker('network', 'create', ...macvlan, '--ipam-driver', 'overlayd', 'lan');
+      return engine.run(`lan${index}`, 'lan');
+    }),
+  );
+  t.equal(new Set(made.map(({ ipv4 }) => ipv4)).size, made.length, 'T8: no two have one address');
+  t.strictSame(await failures(made), [], 'macvlan containers with addresses from overlayd');
+  await until('5.4: their names are known everywhere', 10_000, async () => {
+    const names = new Set((await hosts.daemon(0).fdb()).map(({ name }) => name));
+    return made.every(({ name }) => names.has(name));
+  });
+  for (const { engine, name } of made) await engine.docker('rm', '-f', name);
+  for (const engine of hosts.engines) await engine.docker('network', 'rm', 'lan');
+}
+
 dockerTest('5.3: overlayd as network driver of three Docker engines', async (t) => {
   const hosts = await DriverHosts.start(t, { hosts: 3, args: ['--keyring', keyring()] });
   const containers = await sameNameSameNetwork(t, hosts);
   await whatUsersAskFor(t, hosts);
   await connectAndDisconnect(t, hosts, containers);
   await encrypted(t, hosts);
+  await macvlanAddresses(t, hosts);
   for (const { engine, name } of containers) await engine.docker('rm', '-f', name);
   await Promise.all(
     hosts.engines.map((engine) => engine.docker('network', 'rm', 'blue', 'six', 'green', 'secret')),

@@ -90,6 +90,7 @@ void tap.test('the start-up report', async (t) => {
     workers: 2,
     sealing: 'AES-256-GCM by OpenSSL',
     socket: '/run/overlayd/overlayd.sock',
+    dockerDriver: { name: 'overlayd', path: '/run/docker/plugins/overlayd.sock' },
     metricsAddr: '127.0.0.1:9472',
     seeds: ['192.0.2.2:7946'],
     gossipEncryption: { mode: 'required', primary: '3f1c000000000001', keys: 1 } as const,
@@ -113,6 +114,7 @@ void tap.test('the start-up report', async (t) => {
     sealing: undefined,
     workers: 1,
     seeds: [],
+    dockerDriver: undefined,
     metricsAddr: undefined,
     networks: [OVERLAY],
   };
