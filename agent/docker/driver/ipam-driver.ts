@@ -190,14 +190,21 @@ export class IpamDriver {
       this.#keep(pool, asked, { use: 'endpoint', isGiven: true });
       return { Address: `${asked}/${lengthOf(subnet)}`, Data: {} };
     }
-    const given = await addresses.request(network.id, {
-      family: pool.family,
-      purpose: 'endpoint',
-      ...(asked !== undefined && { address: asked }),
-    });
-    const isGiven = asked !== undefined;
-    this.#keep(pool, addressOf(given), { use: 'endpoint', isGiven, claimedIn: network.id });
-    return { Address: given, Data: {} };
+    for (;;) {
+      const given = await addresses.request(network.id, {
+        family: pool.family,
+        purpose: 'endpoint',
+        ...(asked !== undefined && { address: asked }),
+      });
+      const ip = addressOf(given);
+      const kept = book.address(pool.id, ip);
+      if (kept === undefined || kept.use === 'endpoint') {
+        this.#keep(pool, ip, { use: 'endpoint', isGiven: asked !== undefined, claimedIn: network.id });
+        return { Address: given, Data: {} };
+      }
+      // Docker's gateway, or an --aux-address: the network knows nothing of it, so it is kept off from here.
+      book.putAddress({ ...kept, claimedIn: network.id });
+    }
   }
 
   #keep(pool: PoolRecord, ip: string, what: Pick<AddressRecord, 'use' | 'isGiven' | 'claimedIn'>): void {

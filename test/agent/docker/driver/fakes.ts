@@ -88,6 +88,8 @@ export class FakeNetworks implements Networks {
 
 export class FakeAddresses implements DriverAddresses {
   readonly held = new Set<string>();
+  /** The first that is given out. */
+  first = 2;
   /** Belong to other hosts. */
   readonly foreign = new Set<string>();
   readonly #networks: FakeNetworks;
@@ -117,7 +119,8 @@ export class FakeAddresses implements DriverAddresses {
       return Promise.reject(new OverlaydError('OVL_ADDRESS_TAKEN', `${options.address} is taken`));
     }
     const start = addressOf(subnet).replace(/0$/, '');
-    for (let last = 2; last < 250; last++) if (isFree(`${start}${last}`)) return take(`${start}${last}`);
+    for (let last = this.first; last < 250; last++)
+      if (isFree(`${start}${last}`)) return take(`${start}${last}`);
     return Promise.reject(new OverlaydError('OVL_ADDRESSES_EXHAUSTED', 'no address is left'));
   }
 
