@@ -1,7 +1,7 @@
 /** A failed system call as an error that a person can act on: what, why (the kernel's word), and the cure. */
 import { readFileSync } from 'node:fs';
 import { OverlaydError } from '../errors.ts';
-import { EACCES, EPERM, errno, errnoName } from './libc.ts';
+import { EACCES, EMFILE, ENFILE, EPERM, errno, errnoName } from './libc.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_NOT_PERMITTED = 4;
@@ -10,11 +10,15 @@ const EXIT_NOT_PERMITTED = 4;
 const CAPABILITIES = { CAP_NET_BIND_SERVICE: 10, CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21 } as const;
 export type Capability = keyof typeof CAPABILITIES;
 
+/** Whatever it was that wanted one more descriptor. */
+const DESCRIPTORS_HINT = 'Raise the limit of open files: systemd LimitNOFILE=, ulimit -Hn.';
+
 /** Wraps the error number of the call that just failed. Give `number` when another call came in between. */
 export function systemError(code: string, what: string, hint?: string, number = errno()): OverlaydError {
   const name = errnoName(number);
+  const cure = number === EMFILE || number === ENFILE ? DESCRIPTORS_HINT : hint;
   return new OverlaydError(code, `${what}: ${name}`, {
-    ...(hint === undefined ? {} : { hint }),
+    ...(cure === undefined ? {} : { hint: cure }),
     details: { errno: name },
     exitCode: number === EPERM || number === EACCES ? EXIT_NOT_PERMITTED : EXIT_FAILED,
   });

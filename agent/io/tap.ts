@@ -182,14 +182,6 @@ function openTunDevice(): number {
   const fd = libc.open(TUN_DEVICE, libc.O_RDWR | libc.O_NONBLOCK | libc.O_CLOEXEC);
   if (fd >= 0) return fd;
   const number = libc.errno();
-  if (number === libc.EMFILE || number === libc.ENFILE) {
-    throw systemError(
-      'OVL_DESCRIPTORS',
-      `cannot open ${TUN_DEVICE}`,
-      'Raise the limit: systemd LimitNOFILE=, ulimit -Hn.',
-      number,
-    );
-  }
   if (number === libc.ENOENT || number === libc.ENODEV || number === libc.ENXIO) {
     throw systemError(
       'OVL_TUN_MISSING',
