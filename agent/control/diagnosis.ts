@@ -12,7 +12,7 @@ import type { Dataplane } from '../dataplane/dataplane.ts';
 import { checkKeyringFile, checkStateDir } from '../doctor/file-checks.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { sorted } from '../doctor/finding.ts';
-import { checkMtu } from '../doctor/mtu-checks.ts';
+import { checkMtu, checkPathMtus } from '../doctor/mtu-checks.ts';
 import { checkDefinitions, checkDuplicates, checkKeys } from '../doctor/network-checks.ts';
 import { checkPeers } from '../doctor/peer-checks.ts';
 import { checkSeeds } from '../doctor/port-checks.ts';
@@ -56,6 +56,7 @@ export async function diagnose(parts: DiagnosisParts): Promise<Finding[]> {
     ...checkStateDir(config.stateDir),
     ...checkKeyringFile(config.keyringFile),
     ...checkMtu(await mtuFacts(config, view)),
+    ...checkPathMtus(peers, config.underlayMtu),
     ...checkPeers({
       peers,
       echoes: parts.echoes(),

@@ -1,6 +1,7 @@
 /** Whether a full packet of a container fits what the underlay carries (checklist 1.9, 3.16, T6). */
 import { ipFamily } from '../config/address.ts';
 import { SEAL_BYTES, defaultTapMtu } from '../config/underlay.ts';
+import type { Peer } from '../status.ts';
 import type { Finding } from './finding.ts';
 
 export interface MtuFacts {
@@ -52,6 +53,24 @@ export function checkMtu({ dataPathAddr, underlayMtu, taps }: MtuFacts): Finding
       ];
     }
     return [];
+  });
+}
+
+/** Hosts whose path takes less than our interface: overlayd makes up for it, at a price. */
+export function checkPathMtus(
+  peers: readonly Pick<Peer, 'name' | 'state' | 'pathMtu'>[],
+  underlayMtu: number,
+): Finding[] {
+  return peers.flatMap(({ name, state, pathMtu }): Finding[] => {
+    if (state !== 'alive' || pathMtu === undefined || pathMtu >= underlayMtu) return [];
+    return [
+      {
+        check: 'path-mtu',
+        severity: 'info',
+        what: `the path to ${name} takes packets of ${pathMtu} bytes, the underlay interface here sends ${underlayMtu}`,
+        cure: 'Traffic goes on: TCP is cut smaller, other senders are told. Give the interface that MTU, or mend what drops larger packets between the hosts.',
+      },
+    ];
   });
 }
 

@@ -8,7 +8,7 @@ import type { Test } from 'tap';
 import { checkKeyringFile, checkStateDir } from '../../../agent/doctor/file-checks.ts';
 import { degraded, sorted } from '../../../agent/doctor/finding.ts';
 import type { Finding } from '../../../agent/doctor/finding.ts';
-import { checkMtu } from '../../../agent/doctor/mtu-checks.ts';
+import { checkMtu, checkPathMtus } from '../../../agent/doctor/mtu-checks.ts';
 import { checkDefinitions, checkDuplicates, checkKeys } from '../../../agent/doctor/network-checks.ts';
 import { checkPeers } from '../../../agent/doctor/peer-checks.ts';
 import type { PeerFacts } from '../../../agent/doctor/peer-checks.ts';
@@ -150,6 +150,10 @@ void tap.test('1.9, T6: MTUs that do not fit', async (t) => {
   only(t, of(1460), { severity: 'error', what: /carries 1450/ });
   only(t, of(1200), { severity: 'info', what: /would carry 1450/ });
   only(t, of(undefined), { check: 'tap', severity: 'error', what: /is not there/ });
+  const path = (pathMtu: number | undefined, state: Peer['state'] = 'alive') =>
+    checkPathMtus([{ name: 'b', state, ...(pathMtu === undefined ? {} : { pathMtu }) }], 1500);
+  t.strictSame([path(1500), path(undefined), path(1400, 'dead')], [[], [], []]);
+  only(t, path(1400), { check: 'path-mtu', severity: 'info', what: /to b takes packets of 1400 bytes/ });
 });
 
 void tap.test('peers: gone, shut ports by name, clocks', async (t) => {
