@@ -42,6 +42,8 @@ import { OverlaydError } from './errors.ts';
 import type { Log } from './log.ts';
 import { startMetrics } from './metrics/server.ts';
 import type { MetricsServer } from './metrics/server.ts';
+import type { AddressPools } from './ipam/address-pools.ts';
+import { openAddresses } from './ipam/open-addresses.ts';
 import { MAC_QUOTA, openNetworks } from './networks/open-networks.ts';
 import type { OpenNetworks } from './networks/open-networks.ts';
 import { Reloader } from './reload.ts';
@@ -169,7 +171,10 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   sealed.vnis = () => sealedVnis(networks.joined.list());
   tunnels?.refresh();
   control.restoreEndpoints();
-  control.onClusterChange(() => {
+  const addresses = openAddresses({ config, state, control, definitions: networks.definitions, epoch, log });
+  undo.push(() => Promise.resolve(addresses.close()));
+  control.onClusterChange((changes) => {
+    addresses.handleChanges(changes);
     networks.definitions.touch();
     tunnels?.refresh();
     identities.tell();
@@ -196,6 +201,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     identities,
     dataplane,
     networks,
+    addresses,
     sessions,
     paths,
     watch,
@@ -220,6 +226,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       // First, while all that its calls need is there.
       await docker.close();
       await control.leave();
+      addresses.close();
       networks.close();
       paths.close();
       tunnels?.close();
@@ -288,6 +295,7 @@ interface ViewParts {
   readonly identities: IdentityControl;
   readonly dataplane: Dataplane;
   readonly networks: OpenNetworks;
+  readonly addresses: AddressPools;
   readonly sessions: () => readonly TunnelStatus[];
   readonly paths: PathKeeper;
   readonly watch: DataPathWatch;
@@ -295,7 +303,7 @@ interface ViewParts {
 }
 
 function viewOf(parts: ViewParts): DaemonView {
-  const { config, control, identities, dataplane, watch, notices } = parts;
+  const { config, control, identities, dataplane, addresses, watch, notices } = parts;
   const { definitions, joined, local } = parts.networks;
   const view = new StatusView({
     ...parts,
@@ -346,6 +354,10 @@ function viewOf(parts: ViewParts): DaemonView {
       await local.detach(nameOrId, force);
       return view.network(nameOrId)!;
     },
+    ranges: (nameOrId) => addresses.ranges(nameOrId),
+    collisions: (nameOrId) => addresses.collisions(nameOrId),
+    dockerRange: (nameOrId, size) => addresses.dockerRange(nameOrId, { size }),
+    reclaim: (host) => addresses.reclaim(host),
     leave: () => control.leave(),
     keyring: () => control.keyring().list(),
     keyringAdd: (key) => control.keyring().add(key),

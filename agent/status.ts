@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import type { RunConfig } from './config/run-config.ts';
 import type { Finding } from './doctor/finding.ts';
+import type { AddressCollision, HostRange, Reclaimed } from './ipam/interface.ts';
 import type { NetworkSpec } from './networks/interface.ts';
 
 const count = z.int().min(0);
@@ -93,6 +94,39 @@ export const networkRemovalSchema = z.object({
   cut: z.array(networkUseSchema),
 });
 export type NetworkRemoval = z.infer<typeof networkRemovalSchema>;
+
+export const hostRangeSchema = z.object({
+  host: z.string(),
+  family: z.union([z.literal(4), z.literal(6)]),
+  cidrs: z.array(z.string()),
+  /** Of these, what Docker's own IPAM on that host hands out from. */
+  docker: z.array(z.string()),
+  /** Hosts that keep a copy, and take over after --range-lease. */
+  guardians: z.array(z.string()),
+  /** Blocks on their way to another host. */
+  moving: z.array(z.object({ cidr: z.string(), to: z.string() })),
+  /** Free addresses: exact of this host, `>=N` of others. */
+  free: z.string(),
+});
+export const addressCollisionSchema = z.object({
+  address: z.string(),
+  /** Hosts that say they have it. */
+  hosts: z.array(z.string()),
+  /** In whose range it lies. */
+  owner: z.string().optional(),
+  /** `duplicate`: two have it; `docker-range`: another host's Docker may hand it out; `foreign`: in another host's range, which
+   *  keeps off it; `reclaimed`: handed out here, another host's since. */
+  kind: z.enum(['duplicate', 'docker-range', 'foreign', 'reclaimed']),
+});
+export const networkRangesSchema = z.object({
+  network: z.string(),
+  ranges: z.array(hostRangeSchema),
+  collisions: z.array(addressCollisionSchema),
+});
+export type NetworkRanges = z.infer<typeof networkRangesSchema>;
+export const dockerRangeSchema = z.object({ ipRange: z.string() });
+export const reclaimedSchema = z.object({ network: z.string(), cidrs: z.array(z.string()) });
+export type ReclaimedRanges = z.infer<typeof reclaimedSchema>;
 
 export const memberStates = ['alive', 'suspect', 'dead', 'left'] as const;
 export const memberStateSchema = z.enum(memberStates);
@@ -254,6 +288,8 @@ export interface DaemonMetrics {
   readonly drops: Readonly<Record<string, number>>;
   /** By network name. */
   readonly fdbEntries: Readonly<Record<string, number>>;
+  /** Of this host, by network name; without what Docker hands out itself. */
+  readonly addresses: readonly { readonly name: string; readonly owned: number; readonly free: number }[];
   readonly members: Readonly<Record<(typeof memberStates)[number], number>>;
   /** By peer name; only peers with a measured value. */
   readonly peerRttSeconds: Readonly<Record<string, number>>;
@@ -298,6 +334,13 @@ export interface DaemonView {
   /** A TAP of this host for a whole network; its name is chosen when not given. */
   networkAttach(nameOrId: string, tap: string | undefined): Promise<NetworkDetail>;
   networkDetach(nameOrId: string, force: boolean): Promise<NetworkDetail>;
+  /** Who has which addresses of a network, by name or id. These four throw OverlaydError. */
+  ranges(nameOrId: string): readonly HostRange[];
+  collisions(nameOrId: string): readonly AddressCollision[];
+  /** A block of this host for Docker's own IPAM, the same ever after. */
+  dockerRange(nameOrId: string, size: number | undefined): Promise<string>;
+  /** Takes over what a host had that is gone for good. */
+  reclaim(host: string): Promise<readonly Reclaimed[]>;
   /** Leaves the cluster; the daemon goes on, alone. */
   leave(): Promise<void>;
   /** Keys that seal gossip. All four throw OverlaydError where there is no keyring; bytes are never given out. */

@@ -16,22 +16,27 @@ import type {
   JoinResult,
   KeyringEntry,
   NetworkDetail,
+  NetworkRanges,
   NetworkRemoval,
   NetworkSummary,
   Peer,
+  ReclaimedRanges,
   RevokeRequest,
   RevokeResult,
   Status,
 } from '../status.ts';
 import {
+  dockerRangeSchema,
   fdbEntrySchema,
   identitySchema,
   joinResultSchema,
   keyringEntrySchema,
   networkDetailSchema,
+  networkRangesSchema,
   networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
+  reclaimedSchema,
   revokeResultSchema,
   statusSchema,
 } from '../status.ts';
@@ -86,6 +91,19 @@ export class ApiClient {
   networkDetach(name: string, force: boolean): Promise<NetworkDetail> {
     const path = `/v1/networks/${encodeURIComponent(name)}/detach`;
     return this.#request('POST', path, networkDetailSchema, { force });
+  }
+
+  ranges(network: string): Promise<NetworkRanges> {
+    return this.#get(`/v1/networks/${encodeURIComponent(network)}/ranges`, networkRangesSchema);
+  }
+
+  async dockerRange(network: string, size?: number): Promise<string> {
+    const path = `/v1/networks/${encodeURIComponent(network)}/docker-range`;
+    return (await this.#request('POST', path, dockerRangeSchema, { size })).ipRange;
+  }
+
+  reclaim(host: string): Promise<ReclaimedRanges[]> {
+    return this.#request('POST', '/v1/reclaim', z.array(reclaimedSchema), { host });
   }
 
   fdb(network?: string): Promise<FdbEntry[]> {

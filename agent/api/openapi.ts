@@ -6,14 +6,17 @@
 import { z } from 'zod';
 import { findingSchema } from '../doctor/finding.ts';
 import {
+  dockerRangeSchema,
   fdbEntrySchema,
   identitySchema,
   joinResultSchema,
   keyringEntrySchema,
   networkDetailSchema,
+  networkRangesSchema,
   networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
+  reclaimedSchema,
   revokeResultSchema,
   statusSchema,
 } from '../status.ts';
@@ -21,10 +24,12 @@ import { networkAttachSchema, networkCreateSchema, networkDetachSchema } from '.
 import { PROBLEM_TYPE, problemSchema } from './problem.ts';
 import {
   ROUTES,
+  dockerRangeRequestSchema,
   emptySchema,
   fingerprintRequestSchema,
   joinRequestSchema,
   keyRequestSchema,
+  reclaimRequestSchema,
   nodeRequestSchema,
   revokeRequestSchema,
 } from './routes.ts';
@@ -50,6 +55,11 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   NodeRequest: nodeRequestSchema,
   RevokeRequest: revokeRequestSchema,
   RevokeResult: revokeResultSchema,
+  NetworkRanges: networkRangesSchema,
+  DockerRange: dockerRangeSchema,
+  DockerRangeRequest: dockerRangeRequestSchema,
+  Reclaimed: reclaimedSchema,
+  ReclaimRequest: reclaimRequestSchema,
   Empty: emptySchema,
   Problem: problemSchema,
 };

@@ -7,14 +7,17 @@ import { OverlaydError } from '../errors.ts';
 import { specOf } from '../networks/network-spec.ts';
 import type { DaemonView } from '../status.ts';
 import {
+  dockerRangeSchema,
   fdbEntrySchema,
   identitySchema,
   joinResultSchema,
   keyringEntrySchema,
   networkDetailSchema,
+  networkRangesSchema,
   networkRemovalSchema,
   networkSummarySchema,
   peerSchema,
+  reclaimedSchema,
   revokeResultSchema,
   statusSchema,
 } from '../status.ts';
@@ -54,6 +57,14 @@ export const revokeRequestSchema = z.strictObject({
   undo: z.boolean().optional(),
 });
 export const nodeRequestSchema = z.strictObject({ name: nodeSchema });
+export const reclaimRequestSchema = z.strictObject({ host: nodeSchema });
+export const dockerRangeRequestSchema = z.strictObject({
+  size: z
+    .int()
+    .min(1)
+    .max(1 << 24)
+    .optional(),
+});
 export const emptySchema = z.strictObject({});
 
 export const ROUTES: readonly Route[] = [
@@ -125,6 +136,37 @@ export const ROUTES: readonly Route[] = [
     body: networkDetachSchema,
     handle: (view, { parameters, body }) =>
       view.networkDetach(parameters['name'] ?? '', (body as NetworkDetach).force ?? false),
+  },
+  {
+    method: 'GET',
+    path: '/v1/networks/:name/ranges',
+    summary: 'Which host has which addresses of a network, and addresses in use where they should not be',
+    response: networkRangesSchema,
+    parameters: { name: 'Name or id of the network' },
+    handle(view, { parameters: { name = '' } }) {
+      return { network: name, ranges: view.ranges(name), collisions: view.collisions(name) };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/networks/:name/docker-range',
+    summary:
+      'A block of addresses of this host for Docker’s own IPAM: marked at the first call, the same ever after',
+    response: dockerRangeSchema,
+    parameters: { name: 'Name or id of the network' },
+    body: dockerRangeRequestSchema,
+    async handle(view, { parameters: { name = '' }, body }) {
+      const { size } = body as z.infer<typeof dockerRangeRequestSchema>;
+      return { ipRange: await view.dockerRange(name, size) };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/reclaim',
+    summary: 'Take over the addresses of a host that is gone for good',
+    response: z.array(reclaimedSchema),
+    body: reclaimRequestSchema,
+    handle: (view, { body }) => view.reclaim((body as z.infer<typeof reclaimRequestSchema>).host),
   },
   {
     method: 'GET',

@@ -26,6 +26,5 @@ export function dockerLine({ name, tap, subnet, gateway, ipRange }: DockerNetwor
 
 /** Said wherever the line has no --ip-range. */
 export const IP_RANGE_NOTE =
-  'Docker gives out addresses per host: with the same subnet on several hosts, all start at the same address. Give ' +
-  'every host its own --ip-range (on the line, or ip-range=CIDR of the network), for example 10.42.1.0/24 on the ' +
-  'first host and 10.42.2.0/24 on the second; and the same --gateway on all, outside of these ranges.';
+  'Docker gives out addresses per host: with the same subnet on several hosts, all start at the same address. ' +
+  '"overlayd docker-command NETWORK" prints the line with the --ip-range that belongs to this host alone.';

@@ -119,6 +119,14 @@ export const OPTIONS: readonly OptionRow[] = [
     reloadable: true,
   },
   {
+    key: 'range-lease',
+    flag: 'range-lease',
+    kind: 'text',
+    value: 'TIME',
+    description: 'how long the addresses of a silent host stay its own, 5s to 720h; the same on all hosts',
+    default: '24h',
+  },
+  {
     key: 'identities',
     flag: 'identities',
     kind: 'text',

@@ -19,6 +19,7 @@ const FIELDS: Readonly<Record<string, keyof RunConfig>> = {
   'gossip-encryption': 'gossipEncryption',
   'gossip-rekey-interval': 'gossipRekeyMs',
   'rekey-interval': 'rekeyMs',
+  'range-lease': 'rangeLeaseMs',
   'wire-version': 'wireVersion',
   identities: 'identitiesFile',
   workers: 'workers',

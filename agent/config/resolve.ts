@@ -20,6 +20,7 @@ const DEFAULT_METRICS_ADDR = '127.0.0.1:9472';
 const DEFAULT_DOCKER_SOCKET = '/run/docker.sock';
 const DEFAULT_DOCKER_PLUGIN = '/run/docker/plugins/overlayd.sock';
 const DEFAULT_REKEY_INTERVAL = '12h';
+const DEFAULT_RANGE_LEASE = '24h';
 const ETHERNET_MTU = 1500;
 const CARRIER_PATIENCE_MS = 30_000;
 const CARRIER_LOOK_MS = 250;
@@ -56,6 +57,7 @@ export async function resolveConfig(
       locate('static-peers'),
     ),
     ...gossipSealing(raw, locate),
+    rangeLeaseMs: parseInterval(raw['range-lease'] ?? DEFAULT_RANGE_LEASE) ?? Infinity,
     rekeyMs: parseInterval(raw['rekey-interval'] ?? DEFAULT_REKEY_INTERVAL) ?? Infinity,
     wireVersion: raw['wire-version'] ?? TUNNEL_VERSIONS.max,
     identitiesFile: raw.identities,

@@ -50,6 +50,8 @@ export interface RunConfig {
   readonly gossipRekeyMs: number;
   /** Age at which sessions of encrypted networks are replaced, ms. */
   readonly rekeyMs: number;
+  /** How long the addresses of a silent host stay its own, ms. */
+  readonly rangeLeaseMs: number;
   /** Highest version of the tunnel protocol to speak. */
   readonly wireVersion: number;
   /** File of the hosts that may be members; undefined: whoever is seen first under a name. */

@@ -85,6 +85,13 @@ const sessionRekeyInterval = textOf('a time from 1s to 24h', (text) => {
   return intervalMs >= SESSION_REKEY_MIN_MS && intervalMs <= SESSION_REKEY_MAX_MS ? text : undefined;
 });
 
+const RANGE_LEASE_MIN_MS = 5_000;
+const RANGE_LEASE_MAX_MS = 30 * 24 * 3_600_000;
+const rangeLease = textOf('a time from 5s to 720h', (text) => {
+  const leaseMs = parseInterval(text) ?? 0;
+  return leaseMs >= RANGE_LEASE_MIN_MS && leaseMs <= RANGE_LEASE_MAX_MS ? text : undefined;
+});
+
 const cidr = z.string('expected a subnet such as 10.42.0.0/16').transform((text, context) => {
   const read = parseCidr(text);
   if (read !== undefined && !read.hostBitsSet) return read.cidr.text;
@@ -148,6 +155,7 @@ export const configSchema = z.strictObject({
   'gossip-encryption': z.enum(['required', 'transition'], 'expected required or transition').optional(),
   'gossip-rekey-interval': rekeyInterval.optional(),
   'rekey-interval': sessionRekeyInterval.optional(),
+  'range-lease': rangeLease.optional(),
   identities: absolutePath.optional(),
   'join-all': z.boolean('expected true or false').optional(),
   'static-peers': z.array(staticPeerSchema, 'expected a list of static peers').optional(),

@@ -1,4 +1,5 @@
 import type { Address } from '../../proto/env.ts';
+import { isRangeMessage } from '../../proto/ipam/ask.ts';
 import type { Member, SwimEvent, SwimNode } from '../../proto/swim/interface.ts';
 import type { StateChange, StateNode } from '../../proto/state/interface.ts';
 import { answerBanned, feedState, sendState } from '../../proto/state/over-swim.ts';
@@ -41,6 +42,7 @@ export class Cluster {
   readonly #gate: VersionGate;
   readonly #log: Log;
   #listener: ChangeListener | undefined;
+  #onRangeMessage: ((from: string, bytes: Uint8Array) => void) | undefined;
   readonly #joinWaiters = new Map<string, ((error: string | undefined) => void)[]>();
   #transport: GossipTransport | undefined;
   #leaveDone: (() => void) | undefined;
@@ -79,6 +81,18 @@ export class Cluster {
   /** Changes wait until somebody takes them. */
   onChanges(listener: ChangeListener): void {
     this.#listener = listener;
+    this.touch();
+  }
+
+  /** Hosts that ask for addresses, and answers to them (proto/ipam/ask.ts). */
+  onRangeMessages(listener: (from: string, bytes: Uint8Array) => void): void {
+    this.#onRangeMessage = listener;
+  }
+
+  /** One packet to a member, if it is known. */
+  send(to: string, bytes: Uint8Array): void {
+    const member = this.swim.member(to);
+    if (member !== undefined) this.swim.sendUser(monotonicMs(), member.addr, bytes);
     this.touch();
   }
 
@@ -132,6 +146,11 @@ export class Cluster {
 
   #handle(event: SwimEvent): void {
     const now = monotonicMs();
+    if (event.type === 'user' && isRangeMessage(event.bytes)) {
+      const from = event.node;
+      if (from !== undefined && !this.#gate.isRefused(from)) this.#onRangeMessage?.(from, event.bytes);
+      return this.touch();
+    }
     feedState(now, this.state, event, this.#gate);
     answerBanned(now, this.state, event, this.swim);
     switch (event.type) {

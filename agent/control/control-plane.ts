@@ -1,6 +1,6 @@
 import type { Address } from '../../proto/env.ts';
 import { TABLE } from '../../proto/state/interface.ts';
-import type { StateNode } from '../../proto/state/interface.ts';
+import type { StateChange, StateNode } from '../../proto/state/interface.ts';
 import type { Swim } from '../../proto/swim/swim.ts';
 import type { RestoredEndpoint } from '../../proto/view/endpoints.ts';
 import type { StaticPeer } from '../../proto/view/rows.ts';
@@ -68,7 +68,7 @@ export class ControlPlane {
   #restored: readonly RestoredEndpoint[] | undefined;
   readonly #family: 4 | 6;
   readonly #keyring: KeyringControl | undefined;
-  #onClusterChange: () => void = () => undefined;
+  #onClusterChange: (changes: readonly StateChange[]) => void = () => undefined;
 
   private constructor(
     options: ControlPlaneOptions,
@@ -151,7 +151,7 @@ export class ControlPlane {
       reconciler.handleChanges(changes);
       if (!changes.some((change) => change.scope === 0)) return;
       if (changes.some(({ scope, table }) => scope === 0 && table === TABLE.keyring)) keyring?.touch();
-      control.#onClusterChange();
+      control.#onClusterChange(changes);
     });
     const control = new ControlPlane(options, cluster, reconciler, keyring);
     return control;
@@ -164,8 +164,18 @@ export class ControlPlane {
   }
 
   /** Records of the cluster itself changed: hosts, networks, who takes part. */
-  onClusterChange(listener: () => void): void {
+  onClusterChange(listener: (changes: readonly StateChange[]) => void): void {
     this.#onClusterChange = listener;
+  }
+
+  /** Hosts that ask for addresses, and answers to them. */
+  onRangeMessages(listener: (from: string, bytes: Uint8Array) => void): void {
+    this.#cluster.onRangeMessages(listener);
+  }
+
+  /** One packet to a member, if it is known. */
+  send(to: string, bytes: Uint8Array): void {
+    this.#cluster.send(to, bytes);
   }
 
   /** Records were written: they are to be sent. */

@@ -10,6 +10,7 @@ import { decodeMeta } from '../../proto/swim/meta.ts';
 import { STATE_VERSIONS, commonVersion } from '../../proto/versions.ts';
 import type { RunConfig } from '../config/run-config.ts';
 import type { Dataplane, DataplaneCounters } from '../dataplane/dataplane.ts';
+import type { AddressPools } from '../ipam/address-pools.ts';
 import { conflictsOf } from '../networks/conflicts.ts';
 import { definitionOf } from '../networks/definitions.ts';
 import type { NetworkDefinitions } from '../networks/definitions.ts';
@@ -36,6 +37,7 @@ export interface StatusParts {
   readonly dataplane: Dataplane;
   readonly reconciler: Reconciler;
   readonly definitions: NetworkDefinitions;
+  readonly addresses: Pick<AddressPools, 'totals'>;
   readonly joined: () => readonly JoinedNetwork[];
   /** Sealed sessions; none without an encrypted network. */
   readonly sessions: () => readonly TunnelStatus[];
@@ -242,6 +244,7 @@ export class StatusView {
       },
       drops,
       fdbEntries: Object.fromEntries(this.#parts.joined().map((n) => [n.name, macs.get(n.vni) ?? 0])),
+      addresses: this.#parts.addresses.totals(),
       members: this.#membersByState(),
       peerRttSeconds: Object.fromEntries(rtts),
       pathMtuBytes: Object.fromEntries(mtus),

@@ -56,6 +56,8 @@ function createOurs(registry: Registry) {
     verdicts: counter('verdicts_total', 'Frames that were not dropped, by what became of them', ['verdict']),
     drops: counter('drops_total', 'Frames and datagrams dropped, by reason', ['reason']),
     fdbEntries: gauge('fdb_entries', 'Forwarding entries, local and remote', ['network']),
+    addressesOwned: gauge('addresses_owned', 'Addresses that this host may hand out', ['network']),
+    addressesFree: gauge('addresses_free', 'Of these, addresses not in use', ['network']),
     members: gauge('members', 'Hosts of the cluster, by state', ['state']),
     peerRtt: gauge('peer_rtt_seconds', 'Round trip to a host', ['peer']),
     pathMtu: gauge('path_mtu_bytes', 'Largest underlay packet that reaches a host unfragmented', ['peer']),
@@ -100,6 +102,8 @@ function copy(ours: Ours, now: DaemonMetrics): void {
   for (const [verdict, count] of Object.entries(now.verdicts)) setCounter(ours.verdicts, { verdict }, count);
   for (const [reason, count] of Object.entries(now.drops)) setCounter(ours.drops, { reason }, count);
   copyGauge(ours.fdbEntries, 'network', now.fdbEntries);
+  copyGauge(ours.addressesOwned, 'network', byName(now.addresses, 'owned'));
+  copyGauge(ours.addressesFree, 'network', byName(now.addresses, 'free'));
   copyGauge(ours.members, 'state', now.members);
   copyGauge(ours.peerRtt, 'peer', now.peerRttSeconds);
   copyGauge(ours.pathMtu, 'peer', now.pathMtuBytes);
@@ -155,4 +159,8 @@ function copyGauge<L extends string>(
   for (const [name, value] of Object.entries(values)) {
     gauge.set({ [label]: name } as Record<L, string>, value);
   }
+}
+
+function byName(rows: DaemonMetrics['addresses'], part: 'owned' | 'free'): Record<string, number> {
+  return Object.fromEntries(rows.map((row) => [row.name, row[part]]));
 }

@@ -7,7 +7,7 @@ import type { Block, Family } from './block.ts';
 import { intersect } from './block.ts';
 import type { Estate, EstateRecord, Guardian, Lineage, WardRecord } from './estate.ts';
 import { NO_ESTATE, isEffective, isSameLineage } from './estate.ts';
-import { RECORD_MAX_BYTES, encodeEstateRecord, wardKey } from './records.ts';
+import { RECORD_MAX_BYTES, encodeWardRecord, wardKey } from './records.ts';
 import { toHex } from '../state/bytes.ts';
 
 /** The copy of another host's estate that we keep. */
@@ -65,6 +65,8 @@ export type HoldingEvent =
   | { readonly type: 'took-over'; readonly host: string; readonly blocks: readonly Block[] }
   | { readonly type: 'restored'; readonly from: string };
 
+/** As long as the name of a node can be. */
+const LONG_NAME = 'x'.repeat(128);
 /** Record keys that are remembered, since they are hashes. */
 const KEYS_MAX = 4_096;
 
@@ -302,6 +304,13 @@ export class Holding {
     this.touch();
   }
 
+  doubt(now: number): void {
+    if (this.estate.guardians.length === 0) return;
+    this.isConfirmed = false;
+    this.leaseUntilMs = -Infinity;
+    this.nextBeat(now);
+  }
+
   nextBeat(now: number): void {
     this.beat++;
     this.beatSentMs = now;
@@ -322,12 +331,15 @@ export class Holding {
     return { session, ledger, life, lineage, beat, noted, freeBits, estate };
   }
 
-  /** Whether the estate with these changes can still be said in one record, with room for guardians to be named. */
+  /** Whether the estate with these changes still fits the records in which it is said: ours, and those of our guardians. */
   fits(part: Partial<Estate>): boolean {
     const estate = { ...this.estate, ...part };
     const lists = [estate.gifts, estate.taken, estate.closed].every((list) => list.length < 200);
-    if (!lists || estate.own.length > 200) return false;
-    const bytes = encodeEstateRecord({ ...this.record(), estate }, this.options.family).length;
-    return bytes <= RECORD_MAX_BYTES - (this.estate.guardians.length < 2 ? 100 : 0);
+    if (!lists || estate.own.length > 200 || this.lineage === undefined) return false;
+    const { self, session, life, lineage, beat } = this;
+    const guardian = { name: LONG_NAME, life, ledger: 0 };
+    const told = { ward: self, status: 'restore', isWanted: false, rev: estate.rev } as const;
+    const word = { ...told, session, life, lineage, guardian, beat, estate };
+    return encodeWardRecord(word, this.options.family).length <= RECORD_MAX_BYTES;
   }
 }

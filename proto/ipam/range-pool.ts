@@ -38,8 +38,6 @@ export interface RangePoolOptions {
   readonly subnet: Block;
   /** Gateways and other addresses that nobody gets. */
   readonly reserved: readonly bigint[];
-  /** In use by somebody, as far as this host knows. */
-  readonly isSeen?: (address: bigint) => boolean;
   /** Higher than that of every earlier run of this host. */
   readonly session: number;
   readonly rng: Rng;
@@ -275,6 +273,15 @@ export class RangePool {
     if (ward?.isWanted !== true) return;
     ward.isWanted = false;
     this.#holding.touch();
+  }
+
+  /**
+   * Time may have gone by unnoticed (a machine that slept): what is ours may have been taken over, so nothing is handed out
+   * until a guardian has been heard.
+   */
+  doubt(now: number): void {
+    this.#holding.doubt(now);
+    this.#run(now);
   }
 
   // Giving

@@ -11,22 +11,19 @@ export interface SpaceOptions {
   readonly family: Family;
   /** Gateways and the like. */
   readonly reserved: readonly bigint[];
-  /** In use by somebody, as far as anybody knows: not to be given out though it is ours. */
-  readonly isSeen?: (address: bigint) => boolean;
 }
 
 /** Addresses that may be seen in use, one after the other, before a request gives up. */
 const SEEN_MAX = 65_536;
 
 export class Space {
-  readonly #options: SpaceOptions;
   readonly #special: readonly bigint[];
   readonly #used = new Set<bigint>();
+  #seen: ReadonlySet<bigint> = new Set();
   #sortedUsed: bigint[] | undefined;
   #next: bigint;
 
   constructor(options: SpaceOptions) {
-    this.#options = options;
     this.#special = [...new Set([...edges(options), ...options.reserved])];
     this.#next = options.subnet.base;
   }
@@ -42,6 +39,12 @@ export class Space {
   /** Never for endpoints. */
   isSpecial(address: bigint): boolean {
     return this.#special.includes(address);
+  }
+
+  /** In use by somebody, as far as anybody knows: neither handed out nor given away, though it may be ours. */
+  setSeen(seen: ReadonlySet<bigint>): void {
+    this.#seen = seen;
+    this.#sortedUsed = undefined;
   }
 
   use(address: bigint): void {
@@ -72,7 +75,7 @@ export class Space {
         address++
       ) {
         if (this.#used.has(address) || this.isSpecial(address)) continue;
-        if (this.#options.isSeen?.(address) !== true) return address;
+        if (!this.#seen.has(address)) return address;
         if (++seen > SEEN_MAX) return undefined;
       }
     }
@@ -127,7 +130,7 @@ export class Space {
   }
 
   #ascending(): readonly bigint[] {
-    this.#sortedUsed ??= [...this.#used].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    this.#sortedUsed ??= [...this.#used, ...this.#seen].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
     return this.#sortedUsed;
   }
 
@@ -145,7 +148,8 @@ export class Space {
 
   /** Exactly that address, when it is free. */
   toGiveAt(blocks: readonly Block[], address: bigint): Block | undefined {
-    const isFree = anyHolds(blocks, address) && !this.isUsed(address) && !this.isSpecial(address);
+    const isTaken = this.isUsed(address) || this.#seen.has(address) || this.isSpecial(address);
+    const isFree = anyHolds(blocks, address) && !isTaken;
     return isFree ? { base: address, bits: 0 } : undefined;
   }
 }

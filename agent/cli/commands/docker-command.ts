@@ -1,10 +1,12 @@
 /** `overlayd docker-command NETWORK`: the line to paste, on stdout; what to know about it, on stderr. */
 import type { Command } from 'commander';
+import type { ApiClient } from '../../api/client.ts';
 import { OverlaydError } from '../../errors.ts';
+import type { NetworkDetail } from '../../status.ts';
 import { clientVerb, withClient } from '../client-command.ts';
 import type { ClientOptions } from '../client-command.ts';
 import type { CliContext } from '../context.ts';
-import { IP_RANGE_NOTE, dockerLine } from '../docker-line.ts';
+import { dockerLine } from '../docker-line.ts';
 import { printJson, printable } from '../output.ts';
 
 export function dockerCommand(context: CliContext): Command {
@@ -14,7 +16,7 @@ export function dockerCommand(context: CliContext): Command {
   ])
     .argument('<NETWORK>', 'name of the network')
     .action(async (name: string, options: ClientOptions) => {
-      const network = await withClient(options.socket, (client) => client.network(name));
+      const network = await withClient(options.socket, (client) => look(client, name));
       const { tap, subnet } = network;
       if (tap === undefined) {
         throw new OverlaydError('OVL_NETWORK_NOT_LOCAL', `this host takes no part in network "${name}"`, {
@@ -29,6 +31,13 @@ export function dockerCommand(context: CliContext): Command {
       const line = printable(dockerLine({ ...network, tap, subnet }));
       if (options.output === 'json') printJson(context, { command: line });
       else context.out(`${line}\n`);
-      if (network.ipRange === undefined) context.err(`Note: ${IP_RANGE_NOTE}\n`);
     });
+}
+
+/** With the range that the operator gave, else with one of this host's own, which is marked for Docker from then on. */
+async function look(client: ApiClient, name: string): Promise<NetworkDetail> {
+  const network = await client.network(name);
+  const { tap, subnet, ipRange } = network;
+  if (tap === undefined || subnet === undefined || ipRange !== undefined) return network;
+  return { ...network, ipRange: await client.dockerRange(name) };
 }

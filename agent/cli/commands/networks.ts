@@ -5,6 +5,7 @@ import type { NetworkDetail, NetworkSummary } from '../../status.ts';
 import { clientVerb, withClient } from '../client-command.ts';
 import type { ClientOptions } from '../client-command.ts';
 import { attachCommand, createCommand, detachCommand, removeCommand } from './networks-change.ts';
+import { rangesCommand, reclaimCommand } from './networks-ranges.ts';
 import { EXIT } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { describeUse } from '../../networks/uses.ts';
@@ -23,7 +24,7 @@ export const NETWORK_COLUMNS: readonly Column<NetworkSummary>[] = [
   { title: 'STATUS', value: ({ status }) => status },
   { title: 'ID', wide: true, value: ({ id }) => id },
 ];
-const VERBS = ['ls', 'create', 'inspect', 'attach', 'detach', 'rm'];
+const VERBS = ['ls', 'create', 'inspect', 'attach', 'detach', 'ranges', 'reclaim', 'rm'];
 
 export function networksCommand(context: CliContext): Command {
   const list = async (options: ClientOptions): Promise<void> => {
@@ -37,7 +38,7 @@ export function networksCommand(context: CliContext): Command {
     'overlayd networks rm blue',
   ]);
   networks
-    .usage('[options] [ls|create|inspect|attach|detach|rm]')
+    .usage('[options] [ls|create|inspect|attach|detach|ranges|reclaim|rm]')
     .allowExcessArguments()
     .action(async (options: ClientOptions) => {
       const [unknown] = networks.args;
@@ -54,6 +55,8 @@ export function networksCommand(context: CliContext): Command {
   networks.addCommand(attachCommand(context));
   networks.addCommand(detachCommand(context));
   networks.addCommand(removeCommand(context));
+  networks.addCommand(rangesCommand(context));
+  networks.addCommand(reclaimCommand(context));
   return networks;
 }
 

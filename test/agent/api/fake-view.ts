@@ -232,6 +232,7 @@ const METRICS: DaemonMetrics = {
   verdicts: { sent: 8, delivered: 19, answered: 1, punted: 0 },
   drops: { 'unknown-vni': 3, 'bad-length': 0 },
   fdbEntries: { overlay: 3, bare: 0 },
+  addresses: [{ name: 'overlay', owned: 32_766, free: 32_000 }],
   members: { alive: 2, suspect: 1, dead: 1, left: 0 },
   peerRttSeconds: { 'host-b': 0.0004 },
   pathMtuBytes: { 'host-b': 1500 },
@@ -316,6 +317,50 @@ export function fakeView(): FakeView {
     networkDetach(name, force) {
       view.keyed.push(`detach ${name} ${force}`);
       return Promise.resolve(BLUE);
+    },
+    ranges: (name) => {
+      if (name !== 'overlay') return [];
+      const rest = { family: 4, moving: [] } as const;
+      return [
+        {
+          ...rest,
+          host: 'host-a',
+          cidrs: ['10.42.0.0/17'],
+          docker: ['10.42.127.0/24'],
+          guardians: ['host-b', 'host-c'],
+          free: '32000',
+        },
+        {
+          ...rest,
+          host: 'host-b',
+          cidrs: ['10.42.128.0/18', '10.42.224.0/19'],
+          docker: [],
+          guardians: ['host-a'],
+          moving: [{ cidr: '10.42.192.0/19', to: 'host-c' }],
+          free: '>=16384',
+        },
+      ];
+    },
+    collisions: (name) => {
+      if (name !== 'overlay') return [];
+      return [
+        { address: '10.42.0.9', hosts: ['host-a', 'host-b'], owner: 'host-a', kind: 'duplicate' },
+        { address: '10.42.127.9', hosts: ['host-b'], owner: 'host-a', kind: 'docker-range' },
+        { address: '10.42.3.9', hosts: ['host-b'], owner: 'host-a', kind: 'foreign' },
+        { address: '10.42.200.1', hosts: ['host-a'], owner: undefined, kind: 'reclaimed' },
+      ];
+    },
+    dockerRange(name, size) {
+      view.keyed.push(`docker-range ${name} ${size}`);
+      return Promise.resolve('fd00::100/120');
+    },
+    reclaim(host) {
+      view.keyed.push(`reclaim ${host}`);
+      if (host === 'host-x') return Promise.resolve([{ network: 'overlay', cidrs: ['10.42.64.0/18'] }]);
+      const hint = 'Stop overlayd there first.';
+      return Promise.reject(
+        new OverlaydError('OVL_RECLAIM_ALIVE', `host "${host}" was heard just now`, { hint }),
+      );
     },
     leave() {
       view.left++;

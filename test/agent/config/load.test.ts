@@ -35,6 +35,7 @@ void tap.test('defaults', async (t) => {
       keyringFile: undefined,
       gossipEncryption: 'off',
       gossipRekeyMs: 43_200_000,
+      rangeLeaseMs: 86_400_000,
       rekeyMs: 43_200_000,
       wireVersion: 2,
       identitiesFile: undefined,

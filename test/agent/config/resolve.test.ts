@@ -140,6 +140,9 @@ void tap.test('what is to be sealed and cannot be is refused, never run in clear
   t.equal(config.rekeyMs, 12 * 3_600_000);
   t.equal((await load({ ...plain, 'rekey-interval': '5s' })).rekeyMs, 5_000);
   await t.rejects(load({ ...plain, 'rekey-interval': '25h' }), /a time from 1s to 24h/);
+  t.equal((await load(plain)).rangeLeaseMs, 24 * 3_600_000);
+  t.equal((await load({ ...plain, 'range-lease': '90m' })).rangeLeaseMs, 5_400_000);
+  await t.rejects(load({ ...plain, 'range-lease': '1s' }), /a time from 5s to 720h/);
   await t.rejects(load({ networks: ['name=b,vni=2,mtu=1419,encrypted'], keyring }), /at most 1418/);
 });
 

@@ -21,8 +21,8 @@ void t.test('network, broadcast and reserved addresses are for no endpoint (1.11
 });
 
 void t.test('what was released rests, what others are seen to use is passed over', (test) => {
-  const seen = new Set([at('10.9.0.3')]);
-  const space = new Space({ subnet, family: 4, reserved: [], isSeen: (address) => seen.has(address) });
+  const space = new Space({ subnet, family: 4, reserved: [] });
+  space.setSeen(new Set([at('10.9.0.3')]));
   const take = (): bigint => {
     const next = space.next([subnet])!;
     space.use(next);
