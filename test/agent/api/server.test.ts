@@ -16,6 +16,8 @@ const BODIES: Readonly<Record<string, object>> = {
   '/v1/networks': { name: 'green', subnets: ['10.9.0.0/16'] },
   '/v1/networks/overlay/attach': { tap: 'blue0' },
   '/v1/networks/overlay/detach': { force: true },
+  '/v1/networks/overlay/docker-range': { size: 256 },
+  '/v1/reclaim': { host: 'host-x' },
   '/v1/keyring/add': { key: 'AAAA' },
   '/v1/keyring/use': { fingerprint: 'a9d0' },
   '/v1/keyring/remove': { fingerprint: '0b77' },
