@@ -346,7 +346,7 @@ function viewOf(parts: ViewParts): DaemonView {
     metrics: () => view.metrics(),
     isReady: () => control.isSettled(),
     heartbeatAgeMs: () => dataplane.heartbeatAgeMs(),
-    join: (addresses) => control.join(addresses.map((address) => seedOf(address, config.gossipPort))),
+    join: (seeds) => control.join(seeds.map((address) => seedOf(address, config.gossipPort))),
     networkCreate: async (spec) => view.network((await local.create(spec)).id)!,
     networkRemove: (nameOrId, force) => local.removeNetwork(nameOrId, force),
     networkAttach: async (nameOrId, tap) => view.network((await local.attach(nameOrId, tap)).id)!,

@@ -163,7 +163,7 @@ export class NetworkPool {
   #noteLoss(): void {
     const { space, holding } = this.pool;
     for (const address of space.used) this.reclaimed.add(address);
-    for (const address of [...space.used]) space.release(address);
+    space.releaseAll();
     holding.isDirty = true;
   }
 
@@ -202,18 +202,18 @@ export class NetworkPool {
     const first = attempt();
     if (first !== undefined) return first;
     return new Promise<T | undefined>((resolve, reject) => {
-      const end = (value: T | undefined, error?: unknown): void => {
+      const end = (value: T | undefined, error?: Error): void => {
         clearTimeout(timer);
         this.#waiters.delete(wake);
         if (error === undefined) resolve(value);
-        else reject(error as Error);
+        else reject(error);
       };
       const wake = (): void => {
         try {
           const found = attempt();
           if (found !== undefined) end(found);
         } catch (error) {
-          end(undefined, error);
+          end(undefined, error as Error);
         }
       };
       const timer = setTimeout(() => end(undefined), ms);

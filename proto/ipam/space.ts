@@ -57,6 +57,11 @@ export class Space {
     return this.#used.delete(address);
   }
 
+  releaseAll(): void {
+    this.#used.clear();
+    this.#sortedUsed = undefined;
+  }
+
   /** The next free address, after the one given out last: one that was just released rests for a while. */
   next(blocks: readonly Block[]): bigint | undefined {
     const from = this.#next;

@@ -66,9 +66,10 @@ netnsTest('5.2, T8: every host has its own addresses, also after restarts and de
   const restart = async (index: number, keepsDisk: boolean): Promise<void> => {
     await daemons[index]!.stop('SIGKILL');
     if (!keepsDisk) rmSync(join(hosts[index]!.scratch, 'state', 'ranges'), { recursive: true });
-    daemons[index] = hosts[index]!.startDaemon({ join: hosts.filter((_, i) => i !== index) });
-    await allKnown(daemons[index]!, 3);
-    const again = await dockerRange(t, daemons[index]!);
+    const daemon = hosts[index]!.startDaemon({ join: hosts.filter((_, i) => i !== index) });
+    daemons[index] = daemon;
+    await allKnown(daemon, 3);
+    const again = await dockerRange(t, daemon);
     t.equal(again, given[index], `${hosts[index]!.name} keeps its range (disk: ${keepsDisk})`);
   };
   await restart(1, true);
