@@ -36,7 +36,6 @@ import { verifier } from './crypto/ed25519.ts';
 import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
 import { openDataplane } from './dataplane/supervisor.ts';
 import { openDocker } from './docker/docker.ts';
-import { SpreadAddresses } from './docker/driver/spread-addresses.ts';
 import { systemRng } from './entropy.ts';
 import { OverlaydError } from './errors.ts';
 import type { Log } from './log.ts';
@@ -186,7 +185,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     stateDir: config.stateDir,
     sealingProblem: keys === undefined ? 'this host has no keyring' : undefined,
     networks: networks.local,
-    addresses: addressesOf(config, control, networks),
+    addresses,
     tapNetwork: (name) => networks.joined.list().find(({ tap }) => tap === name)?.name,
     log,
   });
@@ -237,21 +236,6 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       await dataplane.stop(removeTaps);
     },
   };
-}
-
-function addressesOf(config: RunConfig, control: ControlPlane, networks: OpenNetworks): SpreadAddresses {
-  return new SpreadAddresses({
-    self: config.nodeName,
-    networks: networks.local,
-    members: () =>
-      control.swim
-        .members()
-        .flatMap(({ name, state }) => (state === 'alive' || state === 'suspect' ? [name] : [])),
-    inUse: (name) => {
-      const vni = networks.local.find(name)?.vni;
-      return [...control.reconciler.view.endpoints()].flatMap((each) => (each.vni === vni ? each.ips : []));
-    },
-  });
 }
 
 /** Throws OverlaydError. */

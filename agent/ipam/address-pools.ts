@@ -261,6 +261,28 @@ export class AddressPools implements Addresses {
 
   // Addresses
 
+  /**
+   * What the one who asks for addresses holds, after a restart: the rest was handed out to nobody (a crash between us), and is
+   * free again.
+   */
+  restore(held: Iterable<{ readonly network: string; readonly ip: string }>): void {
+    const kept = new Map<NetworkPool, Set<bigint>>();
+    for (const { network, ip } of held) {
+      const family = ip.includes(':') ? 6 : 4;
+      const pool = this.#pools.get(NetworkPool.keyOf(this.#idOf(network), family));
+      const address = parseAddress(ip, family);
+      if (pool === undefined || address === undefined || pool.reclaimed.has(address)) continue;
+      kept.set(pool, (kept.get(pool) ?? new Set()).add(address));
+    }
+    for (const pool of this.#pools.values()) {
+      const { space } = pool.pool;
+      const keep = kept.get(pool) ?? new Set();
+      for (const address of space.used) if (!keep.has(address)) pool.pool.release(address);
+      for (const address of keep) space.use(address);
+    }
+    this.#soon();
+  }
+
   async request(networkId: string, options: AddressRequest): Promise<string> {
     const pool = this.#pool(networkId, options.family);
     const { block } = parseBlock(pool.network.subnet)!;
@@ -279,6 +301,7 @@ export class AddressPools implements Addresses {
     const taking = pool.pool.take(now, address);
     if ('reason' in taking) {
       if (taking.reason !== 'wait') throw refusalOf(pool, address!, taking.reason);
+      if (address !== undefined) this.#checkElsewhere(pool, address);
       this.#soon();
       return undefined;
     }
@@ -292,6 +315,24 @@ export class AddressPools implements Addresses {
     }
     this.#soon();
     return taking.address;
+  }
+
+  /** Who has it says so, or its endpoint is seen there. */
+  #checkElsewhere(pool: NetworkPool, address: bigint): void {
+    const text = pool.text(address);
+    const { self, endpoints } = this.#options;
+    const refused = [...pool.pool.refusals].find(([, reason]) => reason === 'address-taken')?.[0];
+    const seen = [...endpoints(pool.network.vni)].find(
+      ({ owner, ips }) => owner !== self && ips.includes(text),
+    );
+    const host = seen?.owner ?? refused;
+    if (host === undefined) return;
+    pool.pool.stopAsking();
+    throw new OverlaydError(
+      'OVL_ADDRESS_TAKEN',
+      `${text} of "${pool.network.name}" is taken: it is in use on ${host}`,
+      { hint: 'Choose another address, or none: then a free one is taken.' },
+    );
   }
 
   #gateway(pool: NetworkPool, text: string | undefined): string {
@@ -494,9 +535,13 @@ function refusalOf(
   const text = pool.text(address);
   const { name, subnet } = pool.network;
   if (reason === 'used')
-    return new OverlaydError('OVL_ADDRESS_TAKEN', `${text} is in use on this host in network "${name}"`, {
-      hint: 'Choose another address, or none: then a free one is taken.',
-    });
+    return new OverlaydError(
+      'OVL_ADDRESS_TAKEN',
+      `${text} of "${name}" is taken: it is in use on this host`,
+      {
+        hint: 'Choose another address, or none: then a free one is taken.',
+      },
+    );
   const why = reason === 'special' ? 'is the network, broadcast or gateway address of' : 'does not lie in';
   return new OverlaydError('OVL_ADDRESS_INVALID', `${text} ${why} ${subnet} of network "${name}"`, {
     hint: 'Choose another address.',
