@@ -17,7 +17,9 @@ import type { NetworkDefinition } from '../networks/interface.ts';
 import type { EndpointSeen } from './collisions.ts';
 import { findCollisions, seenAddresses } from './collisions.ts';
 import type { AddressCollision, AddressRequest, Addresses, HostRange, Reclaimed } from './interface.ts';
+import { rangesOf } from './host-ranges.ts';
 import { NetworkPool } from './network-pool.ts';
+import { reclaimRefusal, refusalOf } from './refusals.ts';
 
 export interface AddressPoolsOptions {
   readonly self: string;
@@ -51,6 +53,8 @@ const SLEPT_MS = 5_000;
 const DOCKER_BITS = 8;
 const DOCKER_MIN_BITS = 3;
 const TOLD_MAX = 256;
+/** Hex digits of a pool's key at the beginning of a record's key. */
+const POOL_KEY_CHARS = 34;
 
 export class AddressPools implements Addresses {
   readonly #options: AddressPoolsOptions;
@@ -398,41 +402,9 @@ export class AddressPools implements Addresses {
   ranges(networkId: string): HostRange[] {
     const id = this.#network(networkId).id;
     const rows: HostRange[] = [];
-    for (const pool of this.#pools.values()) if (pool.network.id === id) rows.push(...this.#rangesOf(pool));
+    for (const pool of this.#pools.values())
+      if (pool.network.id === id) rows.push(...rangesOf(pool, this.#options.self, this.#now()));
     return rows.sort((a, b) => (a.host === b.host ? a.family - b.family : a.host < b.host ? -1 : 1));
-  }
-
-  *#rangesOf(pool: NetworkPool): Generator<HostRange> {
-    const { holding } = pool.pool;
-    const text = (block: { base: bigint; bits: number }): string => pool.blockText(block);
-    const { self } = this.#options;
-    const records = [...holding.peers].flatMap(([name, { estate }]) =>
-      estate ? [[name, estate] as const] : [],
-    );
-    for (const [host, record] of [[self, holding.record()] as const, ...records]) {
-      if (
-        record.life === 0 ||
-        holding.closers.has(record.life) ||
-        holding.estate.closed.includes(record.life)
-      )
-        continue;
-      const { own, docker, guardians, gifts } = record.estate;
-      const bits = host === self ? undefined : record.freeBits;
-      yield {
-        host,
-        family: pool.family,
-        cidrs: own.map(text),
-        docker: docker.map(text),
-        guardians: guardians.map(({ name }) => name),
-        moving: gifts.map(({ block, to }) => ({ cidr: text(block), to })),
-        free:
-          bits === undefined
-            ? String(pool.pool.free(this.#now()))
-            : bits < 0
-              ? '0'
-              : `>=${1n << BigInt(bits)}`,
-      };
-    }
   }
 
   collisions(networkId: string): AddressCollision[] {
@@ -523,58 +495,4 @@ export class AddressPools implements Addresses {
       { hint: 'Give it one with subnet=CIDR, or at "overlayd networks create --subnet".' },
     );
   }
-}
-
-const POOL_KEY_CHARS = 34;
-
-function refusalOf(
-  pool: NetworkPool,
-  address: bigint,
-  reason: 'used' | 'special' | 'outside',
-): OverlaydError {
-  const text = pool.text(address);
-  const { name, subnet } = pool.network;
-  if (reason === 'used')
-    return new OverlaydError(
-      'OVL_ADDRESS_TAKEN',
-      `${text} of "${name}" is taken: it is in use on this host`,
-      {
-        hint: 'Choose another address, or none: then a free one is taken.',
-      },
-    );
-  const why = reason === 'special' ? 'is the network, broadcast or gateway address of' : 'does not lie in';
-  return new OverlaydError('OVL_ADDRESS_INVALID', `${text} ${why} ${subnet} of network "${name}"`, {
-    hint: 'Choose another address.',
-    exitCode: 2,
-  });
-}
-
-type Answer = ReturnType<NetworkPool['pool']['reclaim']> | undefined;
-
-function reclaimRefusal(pool: NetworkPool, host: string, answer: Answer): OverlaydError {
-  const { name } = pool.network;
-  if (answer?.done === false && answer.reason === 'alive')
-    return new OverlaydError('OVL_RECLAIM_ALIVE', `host "${host}" was heard only just now`, {
-      hint: 'Stop overlayd there first, and wait ten seconds: what it has is taken over only when it is silent.',
-    });
-  if (answer?.done === false && answer.reason === 'not-our-ward') {
-    const { guardian } = answer;
-    return new OverlaydError(
-      'OVL_RECLAIM_ELSEWHERE',
-      `another host keeps the ranges of "${host}" in network "${name}"`,
-      {
-        hint:
-          guardian === undefined
-            ? 'Run this on the other hosts: one of them has the copy.'
-            : `Run this on ${guardian}; if that is gone too, first take over what it had.`,
-      },
-    );
-  }
-  return new OverlaydError(
-    'OVL_RECLAIM_WAITING',
-    `the ranges of "${host}" in network "${name}" stay its own`,
-    {
-      hint: 'The host that keeps the second copy has not agreed, or this host has not heard from its own guardian: bring one of these back, or wait for --range-lease.',
-    },
-  );
 }
