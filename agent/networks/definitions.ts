@@ -161,7 +161,7 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'onC
     return { name, id: network.id, cut: used };
   }
 
-  /** Hosts that take part, sorted; with force of habit those too that died while they did. */
+  /** Hosts that take part, sorted; those that died while they did are among them. */
   usesOf({ id, aliases, value, definers }: ResolvedNetwork): NetworkUse[] {
     const ids = new Set([id, ...aliases]);
     const isPart = (use: HostUse): boolean =>

@@ -1,6 +1,7 @@
 /** What a network to be made must fulfil, and whether one that is there is what was asked for. */
 import { LABELS_MAX, LABEL_BYTES_MAX, labelBytes } from '../../proto/state/values/network.ts';
 import { cidrContains, ipFamily, isReservedIn } from '../config/address.ts';
+import { networkCreateSchema } from '../config/schema.ts';
 import type { NetworkCreate } from '../config/schema.ts';
 import { OverlaydError } from '../errors.ts';
 import type { NetworkDefinition, NetworkSpec } from './interface.ts';
@@ -35,6 +36,7 @@ function byFamily(what: string, texts: readonly string[]): [string | undefined, 
 
 /** Throws OverlaydError with exit code 2 for what can never be, whatever else there is. */
 export function checkSpec(spec: NetworkSpec, limits: SpecLimits): void {
+  checkForm(spec);
   checkGateway(spec.gateway, spec.subnet, 4);
   checkGateway(spec.gateway6, spec.subnet6, 6);
   const { encrypted = false, mtu, labels = {} } = spec;
@@ -58,6 +60,17 @@ export function checkSpec(spec: NetworkSpec, limits: SpecLimits): void {
   if (Object.keys(labels).length > LABELS_MAX || labelBytes(labels) > LABEL_BYTES_MAX) {
     throw invalid(`at most ${LABELS_MAX} labels, with ${LABEL_BYTES_MAX} bytes in all`);
   }
+}
+
+/** What comes from Docker has not been through the API's schema. */
+function checkForm({ name, vni, mtu, labels, ...rest }: NetworkSpec): void {
+  const subnets = [rest.subnet, rest.subnet6].filter((text) => text !== undefined);
+  const gateways = [rest.gateway, rest.gateway6].filter((text) => text !== undefined);
+  const given = { name, vni, mtu, labels, subnets, gateways };
+  const result = networkCreateSchema.safeParse(given);
+  if (result.success) return;
+  const messages = result.error.issues.map(({ path: [key], message }) => `${String(key)}: ${message}`);
+  throw invalid(messages.join('; '));
 }
 
 function checkGateway(gateway: string | undefined, subnet: string | undefined, family: 4 | 6): void {

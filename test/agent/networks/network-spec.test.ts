@@ -34,6 +34,9 @@ void t.test('5.1 what can never be is refused, with the reason', async (test) =>
   const cases: [NetworkSpec, RegExp | ''][] = [
     [{ name: 'blue' }, ''],
     [{ name: 'blue', subnet: '10.1.0.0/16', gateway: '10.1.0.1' }, ''],
+    [{ name: 'a/b' }, /name: expected a name/],
+    [{ name: 'blue', vni: 0 }, /vni: expected a whole number/],
+    [{ name: 'blue', subnet: '10.1.2.3/16' }, /subnets: .*10\.1\.0\.0\/16/],
     [{ name: 'blue', gateway: '10.1.0.1' }, /needs an IPv4 subnet/],
     [{ name: 'blue', subnet: '10.1.0.0/16', gateway: '10.2.0.1' }, /not in subnet 10.1.0.0\/16/],
     [{ name: 'blue', subnet: '10.1.0.0/16', gateway: '10.1.255.255' }, /broadcast/],
