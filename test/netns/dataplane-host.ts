@@ -12,6 +12,7 @@ import type {
   TableChange,
   TapSpec,
 } from '../../agent/dataplane/dataplane.ts';
+import { sleep } from '../../agent/demo/process.ts';
 import type { CipherName } from '../../agent/dataplane/session-keys.ts';
 import type { Reply, Request } from './dataplane-child.ts';
 
@@ -183,6 +184,16 @@ function quietEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('TAP')),
   );
+}
+
+/** Both sides of it once they are equal: counters are read while the worker goes on. What they were at last, if they never are. */
+export async function settledBalance(dataplane: DataplaneHost): Promise<{ in: number; out: number }> {
+  let sides = balance(await dataplane.counters());
+  for (let looks = 0; looks < 50 && sides.in !== sides.out; looks++) {
+    await sleep(100);
+    sides = balance(await dataplane.counters());
+  }
+  return sides;
 }
 
 /** The identity that the core is held to (core-wasm/counters.ts); returns the two sides. */

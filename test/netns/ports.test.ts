@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import type { Container, Host } from '../../agent/demo/hosts.ts';
 import { until } from '../../agent/demo/process.ts';
 import { Testbed } from '../../agent/demo/testbed.ts';
-import { DataplaneHost, balance } from './dataplane-host.ts';
+import { DataplaneHost, settledBalance } from './dataplane-host.ts';
 import { addEndpoint, moveIn, netnsPath } from './endpoints.ts';
 import { netnsTest } from './guard.ts';
 
@@ -34,10 +34,13 @@ async function ping(from: Container, to: Container, patience = 5): Promise<strin
 }
 
 async function checkBalance(t: Test, dataplane: DataplaneHost): Promise<void> {
-  const counters = await dataplane.counters();
-  const { in: taken, out } = balance(counters);
+  const { in: taken, out } = await settledBalance(dataplane);
   t.ok(taken > 0);
-  t.equal(taken, out, `every frame ended in exactly one way: ${JSON.stringify(counters.drops)}`);
+  t.equal(
+    taken,
+    out,
+    `every frame ended in exactly one way: ${JSON.stringify((await dataplane.counters()).drops)}`,
+  );
 }
 
 function rxPackets(container: Container): number {
@@ -79,7 +82,7 @@ for (const setting of [ONE, TWO, PORTABLE]) {
 
       await dataplane.call({ call: 'poison' });
       a.ip('neigh', 'flush', 'all'); // the next ping asks by broadcast
-      await ping(a, c);
+      await ping(a, c, 1);
       await until('the worker was replaced', 15_000, async () => {
         return ((await dataplane.counters()).counters['worker-restarts'] ?? 0) > 0;
       });

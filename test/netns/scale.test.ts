@@ -4,12 +4,11 @@
  * Most stay in the host's namespace, where their kernel side announces itself by IPv6 like any container's; sampled ones
  * are moved into namespaces and ping each other. Times and sizes are printed, not judged: they are the machine's.
  */
-import { ipBatch } from '../../agent/demo/process.ts';
-import { until } from '../../agent/demo/process.ts';
+import { ipBatch, until } from '../../agent/demo/process.ts';
 import { Testbed } from '../../agent/demo/testbed.ts';
 import type { TapSpec } from '../../agent/dataplane/dataplane.ts';
 import type { OpenedPorts } from './dataplane-child.ts';
-import { DataplaneHost, balance } from './dataplane-host.ts';
+import { DataplaneHost, settledBalance } from './dataplane-host.ts';
 import { moveIn } from './endpoints.ts';
 import { netnsTest } from './guard.ts';
 
@@ -69,7 +68,7 @@ netnsTest(`5.6 ${ENDPOINTS} endpoints on one host come up and reach each other`,
   t.comment(`${counters['from-tap']} frames in, ${counters['to-tap']} written: ${JSON.stringify(drops)}`);
   const health = (await dataplane.call({ call: 'health' })) as { stallSeconds: number };
   t.comment(`longest gap between two breaths ${health.stallSeconds.toFixed(3)} s`);
-  const { in: taken, out } = balance({ counters, drops });
+  const { in: taken, out } = await settledBalance(dataplane);
   t.equal(taken, out, 'every frame ended in exactly one way');
 
   await Promise.all(specs.slice(0, 50).map(({ port }) => dataplane.closePort(port)));
