@@ -5,7 +5,6 @@
  */
 import { fastify } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { chmod } from 'node:fs/promises';
 import { OverlaydError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { DaemonView } from '../status.ts';
@@ -13,7 +12,7 @@ import { openApiDocument } from './openapi.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { ROUTES } from './routes.ts';
 import type { Route } from './routes.ts';
-import { claimSocket, socketError } from './socket.ts';
+import { claimSocket, listenOn } from './socket.ts';
 
 const BODY_MAX_BYTES = 64 * 1024;
 /** Longer than any name. */
@@ -30,17 +29,7 @@ export interface ApiServer {
 export async function startApi(view: DaemonView, socket: string, log: Log): Promise<ApiServer> {
   await claimSocket(socket);
   const app = buildApi(view, log);
-  // The file must never be there with a wider mode, so the umask and not only the chmod narrows it.
-  const umask = process.umask(0o777 & ~SOCKET_MODE);
-  try {
-    await app.listen({ path: socket });
-    await chmod(socket, SOCKET_MODE);
-  } catch (error) {
-    await app.close();
-    throw socketError(socket, error);
-  } finally {
-    process.umask(umask);
-  }
+  await listenOn(app, socket, SOCKET_MODE);
   app.server.maxConnections = CONNECTIONS_MAX;
   return { close: () => app.close() };
 }

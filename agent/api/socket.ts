@@ -3,7 +3,7 @@
  *
  * A file left by a daemon that was killed is removed; anything alive, and anything that is no socket, is left alone.
  */
-import { lstat, mkdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { OverlaydError } from '../errors.ts';
@@ -44,8 +44,29 @@ export async function claimSocket(path: string, flag = '--socket'): Promise<void
   }
 }
 
+/** A server that listens on a path, such as fastify's. */
+interface Listener {
+  listen(options: { readonly path: string }): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** Listens on the socket `path`, whose file is never there with a wider mode than `mode`. Closes `app` when it throws. */
+export async function listenOn(app: Listener, path: string, mode: number, flag = '--socket'): Promise<void> {
+  // So the umask and not only the chmod narrows it.
+  const umask = process.umask(0o777 & ~mode);
+  try {
+    await app.listen({ path });
+    await chmod(path, mode);
+  } catch (error) {
+    await app.close();
+    throw socketError(path, error, flag);
+  } finally {
+    process.umask(umask);
+  }
+}
+
 /** What went wrong with making, claiming or binding the socket, for people. */
-export function socketError(path: string, error: unknown, flag = '--socket'): OverlaydError {
+function socketError(path: string, error: unknown, flag = '--socket'): OverlaydError {
   const { code, message } = error as NodeJS.ErrnoException;
   const denied = code === 'EACCES' || code === 'EPERM';
   return new OverlaydError('OVL_SOCKET_FAILED', `cannot listen on ${path}: ${message}`, {

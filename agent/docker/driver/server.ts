@@ -6,9 +6,8 @@
  */
 import { fastify } from 'fastify';
 import type { FastifyInstance } from 'fastify';
-import { chmod } from 'node:fs/promises';
 import type { z } from 'zod';
-import { claimSocket, socketError } from '../../api/socket.ts';
+import { claimSocket, listenOn } from '../../api/socket.ts';
 import { OverlaydError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { DockerEndpoints } from './docker-endpoints.ts';
@@ -102,16 +101,7 @@ export interface PluginServer {
 export async function startPlugin(drivers: PluginDrivers, socket: string, log: Log): Promise<PluginServer> {
   await claimSocket(socket, '--docker-plugin');
   const app = buildPlugin(drivers, log);
-  const umask = process.umask(0o777 & ~SOCKET_MODE);
-  try {
-    await app.listen({ path: socket });
-    await chmod(socket, SOCKET_MODE);
-  } catch (error) {
-    await app.close();
-    throw socketError(socket, error, '--docker-plugin');
-  } finally {
-    process.umask(umask);
-  }
+  await listenOn(app, socket, SOCKET_MODE, '--docker-plugin');
   app.server.maxConnections = CONNECTIONS_MAX;
   return { close: () => app.close() };
 }
