@@ -73,7 +73,7 @@ function play(seed: number): Play {
         cluster.run(dice(LEASE_MS * 2));
         break;
       default:
-        for (let i = dice(8); i >= 0; i--) cluster.take(host);
+        for (let i = dice(24); i >= 0; i--) cluster.take(host);
     }
     cluster.sync(any(), any());
     cluster.tellAlive(any());
