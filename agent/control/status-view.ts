@@ -99,7 +99,7 @@ export class StatusView {
     const known = new Set(rows.map(({ name, id }) => `${name} ${id}`));
     const { networks, apart } = this.#parts.definitions.resolution;
     for (const network of [...networks, ...apart]) {
-      const summary = this.#summary(network, macs.get(network.value.vni) ?? 0);
+      const summary = this.#summary(network);
       if (!known.has(`${summary.name} ${summary.id}`)) rows.push(summary);
     }
     return rows.sort((a, b) => compareText(a.name, b.name) || compareText(a.id ?? '', b.id ?? ''));
@@ -112,16 +112,13 @@ export class StatusView {
     if (joined === undefined && resolved === undefined) return undefined;
     const macs = this.#macsByVni();
     const here = joined ?? this.#parts.joined().find((own) => this.#resolvedOf(own) === resolved);
-    const summary =
-      here === undefined
-        ? this.#summary(resolved!, macs.get(resolved!.value.vni) ?? 0)
-        : this.#summaryOfJoined(here, macs);
+    const summary = here === undefined ? this.#summary(resolved!) : this.#summaryOfJoined(here, macs);
     const { name, vni } = summary;
     return {
       ...summary,
       ...(resolved === undefined ? gatewayOf(here?.gateway) : this.#definition(resolved)),
       ...(here?.ipRange === undefined ? {} : { ipRange: here.ipRange }),
-      members: this.#participants(vni),
+      members: this.#participants(vni, resolved),
       staticPeers: config.staticPeers
         .filter((peer) => peer.network === name)
         .map(({ ip, macs: its }) => ({ ip, macs: [...its] }))
@@ -148,7 +145,7 @@ export class StatusView {
   #summaryOfJoined(joined: JoinedNetwork, macs: ReadonlyMap<number, number>): NetworkSummary {
     const { name, vni, tap, mtu, subnet, encrypted } = joined;
     const resolved = this.#resolvedOf(joined);
-    const rest = resolved && this.#summary(resolved, 0);
+    const rest = resolved && this.#summary(resolved);
     return {
       ...(rest ?? { id: joined.id, internal: false, status: 'conflict' as const }),
       name,
@@ -157,7 +154,7 @@ export class StatusView {
       mtu,
       ...(subnet === undefined ? {} : { subnet }),
       encrypted,
-      peers: this.#participants(vni).length,
+      peers: this.#participants(vni, resolved).length,
       macs: macs.get(vni) ?? 0,
     };
   }
@@ -167,7 +164,7 @@ export class StatusView {
     return this.#parts.definitions.resolve(id);
   }
 
-  #summary(network: ResolvedNetwork, macs: number): NetworkSummary {
+  #summary(network: ResolvedNetwork): NetworkSummary {
     const { id, name, vni, mtu, subnet, subnet6, encrypted, internal } = definitionOf(network);
     const isBad = conflictsOf(network, this.#parts.definitions.resolution).length > 0;
     return {
@@ -180,8 +177,9 @@ export class StatusView {
       id,
       internal,
       status: isBad ? 'conflict' : 'ok',
-      peers: this.#participants(vni).length,
-      macs,
+      peers: this.#participants(vni, network).length,
+      // Of networks that we take no part in we know no endpoints.
+      macs: 0,
     };
   }
 
@@ -306,12 +304,13 @@ export class StatusView {
     return found;
   }
 
-  /** Other live hosts that take part in a network, sorted. */
-  #participants(vni: number): string[] {
-    const { state, swim } = this.#parts;
+  /** Other live hosts that take part in a network, sorted; not those that mean another one by its VNI. */
+  #participants(vni: number, network: ResolvedNetwork | undefined): string[] {
+    const { state, swim, definitions } = this.#parts;
+    const strangers = network === undefined ? new Set<string>() : definitions.strangersTo(network);
     return state
       .interested(vni)
-      .filter((name) => name !== swim.self.name)
+      .filter((name) => name !== swim.self.name && !strangers.has(name))
       .sort(compareText);
   }
 

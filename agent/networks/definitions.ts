@@ -174,6 +174,15 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'onC
     return [...here, ...away].sort((a, b) => (a.host < b.host ? -1 : 1));
   }
 
+  /** Hosts that say they mean another network by the VNI of this one. */
+  strangersTo({ id, aliases, value }: ResolvedNetwork): Set<string> {
+    const ids = new Set([id, ...aliases]);
+    const others = this.#keeper.uses.filter(
+      (use) => use.vni === value.vni && use.id !== undefined && !ids.has(use.id),
+    );
+    return new Set(others.map(({ owner }) => owner));
+  }
+
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
