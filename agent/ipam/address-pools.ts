@@ -131,7 +131,9 @@ export class AddressPools implements Addresses {
     const { networks, isConfigured, self, log } = this.#options;
     const wanted = new Set<string>();
     for (const network of networks.list()) {
-      const mayFound = network.createdBy === self || isConfigured(network);
+      const isInFile = isConfigured(network);
+      const isSoleFounder = network.createdBy === self && !isInFile;
+      const mayFound = isSoleFounder || isInFile;
       for (const [subnet, gateway] of [
         [network.subnet, network.gateway],
         [network.subnet6, network.gateway6],
@@ -142,7 +144,7 @@ export class AddressPools implements Addresses {
         wanted.add(key);
         const known = this.#pools.get(key);
         const { id, name, vni } = network;
-        const next = { id, name, vni, subnet, gateway, mayFound };
+        const next = { id, name, vni, subnet, gateway, mayFound, isSoleFounder };
         if (known !== undefined && JSON.stringify(known.network) === JSON.stringify(next)) continue;
         if (known !== undefined) this.#drop(key, known);
         try {

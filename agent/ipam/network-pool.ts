@@ -25,6 +25,8 @@ export interface PoolNetwork {
   readonly gateway: string | undefined;
   /** This host made it, or has it in its configuration: it may begin to hand out where nobody has. */
   readonly mayFound: boolean;
+  /** This host made it, and it is known by that alone. */
+  readonly isSoleFounder: boolean;
 }
 
 export interface PoolDeps {
@@ -77,6 +79,7 @@ export class NetworkPool {
         rng: systemRng(),
         leaseMs: deps.leaseMs,
         mayFound: network.mayFound,
+        isSoleFounder: network.isSoleFounder,
         foundAfterMs: FOUND_AFTER_MS,
         wall: wallMs,
       },

@@ -44,6 +44,8 @@ export interface RangePoolOptions {
   readonly leaseMs: number;
   /** Whether this host may found the pool where nobody has (it made the network, or has it in its configuration). */
   readonly mayFound: boolean;
+  /** No other host may: it was made here, and is in nobody else's configuration. */
+  readonly isSoleFounder: boolean;
   /** How long it looks for others before. */
   readonly foundAfterMs: number;
   /** Wall clock, ms since 1970: which of two foundings is the earlier. */
@@ -360,8 +362,9 @@ export class RangePool {
     for (const [name, { estate, wards }] of holding.peers) {
       if (estate !== undefined && estate.life !== 0) return;
       if (wards.has(this.#holding.wardKeyHex(holding.self))) return;
-      // The first by name of those who would.
-      if (estate !== undefined && this.#alive.has(name) && name < holding.self) return;
+      // The first by name of those who would. Who may not, looks the same from here.
+      if (!this.options.isSoleFounder && estate !== undefined && this.#alive.has(name) && name < holding.self)
+        return;
     }
     holding.found(this.options.wall());
   }

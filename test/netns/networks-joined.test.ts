@@ -59,6 +59,9 @@ netnsTest('5.1 attached on two hosts of three, used, refused to go, forced', ['p
     const { uses = [] } = await inspected(c, 'blue');
     return uses.length === 2 && uses.every(({ endpoints }) => endpoints === 1);
   });
+  const line = await a.client('docker-command', 'blue');
+  test.match(line.stdout, /-o parent=blue0 --subnet 10\.50\.0\.0\/16 .*--ip-range 10\.50\..*blue/);
+
   // kill -9: the TAP and the container's interface stay, and are taken up again.
   await a.stop('SIGKILL');
   daemons[0] = one!.startDaemon();

@@ -39,6 +39,8 @@ export interface RangeClusterOptions {
   readonly subnet: Block;
   readonly leaseMs: number;
   readonly mayFound?: boolean;
+  /** The one host that may found the pool. */
+  readonly soleFounder?: string;
 }
 
 /** With more hosts than that the invariant is checked now and then: it compares all pairs. */
@@ -114,7 +116,8 @@ export class RangeCluster {
     host.epoch = Math.floor(this.now) + 1_000_000;
     host.seq = 0;
     host.store = new Map();
-    const { subnet, leaseMs, mayFound = false } = this.options;
+    const { subnet, leaseMs, mayFound = false, soleFounder } = this.options;
+    const isSoleFounder = soleFounder === host.name;
     host.pool = new RangePool(
       this.clock(host),
       {
@@ -126,7 +129,8 @@ export class RangeCluster {
         session: host.epoch,
         rng: this.rng.fork(`${host.name} ${host.epoch}`),
         leaseMs,
-        mayFound,
+        mayFound: mayFound || isSoleFounder,
+        isSoleFounder,
         foundAfterMs: 1_000,
         wall: () => this.now,
       },

@@ -238,6 +238,20 @@ void t.test('hosts that start together with one configuration: one founds, whate
   test.end();
 });
 
+void t.test(
+  '5.2: of a network that a host made, that host founds the pool, whatever the others are called',
+  (test) => {
+    const made = new RangeCluster(5, 3, { subnet: SUBNET, leaseMs: LEASE_MS, soleFounder: 'h3' });
+    made.delayMs = 5;
+    const [a, b, c] = made.hosts as [RangeHost, RangeHost, RangeHost];
+    for (const host of made.hosts) made.start(host);
+    settle(made, 4_000);
+    test.strictSame(owned(c), ['10.42.0.0/16']);
+    test.ok(takeInTime(made, a) && takeInTime(made, b), 'and the others get their parts');
+    test.end();
+  },
+);
+
 void t.test('a certain address, and a block for Docker that never goes elsewhere (T8)', (test: Test) => {
   const made = cluster(2);
   const [a, b] = made.hosts as [RangeHost, RangeHost];
