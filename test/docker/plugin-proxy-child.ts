@@ -8,6 +8,8 @@ import { createServer, request } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 
+const RETRY_MS = 50;
+
 const [outer = '', inner = '', order = ''] = process.argv.slice(2);
 
 function takeOrder(path: string): boolean {
@@ -36,7 +38,12 @@ function pass(asked: IncomingMessage, answer: ServerResponse, body: Buffer, isCa
       answer.end(Buffer.concat(chunks));
     });
   });
-  onward.once('error', () => asked.socket.destroy());
+  // Until the next overlayd listens: else Docker would wait longer from time to time.
+  onward.once('error', (error: NodeJS.ErrnoException) => {
+    const isAway = error.code === 'ECONNREFUSED' || error.code === 'ENOENT';
+    if (isAway && !asked.socket.destroyed) setTimeout(() => pass(asked, answer, body, isCaught), RETRY_MS);
+    else asked.socket.destroy();
+  });
   onward.end(body);
 }
 
