@@ -4,9 +4,10 @@ import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Host } from '../../agent/demo/hosts.ts';
-import { ipBatch, run } from '../../agent/demo/process.ts';
+import { run } from '../../agent/demo/process.ts';
 import type { Settings } from './sandbox-child.ts';
 
+const MOVE_MS = 60_000;
 const CHILD = fileURLToPath(new URL('sandbox-child.js', import.meta.url));
 
 export class Sandboxes {
@@ -53,10 +54,11 @@ export class Sandboxes {
 
   /** Moves interfaces in and brings them up, as Docker does after Join. */
   async enter(moves: readonly (Settings & { readonly source: string })[]): Promise<void> {
-    ipBatch(
-      moves.map(({ source, fd, name }) => ['link', 'set', source, 'netns', this.path(fd), 'name', name]),
-      this.#host.namespace,
+    const lines = moves.map(
+      ({ source, fd, name }) => `link set ${source} netns ${this.path(fd)} name ${name}\n`,
     );
+    const moved = await run(['ip', '-n', this.#host.namespace, '-batch', '-'], MOVE_MS, lines.join(''));
+    if (moved.status !== 0) throw new Error(`interfaces could not be moved: ${moved.stderr}`);
     await this.#ask({ set: moves });
   }
 

@@ -120,16 +120,21 @@ async function run(places: readonly Place[], options: StormOptions): Promise<Sto
 }
 
 async function fill({ speaker, sandboxes, inside }: Place, numbers: readonly number[]): Promise<void> {
+  // While interfaces are moved in, the next ones are asked for.
+  let entering: Promise<void> = Promise.resolve();
   for (let at = 0; at < numbers.length; at += BATCH) {
     const batch = numbers.slice(at, at + BATCH);
     const endpoints = await mapSome(batch, (sandbox) => speaker.startEndpoint(sandboxes.path(sandbox)));
-    await sandboxes.enter(
+    await entering;
+    entering = sandboxes.enter(
       endpoints.map(({ source, address, prefix, mac }, index) => {
         return { source, fd: batch[index] ?? -1, name: 'eth0', address, prefix, mac };
       }),
     );
+    entering.catch(() => undefined);
     endpoints.forEach((endpoint, index) => inside.push({ sandbox: batch[index] ?? -1, endpoint }));
   }
+  await entering;
 }
 
 async function empty({ speaker, inside }: Place): Promise<void> {
