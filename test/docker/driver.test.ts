@@ -152,6 +152,17 @@ async function encrypted(t: Test, hosts: DriverHosts): Promise<void> {
   for (const { engine, name } of made) await engine.docker('rm', '-f', name);
 }
 
+/** As a tool does that goes to all hosts at a time: each may be the first. */
+async function createdAtOnce(t: Test, hosts: DriverHosts): Promise<void> {
+  const driver = ['-d', 'overlayd', '--ipam-driver', 'overlayd', '--subnet', '10.59.0.0/16'];
+  await Promise.all(hosts.engines.map((engine) => engine.docker('network', 'create', ...driver, 'race')));
+  const made = await Promise.all(hosts.engines.map((engine, index) => engine.run(`race${index}`, 'race')));
+  t.equal(new Set(made.map(({ ipv4 }) => ipv4)).size, made.length, 'no two have one address');
+  await until('they reach each other', 15_000, async () => (await failures(made)).length === 0);
+  for (const { engine, name } of made) await engine.docker('rm', '-f', name);
+  for (const engine of hosts.engines) await engine.docker('network', 'rm', 'race');
+}
+
 /** The network of the configuration, on its TAP, without an --ip-range for each host. */
 async function macvlanAddresses(t: Test, hosts: DriverHosts): Promise<void> {
   const macvlan = ['-d', 'macvlan', '-o', 'parent=tap0', '--subnet', '10.42.0.0/16'];
@@ -178,6 +189,7 @@ dockerTest('5.3: overlayd as network driver of three Docker engines', async (t) 
   await connectAndDisconnect(t, hosts, containers);
   await encrypted(t, hosts);
   await macvlanAddresses(t, hosts);
+  await createdAtOnce(t, hosts);
   for (const { engine, name } of containers) await engine.docker('rm', '-f', name);
   await Promise.all(
     hosts.engines.map((engine) => engine.docker('network', 'rm', 'blue', 'six', 'green', 'secret')),
