@@ -297,6 +297,8 @@ export class AddressPools implements Addresses {
     const address = options.address === undefined ? undefined : this.#read(pool, options.address);
     const found = await pool.until(() => this.#take(pool, address), REQUEST_MS);
     if (found !== undefined) return `${pool.text(found)}${suffix}`;
+    // Made on several hosts at once, it turned out to be another host's network: that one has a pool of its own.
+    if (pool.isRemoved) return this.request(networkId, options);
     pool.pool.stopAsking();
     throw pool.nothing(this.#now(), address === undefined ? 'address' : `address ${pool.text(address)}`);
   }

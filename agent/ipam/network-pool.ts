@@ -55,6 +55,7 @@ export class NetworkPool {
   readonly #deps: PoolDeps;
   readonly #file: RangeFile;
   readonly #waiters = new Set<() => void>();
+  #isRemoved = false;
   #badRecords = 0;
 
   /** Throws OverlaydError. */
@@ -200,10 +201,10 @@ export class NetworkPool {
     );
   }
 
-  /** Tries again after each change, until `attempt` gives something or the time is over. */
+  /** Tries again after each change, until `attempt` gives something, the time is over, or this is no pool any more. */
   async until<T>(attempt: () => T | undefined, ms: number): Promise<T | undefined> {
     const first = attempt();
-    if (first !== undefined) return first;
+    if (first !== undefined || this.#isRemoved) return first;
     return new Promise<T | undefined>((resolve, reject) => {
       const end = (value: T | undefined, error?: Error): void => {
         clearTimeout(timer);
@@ -213,6 +214,7 @@ export class NetworkPool {
       };
       const wake = (): void => {
         try {
+          if (this.#isRemoved) return end(undefined);
           const found = attempt();
           if (found !== undefined) end(found);
         } catch (error) {
@@ -222,6 +224,11 @@ export class NetworkPool {
       const timer = setTimeout(() => end(undefined), ms);
       this.#waiters.add(wake);
     });
+  }
+
+  /** The network has another id or subnet now, or none. */
+  get isRemoved(): boolean {
+    return this.#isRemoved;
   }
 
   /** Why nobody gave anything. */
@@ -265,12 +272,14 @@ export class NetworkPool {
   /** The network is no more, or not as it was: so is what we said. */
   remove(now: number): void {
     const { state, wrote } = this.#deps;
+    this.#isRemoved = true;
     const { options, holding } = this.pool;
     state.delete(now, 0, TABLE.range, options.pool);
     for (const name of holding.wards.keys())
       state.delete(now, 0, TABLE.rangeWard, fromHex(holding.wardKeyHex(name)));
     if (!holding.isBorn && this.reclaimed.size === 0) this.#file.remove();
     wrote();
+    for (const wake of this.#waiters) wake();
   }
 }
 
