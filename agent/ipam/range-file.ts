@@ -27,7 +27,9 @@ const estate = z.object({
   isRoot: z.boolean(),
   guardians: z.array(guardian).max(2),
   own: z.array(block),
-  gifts: z.array(z.object({ id: u32, block, to: z.string(), life: u32, isFirst: z.boolean() })),
+  gifts: z.array(
+    z.object({ id: u32, block, to: z.string(), life: u32, session: count, isFirst: z.boolean() }),
+  ),
   taken: z.array(z.object({ id: u32, donor: z.string(), donorLife: u32, donorRev: count })),
   closed: z.array(u32),
   docker: z.array(block),

@@ -22,6 +22,8 @@ export interface Gift {
   readonly to: string;
   /** The life of the receiver that may take it; it begins with this gift when `isFirst`. */
   readonly life: number;
+  /** The run of the receiver that may take it: what an earlier one took and forgot is not to be had again. */
+  readonly session: number;
   readonly isFirst: boolean;
 }
 

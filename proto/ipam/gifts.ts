@@ -5,6 +5,9 @@
  * as something that counts, that it was taken. The receiver takes what the donor's record shows as something that counts,
  * and remembers the gift for as long as an offer of it may still be about. A receiver's life that ended has taken what its
  * closer's list says; the rest goes back. So whatever gets lost or comes twice or late, each block is in one place.
+ *
+ * A gift is held out to one run of its receiver, and to the next when its donor hears of that. All offers that are still
+ * about once a gift was forgotten are to the run that forgot it, which knows the newer record of the donor, or to earlier ones.
  */
 import type { Block } from './block.ts';
 import { isInside, merge } from './block.ts';
@@ -21,11 +24,22 @@ const GIFTS_MAX = 16;
 export function settleGifts(holding: Holding): void {
   for (const gift of holding.estate.gifts) {
     const fate = fateOf(holding, gift);
-    if (fate === undefined) continue;
+    if (fate === undefined) {
+      readdress(holding, gift);
+      continue;
+    }
     const gifts = holding.estate.gifts.filter((each) => each !== gift);
     const own = fate === 'back' ? merge([...holding.estate.own, gift.block]) : holding.estate.own;
     holding.change({ gifts, own });
   }
+}
+
+/** Its receiver began anew and may not have taken it before. */
+function readdress(holding: Holding, gift: Gift): void {
+  const theirs = holding.peers.get(gift.to)?.estate;
+  if (gift.isFirst || theirs?.life !== gift.life || theirs.session <= gift.session) return;
+  const next = { ...gift, session: theirs.session };
+  holding.change({ gifts: holding.estate.gifts.map((each) => (each === gift ? next : each)) });
 }
 
 function fateOf(holding: Holding, gift: Gift): 'there' | 'back' | undefined {
@@ -60,8 +74,8 @@ export function takeGifts(holding: Holding): void {
 }
 
 function isForUs(holding: Holding, gift: Gift): boolean {
-  const isNew = !isTaken(holding.estate.taken, gift);
-  return gift.to === holding.self && gift.life === holding.life && !gift.isFirst && isNew;
+  const isToUs = gift.to === holding.self && gift.life === holding.life && gift.session === holding.session;
+  return isToUs && !gift.isFirst && !isTaken(holding.estate.taken, gift);
 }
 
 function take(holding: Holding, donor: string, record: EstateRecord, gift: Gift): void {
@@ -101,15 +115,20 @@ function followUp(holding: Holding, entry: Taken): Taken | undefined {
 }
 
 /** Gives a block of ours to a host of the pool. False when it does not fit. */
-export function give(holding: Holding, to: string, life: number, block: Block): boolean {
-  const gift: Gift = { id: holding.random(), block, to, life, isFirst: false };
+export function give(
+  holding: Holding,
+  to: string,
+  { life, session }: { life: number; session: number },
+  block: Block,
+): boolean {
+  const gift: Gift = { id: holding.random(), block, to, life, session, isFirst: false };
   return send(holding, gift);
 }
 
 /** Gives a host its first block, and becomes its guardian. */
 export function giveFirst(now: number, holding: Holding, to: string, session: number, block: Block): boolean {
   const life = holding.random();
-  if (!send(holding, { id: life, block, to, life, isFirst: true })) return false;
+  if (!send(holding, { id: life, block, to, life, session, isFirst: true })) return false;
   const estate = { ...NO_ESTATE, rev: 1, guardians: [holding.asGuardian], own: [block] };
   const flags = { isRegistered: false, isPromised: false, isOver: false, isWanted: false };
   holding.wards.set(to, { life, session, beat: 0, estate, fromRev: holding.estate.rev, ...flags });

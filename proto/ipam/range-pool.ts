@@ -109,8 +109,7 @@ export class RangePool {
     const record = decodeEstateRecord(bytes, this.options.family);
     if (!isWithin(record, this.options.subnet)) throw new WireError('a range outside its subnet');
     const peer = this.#peer(owner);
-    // What comes late from an earlier run does not count against a later one.
-    if (peer === undefined || (peer.estate?.session ?? 0) > record.session) return;
+    if (peer === undefined || isEarlierSaid(record, peer.estate)) return;
     peer.estate = record;
     this.#holding.peersVersion++;
     this.#holding.version++;
@@ -310,9 +309,10 @@ export class RangePool {
     const block =
       ask.address === undefined ? this.space.toGive(free) : this.space.toGiveAt(free, ask.address);
     if (block === undefined) return ask.address === undefined ? 'nothing-free' : 'address-taken';
-    const isGiven = isFirst
-      ? giveFirst(now, holding, from, ask.session, block)
-      : give(holding, from, ask.life, block);
+    const isGiven =
+      isFirst || record === undefined
+        ? giveFirst(now, holding, from, ask.session, block)
+        : give(holding, from, record, block);
     if (isGiven) this.#lookMs = -Infinity;
     return isGiven ? undefined : 'record-full';
   }
@@ -470,6 +470,13 @@ export class RangePool {
   get refusals(): ReadonlyMap<string, Refusal | 'silent'> {
     return this.#asking.reasons;
   }
+}
+
+/** What comes late does not count against what was said since: a host's session grows, within it its beat, with both its changes. */
+function isEarlierSaid(record: EstateRecord, known: EstateRecord | undefined): boolean {
+  if (known === undefined || record.session > known.session) return false;
+  if (record.session < known.session || record.beat < known.beat) return true;
+  return record.beat === known.beat && record.estate.rev < known.estate.rev;
 }
 
 function isWithin({ estate }: EstateRecord, subnet: Block): boolean {

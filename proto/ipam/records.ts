@@ -13,7 +13,8 @@
  *
  * estate = rev varint · u8 flags (1 root) · u8 n · n × guardian · blocks own · u8 n · n × gift · u8 n · n × taken · u8 n ·
  * n × life u32 · blocks docker; guardian = name text · life u32 · ledger u32; blocks = varint n · n × block;
- * block = u8 prefix length · its whole bytes; gift = id u32 · block · to text · life u32 · u8 isFirst;
+ * block = u8 prefix length · its whole bytes; gift = id u32 · block · to text · life u32 ·
+ * session varint · u8 isFirst;
  * taken = id u32 · donor text · life u32 · rev varint.
  *
  * Bytes after these belong to later versions. A reader throws WireError and nothing else.
@@ -146,11 +147,12 @@ function writeEstate(out: ByteWriter, estate: Estate, family: Family): void {
   for (const guardian of estate.guardians) writeGuardian(out, guardian);
   writeBlocks(out, estate.own, family);
   out.u8(estate.gifts.length);
-  for (const { id, block, to, life, isFirst } of estate.gifts) {
+  for (const { id, block, to, life, session, isFirst } of estate.gifts) {
     writeBlock(out.u32(id), block, family);
     out
       .text(to)
       .u32(life)
+      .varint(session)
       .u8(isFirst ? 1 : 0);
   }
   out.u8(estate.taken.length);
@@ -185,7 +187,8 @@ function list<T>(count: number, entry: () => T): T[] {
 function readGift(r: ByteReader, family: Family): Gift {
   const id = r.u32();
   const block = readBlock(r, family);
-  return { id, block, to: r.text(OWNER_MAX_BYTES), life: r.u32(), isFirst: (r.u8() & 1) !== 0 };
+  const [to, life, session] = [r.text(OWNER_MAX_BYTES), r.u32(), r.varint()];
+  return { id, block, to, life, session, isFirst: (r.u8() & 1) !== 0 };
 }
 
 const readTaken = (r: ByteReader): Taken => ({

@@ -206,6 +206,72 @@ void t.test(
   },
 );
 
+void t.test('5.2: an old record at a third host does not bring back a gift that went on since', (test) => {
+  const made = cluster(3);
+  for (const host of made.hosts) takeInTime(made, host);
+  settle(made);
+  const [a, b, c] = made.hosts as [RangeHost, RangeHost, RangeHost];
+  const wanted = a.pool!.holding.estate.own[0]!.base + 77n;
+  const old = [...moveTo(made, b, wanted)].filter((record) => record !== undefined);
+  test.ok(old.length > 0, 'there are records that offer it');
+  settle(made);
+  test.strictSame(
+    [made.ownedBy(wanted), b.pool!.holding.estate.taken],
+    [['h2'], []],
+    'it came, and is forgotten',
+  );
+  made.release(b);
+  b.pool!.release(wanted);
+  b.inUse.delete(wanted);
+  made.pump(b);
+  for (const _ of moveTo(made, c, wanted));
+  settle(made);
+  test.strictSame(made.ownedBy(wanted), ['h3'], 'and went on');
+  made.crash(b, true);
+  made.partition(({ name }) => Number(name === 'h2'));
+  made.start(b);
+  for (const record of old) b.pool!.learnEstate('h1', record);
+  made.pump(b);
+  made.partition(() => 0);
+  settle(made);
+  test.strictSame(made.ownedBy(wanted), ['h3']);
+  test.end();
+});
+
+void t.test('5.2: a gift still under way reaches a receiver that was started anew', (test) => {
+  const made = cluster(3);
+  for (const host of made.hosts) takeInTime(made, host);
+  settle(made);
+  const [a, b] = made.hosts as [RangeHost, RangeHost];
+  const wanted = a.pool!.holding.estate.own[0]!.base + 77n;
+  for (const record of moveTo(made, b, wanted)) if (record !== undefined) break;
+  made.crash(b, true);
+  made.run(1_000);
+  test.strictSame(made.ownedBy(wanted), [], 'nobody has it');
+  made.start(b);
+  settle(made);
+  test.strictSame(made.ownedBy(wanted), ['h2']);
+  test.strictSame([a.pool!.holding.estate.gifts, b.pool!.holding.estate.taken], [[], []]);
+  test.end();
+});
+
+/** Has a host ask for that address of h1 or h2; after every step the record of h1, where it says a gift that counts. */
+function* moveTo(made: RangeCluster, to: RangeHost, address: bigint): Generator<Uint8Array | undefined> {
+  const donor = made.hosts[0]!;
+  to.pool!.take(made.clock(to), address);
+  made.pump(to);
+  for (let i = 0; i < 1_000 && !made.ownedBy(address).includes(to.name); i++) {
+    made.run(1);
+    const { estate, isEffective } = donor.pool!.holding;
+    const isOffered = isEffective && estate.gifts.some((gift) => !gift.isFirst);
+    yield isOffered ? estateRecordOf(donor) : undefined;
+  }
+}
+
+function estateRecordOf({ name, store }: RangeHost): Uint8Array | undefined {
+  return [...store.values()].find(({ owner, table }) => owner === name && table === 'estate')?.value;
+}
+
 void t.test(
   'two that begin apart: the earlier founding stands, the later gives way when they meet',
   (test) => {

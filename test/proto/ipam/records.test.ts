@@ -51,7 +51,14 @@ const estate = (family: Family) =>
     guardians: fc.array(guardian, { maxLength: 2 }),
     own: fc.array(block(family), { maxLength: 9 }).map(merge),
     gifts: fc.array(
-      fc.record({ id: u32, block: block(family), to: name, life: u32, isFirst: fc.boolean() }),
+      fc.record({
+        id: u32,
+        block: block(family),
+        to: name,
+        life: u32,
+        session: count,
+        isFirst: fc.boolean(),
+      }),
       { maxLength: 3 },
     ),
     taken: fc.array(fc.record({ id: u32, donor: name, donorLife: u32, donorRev: count }), { maxLength: 3 }),
