@@ -83,7 +83,6 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const listed = listedIn(config);
   const tapMtus = openTapMtus(config, log);
   const dataplane = await openDataplane(dataplaneOptions(config, tapMtus), log);
-  tapMtus.onChange((network, mtu) => dataplane.setTapMtu(network, mtu));
   // TAPs that were not there before must not be left by a failed start; those that containers may hang on must stay.
   undo.push(() => dataplane.stop([...dataplane.taps.values()].every((tap) => !tap.existed)));
   dataplane.onEvent((event) => {
@@ -165,7 +164,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const paths = openPaths({ config, reconciler, dataplane, tunnels: () => tunnels, tapMtus, log });
   undo.push(() => Promise.resolve(paths.close()));
 
-  const networks = await openNetworks({ config, state, control, dataplane, startSealing, log });
+  const networks = await openNetworks({ config, state, control, dataplane, tapMtus, startSealing, log });
   undo.push(() => Promise.resolve(networks.close()));
   sealed.vnis = () => sealedVnis(networks.joined.list());
   tunnels?.refresh();

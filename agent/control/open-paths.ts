@@ -8,11 +8,10 @@ import type { Reconciler } from './reconciler.ts';
 import { TapMtus } from './tap-mtus.ts';
 import type { TunnelKeeper } from './tunnel-keeper.ts';
 
-/** MTUs of the TAPs of the configured networks, by what earlier runs found out. */
+/** MTUs of the TAPs, by what earlier runs found out. */
 export function openTapMtus({ networks, dataPathAddr, stateDir }: RunConfig, log: Log): TapMtus {
   const outside = vxlanOverhead(ipFamily(dataPathAddr));
-  const overhead = (network: number): number =>
-    outside + (networks[network]?.encrypted === true ? SEAL_BYTES : 0);
+  const overhead = (encrypted: boolean): number => outside + (encrypted ? SEAL_BYTES : 0);
   return new TapMtus({ networks, overhead, stateDir, log });
 }
 

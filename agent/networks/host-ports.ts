@@ -10,8 +10,8 @@ import { IndexPool } from './index-pool.ts';
 import type { JoinedNetwork } from './joined.ts';
 
 export interface HostPortOptions {
-  readonly dataplane: Pick<Dataplane, 'openPort' | 'closePort' | 'limits'>;
-  /** Ports from here on are ours to give out. */
+  readonly dataplane: Pick<Dataplane, 'openPort' | 'closePort' | 'setTapMtu' | 'limits'>;
+  /** Ports from here on are ours to give out; those below are of the configuration, each in the network of its number. */
   readonly firstPort: number;
   readonly workers: number;
   readonly log: Log;
@@ -28,9 +28,12 @@ const LEFTOVER_MTU = 1_280;
 export class HostPorts {
   readonly #options: HostPortOptions;
   readonly #numbers: IndexPool;
+  /** Those that are open, by index of the network. */
+  readonly #byNetwork = new Map<number, Set<number>>();
 
   constructor(options: HostPortOptions) {
     this.#options = options;
+    for (let port = 0; port < options.firstPort; port++) this.#byNetwork.set(port, new Set([port]));
     this.#numbers = new IndexPool(options.firstPort, options.dataplane.limits.ports);
   }
 
@@ -50,6 +53,9 @@ export class HostPorts {
     const sealBytes = encrypted ? SEAL_BYTES : 0;
     try {
       const opened = dataplane.openPort({ ...rest, network: index, port, mtu, persist: true, sealBytes });
+      const ports = this.#byNetwork.get(index);
+      if (ports === undefined) this.#byNetwork.set(index, new Set([port]));
+      else ports.add(port);
       return { port, opened };
     } catch (error) {
       this.#numbers.free(monotonicMs(), port);
@@ -59,8 +65,32 @@ export class HostPorts {
 
   /** The TAP goes, with whatever hangs on it; unless it is gone already. */
   async close(port: number, isGone = false): Promise<void> {
+    for (const [network, ports] of this.#byNetwork) {
+      if (ports.delete(port) && ports.size === 0) this.#byNetwork.delete(network);
+    }
     await this.#options.dataplane.closePort(port, !isGone);
     this.#numbers.free(monotonicMs(), port);
+  }
+
+  /**
+   * Gives all TAPs of a network, by index, another MTU, wherever they are. One that does not take it is said and keeps
+   * what it has; throws OverlaydError when none does.
+   */
+  setMtu(network: number, mtu: number): void {
+    const { dataplane, log } = this.#options;
+    const ports = this.#byNetwork.get(network) ?? [];
+    const errors: unknown[] = [];
+    let done = 0;
+    for (const port of ports) {
+      try {
+        dataplane.setTapMtu(port, mtu);
+        done++;
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (done === 0 && errors.length > 0) throw errors[0];
+    for (const err of errors) log.warn({ err, mtu }, 'a TAP keeps the MTU that it had');
   }
 
   /**

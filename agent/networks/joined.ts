@@ -12,6 +12,7 @@ import type { OwnNetwork } from '../../proto/view/rows.ts';
 import { monotonicMs } from '../clock.ts';
 import type { RunConfig } from '../config/run-config.ts';
 import type { Reconciler } from '../control/reconciler.ts';
+import type { TapMtus } from '../control/tap-mtus.ts';
 import { OverlaydError } from '../errors.ts';
 import { interfaceMac } from '../io/ifreq.ts';
 import { configuredId } from '../../proto/networks/resolve.ts';
@@ -30,6 +31,7 @@ export interface JoinedNetwork {
   readonly tap: string | undefined;
   /** The TAP's own MAC: this host's stack speaks from it, and that is no endpoint. */
   readonly tapMac: number | undefined;
+  /** That its TAPs have now: it follows the paths to other hosts. */
   readonly mtu: number;
   readonly subnet: string | undefined;
   readonly gateway: string | undefined;
@@ -38,14 +40,16 @@ export interface JoinedNetwork {
 }
 
 /** What may change while it is joined. */
-type Mutable = { -readonly [K in keyof JoinedNetwork]: JoinedNetwork[K] } & { isAttachedByHand: boolean };
+type Mutable = { -readonly [K in keyof Omit<JoinedNetwork, 'mtu'>]: JoinedNetwork[K] } & {
+  isAttachedByHand: boolean;
+};
 
 export interface JoinedOptions {
   readonly config: RunConfig;
   readonly state: Pick<StateNode, 'put' | 'delete'>;
   readonly reconciler: Pick<Reconciler, 'setNetworks' | 'locals'>;
-  /** MTU of the TAPs of the configuration, by place. */
-  readonly mtuOf: (place: number) => number | undefined;
+  /** Knows the networks of the configuration already. */
+  readonly tapMtus: Pick<TapMtus, 'add' | 'rename' | 'remove' | 'mtu'>;
   readonly largestMtu: (encrypted: boolean) => number;
   /** Makes ready for a sealed network. Throws OverlaydError where this host cannot seal. */
   readonly prepareSealing: (network: string) => void;
@@ -59,27 +63,21 @@ export class JoinedNetworks {
 
   constructor(options: JoinedOptions) {
     this.#options = options;
-    const { config, mtuOf } = options;
+    const { config } = options;
     config.networks.forEach((network, index) => {
-      const mtu = mtuOf(index) ?? network.mtu;
       const rest = {
         id: configuredId(network),
         isConfigured: true,
         isAttachedByHand: false,
         tapMac: undefined,
       };
-      this.#joined.set(index, { ...network, ...rest, index, mtu });
+      this.#joined.set(index, { ...network, ...rest, index });
     });
     this.#indexes = new IndexPool(config.networks.length, options.networksMax);
   }
 
   list(): JoinedNetwork[] {
-    return Array.from(this.#joined.values(), (joined) => {
-      // The MTU of a TAP of the configuration follows the paths to other hosts.
-      return joined.isConfigured
-        ? { ...joined, mtu: this.#options.mtuOf(joined.index) ?? joined.mtu }
-        : joined;
-    });
+    return Array.from(this.#joined.values(), (joined) => this.#shown(joined));
   }
 
   /** By an id that the cluster knows it by. */
@@ -88,7 +86,8 @@ export class JoinedNetworks {
   }
 
   byIndex(index: number): JoinedNetwork | undefined {
-    return this.#joined.get(index);
+    const joined = this.#joined.get(index);
+    return joined && this.#shown(joined);
   }
 
   /** Throws OverlaydError; nothing has changed then. */
@@ -119,9 +118,12 @@ export class JoinedNetworks {
     }
     const none = { tap: undefined, tapMac: undefined, ipRange: undefined };
     const place = { index, id, isConfigured: false, isAttachedByHand: false, ...none };
-    this.#joined.set(index, { ...place, ...this.#facts(definition) });
+    const mtu = Math.min(definition.mtu, this.#options.largestMtu(encrypted));
+    this.#options.tapMtus.add(index, { id, name, mtu, encrypted });
+    const joined = { ...place, ...factsOf(definition) };
+    this.#joined.set(index, joined);
     this.#tell();
-    return this.#joined.get(index)!;
+    return this.#shown(joined);
   }
 
   /** Takes back all that was said of it. */
@@ -129,6 +131,7 @@ export class JoinedNetworks {
     const joined = this.#joined.get(index);
     if (joined === undefined || joined.isConfigured) return;
     this.#joined.delete(index);
+    this.#options.tapMtus.remove(index);
     this.#indexes.free(monotonicMs(), index);
     this.#options.reconciler.setNetworks(this.#own());
     this.#options.state.delete(monotonicMs(), 0, TABLE.interest, interestKey(joined.vni));
@@ -151,8 +154,8 @@ export class JoinedNetworks {
     if (!others.some(({ id }) => id === definition.id)) joined.id = definition.id;
     const { vni } = joined;
     const isMoved = definition.vni !== vni && !others.some((other) => other.vni === definition.vni);
-    const { mtu: _, ...facts } = this.#facts(definition);
-    Object.assign(joined, facts, isMoved ? {} : { vni });
+    Object.assign(joined, factsOf(definition), isMoved ? {} : { vni });
+    this.#options.tapMtus.rename(index, joined.id, joined.name);
     if (!isMoved) return false;
     this.#options.state.delete(monotonicMs(), 0, TABLE.interest, interestKey(vni));
     this.#tell();
@@ -172,18 +175,8 @@ export class JoinedNetworks {
     }
   }
 
-  #facts(
-    definition: NetworkDefinition,
-  ): Pick<Mutable, 'name' | 'vni' | 'subnet' | 'gateway' | 'encrypted' | 'mtu'> {
-    const { name, vni, subnet, subnet6, gateway, gateway6, encrypted, mtu } = definition;
-    return {
-      name,
-      vni,
-      subnet: subnet ?? subnet6,
-      gateway: gateway ?? gateway6,
-      encrypted,
-      mtu: Math.min(mtu, this.#options.largestMtu(encrypted)),
-    };
+  #shown(joined: Mutable): JoinedNetwork {
+    return { ...joined, mtu: this.#options.tapMtus.mtu(joined.index) };
   }
 
   /** The cluster first: what is said of endpoints there needs our interest. */
@@ -197,4 +190,11 @@ export class JoinedNetworks {
       return { network, vni, sealed, suppress: true };
     });
   }
+}
+
+function factsOf(
+  definition: NetworkDefinition,
+): Pick<Mutable, 'name' | 'vni' | 'subnet' | 'gateway' | 'encrypted'> {
+  const { name, vni, subnet, subnet6, gateway, gateway6, encrypted } = definition;
+  return { name, vni, subnet: subnet ?? subnet6, gateway: gateway ?? gateway6, encrypted };
 }

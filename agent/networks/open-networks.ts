@@ -4,6 +4,7 @@ import { ipFamily } from '../config/address.ts';
 import type { RunConfig } from '../config/run-config.ts';
 import { defaultTapMtu } from '../config/underlay.ts';
 import type { ControlPlane } from '../control/control-plane.ts';
+import type { TapMtus } from '../control/tap-mtus.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
 import { OverlaydError } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -22,6 +23,7 @@ export interface NetworkParts {
   readonly state: State;
   readonly control: ControlPlane;
   readonly dataplane: Dataplane;
+  readonly tapMtus: TapMtus;
   /** Sessions are wanted from now on; false: there are no keys to make them with. */
   readonly startSealing: () => boolean;
   readonly log: Log;
@@ -36,7 +38,7 @@ export interface OpenNetworks {
 
 /** Takes up what earlier runs have left. */
 export async function openNetworks(parts: NetworkParts): Promise<OpenNetworks> {
-  const { config, state, control, dataplane, log } = parts;
+  const { config, state, control, dataplane, tapMtus, log } = parts;
   const family = ipFamily(config.dataPathAddr);
   const largestMtu = (encrypted: boolean): number => defaultTapMtu(config.underlayMtu, family, encrypted);
   const wrote = (): void => control.touch();
@@ -54,16 +56,18 @@ export async function openNetworks(parts: NetworkParts): Promise<OpenNetworks> {
     config,
     state,
     reconciler,
-    mtuOf: (place) => dataplane.taps.get(place)?.mtu,
+    tapMtus,
     largestMtu,
     prepareSealing: (network) => prepareSealing(network, parts),
     networksMax: dataplane.limits.networks,
   });
+  const ports = new HostPorts({ dataplane, firstPort: config.networks.length, workers: config.workers, log });
+  tapMtus.onChange((network, mtu) => ports.setMtu(network, mtu));
   const local = new LocalNetworks({
     definitions,
     joined,
     files: new LocalFiles(config.stateDir, log),
-    ports: new HostPorts({ dataplane, firstPort: config.networks.length, workers: config.workers, log }),
+    ports,
     dataplane,
     reconciler,
     wrote,

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import type { Container, Host } from '../../agent/demo/hosts.ts';
+import type { Daemon } from '../../agent/demo/daemon.ts';
 import type { Background } from '../../agent/demo/process.ts';
 import { sleep, until } from '../../agent/demo/process.ts';
 import { transfer } from '../../agent/demo/transfer.ts';
@@ -191,8 +192,16 @@ netnsTest(
     const bed = await NarrowUnderlay.start(t, { underlay: 'ipv4', mtu: 1400, argsOf });
     const [a, b] = bed.containers;
     const [host, other] = bed.testbed.hosts as [Host, Host];
-    const [first] = bed.daemons;
-    if (first === undefined) throw new Error('two hosts');
+    const [first, second] = bed.daemons as [Daemon, Daemon];
+    // Made at run time: its ports have other numbers than the network.
+    await first.json('networks', 'create', 'red');
+    await first.json('networks', 'create', 'blue', '--subnet', '10.50.0.0/16');
+    await until('both know it', 10_000, async () => {
+      return (await second.status()).networks.some(({ name }) => name === 'blue');
+    });
+    await first.json('networks', 'attach', 'red', '--tap', 'red0');
+    for (const daemon of bed.daemons) await daemon.json('networks', 'attach', 'blue', '--tap', 'blue0');
+    const child = host.addContainer({ parent: 'blue0', ipv4: '10.50.1.2' });
     await bed.pathMtus('1,400 pass', 10, (is) => is === 1400);
     const { received } = await transfer(b, a, a.ipv4, { bytes: MEBIBYTE });
     t.equal(received.bytes, MEBIBYTE, '1 MiB passes');
@@ -224,17 +233,31 @@ netnsTest(
     const answered = await a.exec(['ping', '-n', '-c1', '-W2', '-M', 'do', '-s', `${1350 - 28}`, b.ipv4]);
     t.equal(answered.status, 0, 'and the largest datagram passes as before');
 
-    const tap = (): Promise<number | undefined> => first.status().then(({ networks }) => networks[0]?.mtu);
-    t.equal(await tap(), 1450, 'made for what the interface says');
-    await until('the TAP is lowered', 40_000, async () => (await tap()) === 1350);
+    const mtus = async (daemon: Daemon): Promise<string> => {
+      const { networks } = await daemon.status();
+      return networks
+        .map(({ name, mtu }) => `${name} ${mtu}`)
+        .sort()
+        .join();
+    };
+    t.equal(await mtus(first), 'blue 1450,overlay 1450,red 1450', 'made for what the interface says');
+    const lower = 'blue 1350,overlay 1350,red 1450';
+    await until('the TAPs are lowered', 40_000, async () => (await mtus(first)) === lower);
     t.match(host.ip('link', 'show', 'tap0'), /mtu 1350/);
+    t.match(host.ip('link', 'show', 'blue0'), /mtu 1350/, 'that of a made network as well');
+    t.match(child.ip('link', 'show', 'eth0'), /mtu 1350/);
+    t.match(host.ip('link', 'show', 'red0'), /mtu 1450/, 'and not that of one where nobody else is');
     t.match(a.ip('link', 'show', 'eth0'), /mtu 1350/, 'and with it its child in the container');
     t.match(first.log(), /MTU of a TAP is lower than 1450/, 'not silently');
 
     await first.stop();
     const again = host.startDaemon({ join: [other] });
     await again.ready(1);
-    t.equal((await again.status()).networks[0]?.mtu, 1350, 'a restart knows');
+    t.equal(await mtus(again), lower, 'a restart knows');
+    t.match(host.ip('link', 'show', 'blue0'), /mtu 1350/);
+    child.remove();
+    await again.json('networks', 'detach', 'blue', '--force');
+    t.match(await again.json('networks', 'attach', 'blue'), { mtu: 1350 }, 'and so is a new TAP made');
     await again.stop();
   },
 );

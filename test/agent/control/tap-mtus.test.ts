@@ -8,15 +8,15 @@ import { TapMtus } from '../../../agent/control/tap-mtus.ts';
 import { recordingLog } from '../recording-log.ts';
 
 const NETWORKS = [
-  { name: 'overlay', tap: 'tap0', mtu: 1450 },
-  { name: 'vault', tap: 'tap1', mtu: 1418 },
+  { name: 'overlay', tap: 'tap0', mtu: 1450, encrypted: false },
+  { name: 'vault', tap: 'tap1', mtu: 1418, encrypted: true },
 ];
-const OVERHEADS = [50, 82];
+const overhead = (encrypted: boolean): number => (encrypted ? 82 : 50);
 const SECOND = 1_000;
 
 function bench(test: Test, dir = scratch(test)) {
   const { log, lines } = recordingLog();
-  const mtus = new TapMtus({ networks: NETWORKS, overhead: (i) => OVERHEADS[i] ?? 0, stateDir: dir, log });
+  const mtus = new TapMtus({ networks: NETWORKS, overhead, stateDir: dir, log });
   const set: [network: number, mtu: number][] = [];
   const born = [mtus.mtu(0), mtus.mtu(1)];
   mtus.onChange((network, mtu) => {
@@ -78,7 +78,7 @@ void t.test(
     test.equal(mtus.mtu(7), 0, 'no such network');
     mtus.look(1e9, [{ network: 9, proven: [1300] }]);
     const { log, lines } = recordingLog();
-    const stuck = new TapMtus({ networks: NETWORKS, overhead: () => 50, stateDir: scratch(test), log });
+    const stuck = new TapMtus({ networks: NETWORKS, overhead, stateDir: scratch(test), log });
     stuck.onChange(() => {
       throw new Error('no such device');
     });
@@ -100,3 +100,44 @@ void t.test('5.5: a damaged file is told, and does not keep a host from starting
   writeFileSync(join(dir, 'tap-mtus.json'), '{"version":1,"taps":{"tap0":9000,"tap1":600,"old":1300}}');
   test.same(bench(test, dir).born, [1450, 1280], 'no more than configured, and no less than IPv6 needs');
 });
+
+void t.test(
+  '5.5: a made network follows its paths too, and what it had is kept while it is left',
+  async (test) => {
+    const dir = scratch(test);
+    const id = (number: number): string => number.toString(16).padStart(32, '0');
+    const facts = { id: id(7), name: 'blue', mtu: 1418, encrypted: true };
+    const { mtus, set, lines } = bench(test, dir);
+    mtus.add(2, facts);
+    test.same([mtus.has(2), mtus.mtu(2), lines], [true, 1418, []]);
+    for (let now = 0; now <= 21_000; now += 500) mtus.look(now, [{ network: 2, proven: [1400] }]);
+    test.same([set, mtus.mtu(2), mtus.mtu(0)], [[[2, 1318]], 1318, 1450], 'that network alone');
+    test.match(lines, [{ level: 'warn', fields: { network: 'blue', mtu: 1318, before: 1418 } }]);
+
+    // The next run writes the file before it knows of the network again.
+    const next = bench(test, dir);
+    next.look(30, 1400);
+    const last = bench(test, dir);
+    last.mtus.add(5, facts);
+    test.equal(last.mtus.mtu(5), 1318, 'under whatever index');
+    test.match(last.lines.at(-1), { level: 'warn', fields: { network: 'blue', mtu: 1318 } });
+    last.mtus.rename(5, id(8), 'green');
+    last.mtus.remove(5);
+    test.same([last.mtus.has(5), last.mtus.mtu(5)], [false, 0]);
+    last.mtus.add(3, { ...facts, id: id(8) });
+    last.mtus.add(4, facts);
+    test.same([last.mtus.mtu(3), last.mtus.mtu(4)], [1318, 1418], 'it has another id now');
+
+    // Bounded, whatever comes and goes: the oldest is found out again.
+    const taps = Object.fromEntries(Array.from({ length: 256 }, (_, number) => [id(100 + number), 1300]));
+    writeFileSync(
+      join(dir, 'tap-mtus.json'),
+      JSON.stringify({ version: 1, taps: { ...taps, [id(7)]: 1318 } }),
+    );
+    const full = bench(test, dir).mtus;
+    full.add(2, facts);
+    full.remove(2);
+    for (const [index, number] of [7, 100, 101].entries()) full.add(2 + index, { ...facts, id: id(number) });
+    test.same([full.mtu(2), full.mtu(3), full.mtu(4)], [1318, 1418, 1300]);
+  },
+);

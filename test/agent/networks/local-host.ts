@@ -2,6 +2,7 @@
 import type { Test } from 'tap';
 import { monotonicMs, wallMs } from '../../../agent/clock.ts';
 import type { RunConfig } from '../../../agent/config/run-config.ts';
+import { TapMtus } from '../../../agent/control/tap-mtus.ts';
 import { Reconciler } from '../../../agent/control/reconciler.ts';
 import type {
   Dataplane,
@@ -32,6 +33,10 @@ export class FakeDataplane {
   readonly open = new Map<number, TapSpec>();
   readonly networks = new Map<number, number>();
   readonly removed: string[] = [];
+  /** MTUs that were set, by port. */
+  readonly mtus = new Map<number, number>();
+  /** Names of TAPs that take none. */
+  readonly stubborn = new Set<string>();
   failWith: Error | undefined;
   readonly #listeners: ((event: DataplaneEvent) => void)[] = [];
 
@@ -55,6 +60,12 @@ export class FakeDataplane {
     await Promise.resolve();
   }
 
+  setTapMtu(port: number, mtu: number): void {
+    const name = this.open.get(port)?.name ?? CONFIGURED.tap;
+    if (this.stubborn.has(name)) throw new OverlaydError('OVL_LINK', `cannot set the MTU of ${name}`);
+    this.mtus.set(port, mtu);
+  }
+
   onEvent(listener: (event: DataplaneEvent) => void): void {
     this.#listeners.push(listener);
   }
@@ -74,6 +85,7 @@ export interface LocalHost {
   readonly definitions: NetworkDefinitions;
   readonly networks: LocalNetworks;
   readonly joined: JoinedNetworks;
+  readonly tapMtus: TapMtus;
   readonly lines: readonly Line[];
   /** Endpoint records of a VNI: "mac name ip ip". */
   records(vni: number): string[];
@@ -123,11 +135,14 @@ export async function localHost(
     wrote,
     log,
   });
+  const tapMtus = new TapMtus({ networks: [CONFIGURED], overhead: () => 50, stateDir: folder, log });
+  const ports = new HostPorts({ dataplane, firstPort: 1, workers: 1, log });
+  tapMtus.onChange((index, mtu) => ports.setMtu(index, mtu));
   const joined = new JoinedNetworks({
     config: { networks: [CONFIGURED] } as unknown as RunConfig,
     state,
     reconciler,
-    mtuOf: () => 1_450,
+    tapMtus,
     largestMtu: () => 1_450,
     prepareSealing: () => {
       if (more.seals !== true) throw new OverlaydError('OVL_KEYRING_MISSING', 'no keyring');
@@ -138,7 +153,7 @@ export async function localHost(
     definitions,
     joined,
     files: new LocalFiles(folder, log),
-    ports: new HostPorts({ dataplane, firstPort: 1, workers: 1, log }),
+    ports,
     dataplane,
     reconciler,
     wrote,
@@ -159,6 +174,7 @@ export async function localHost(
     definitions,
     networks,
     joined,
+    tapMtus,
     lines,
     records: (vni) =>
       [...state.records(vni, TABLE.endpoint)]

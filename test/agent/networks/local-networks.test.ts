@@ -211,6 +211,59 @@ void t.test('5.1 --join-all: every network, those that cannot be are said once',
   test.equal(dataplane.open.size, 2, 'that it is joined is no use of it');
 });
 
+void t.test('5.5 the MTU of a made network is that of all its TAPs, those to come as well', async (test) => {
+  const folder = folderOf(test);
+  const host = await localHost(test, folder);
+  const { networks, dataplane, tapMtus } = host;
+  for (const name of ['red', 'blue']) await networks.create({ name });
+  // The other network's is opened first: ports and networks do not count alike.
+  await networks.addEndpoint({ ...WEB, id: 'r1', network: 'red', ifName: 'ovd-test-r1' });
+  await networks.attach('blue', 'ovd-test-blue');
+  await networks.addEndpoint(WEB);
+  await networks.addEndpoint({ ...WEB, id: 'e2', ifName: 'ovd-test-e2', mac: '02:42:0a:2b:00:03' });
+  await networks.addEndpoint({ ...WEB, id: 'o1', network: 'overlay', ifName: 'ovd-test-o1' });
+  await networks.removeEndpoint('e2');
+  const mtuOf = (name: string): number | undefined =>
+    host.joined.list().find((network) => network.name === name)?.mtu;
+  const blue = host.joined.list().find(({ name }) => name === 'blue')!.index;
+  let now = 0;
+  const look = (network: number, bytes: number): void => {
+    for (const end = now + 21_000; now <= end; now += 500) tapMtus.look(now, [{ network, proven: [bytes] }]);
+  };
+  const set = (): Record<string, number> =>
+    Object.fromEntries(
+      Array.from(dataplane.mtus, ([port, mtu]) => [dataplane.open.get(port)?.name ?? `port ${port}`, mtu]),
+    );
+  look(blue, 1_400);
+  test.same(set(), { 'ovd-test-blue': 1_350, 'ovd-test-e1': 1_350 }, 'its own, and they alone');
+  test.same([mtuOf('blue'), mtuOf('red'), mtuOf('overlay')], [1_350, 1_450, 1_450]);
+  await networks.addEndpoint({ ...WEB, id: 'e3', ifName: 'ovd-test-e3', mac: '02:42:0a:2b:00:04' });
+  test.equal([...dataplane.open.values()].at(-1)?.mtu, 1_350, 'a new one is made so');
+  look(0, 1_390);
+  test.match(set(), { 'port 0': 1_340, 'ovd-test-o1': 1_340 }, 'a configured network has endpoints as well');
+
+  dataplane.stubborn.add(WEB.ifName);
+  look(blue, 1_380);
+  test.match(set(), { 'ovd-test-blue': 1_330, 'ovd-test-e1': 1_350, 'ovd-test-e3': 1_330 });
+  const said = host.lines.find(({ message }) => message.includes('keeps the MTU'));
+  test.match(said, { level: 'warn', fields: { mtu: 1_330, err: { message: /ovd-test-e1/ } } });
+  for (const name of ['ovd-test-blue', 'ovd-test-e3']) dataplane.stubborn.add(name);
+  look(blue, 1_370);
+  test.equal(mtuOf('blue'), 1_330, 'what no TAP took is not shown');
+  test.match(host.lines.at(-1), { fields: { network: 'blue' }, message: /could not be set/ });
+
+  host.close();
+  const next = await localHost(test, folder);
+  const [first] = next.dataplane.open.values();
+  test.match(first, { name: 'ovd-test-blue', mtu: 1_330 }, 'and the next run knows');
+  await next.networks.detach('blue', true);
+  await next.networks.removeEndpoint('e1');
+  await next.networks.removeEndpoint('e3');
+  test.equal(next.joined.list().length, 2, 'left');
+  await next.networks.attach('blue');
+  test.equal([...next.dataplane.open.values()].at(-1)?.mtu, 1_330, 'also where it was left in between');
+});
+
 void t.test('indexes come again in turn, and not at once', async (test) => {
   const pool = new IndexPool(2, 5);
   test.same([pool.take(0), pool.take(0), pool.take(0), pool.take(0)], [2, 3, 4, undefined]);
