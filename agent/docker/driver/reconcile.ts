@@ -53,7 +53,7 @@ export class DockerReconciler {
   async restore(): Promise<void> {
     for (const endpoint of this.#deps.book.endpoints.values()) {
       // After a reboot it is gone with its container, and Docker will say so.
-      if (endpoint.sandbox !== undefined && !existsSync(endpoint.sandbox)) continue;
+      if (endpoint.sandbox !== undefined && !isJoined(endpoint)) continue;
       await this.#reopen(endpoint);
     }
   }
@@ -101,7 +101,7 @@ export class DockerReconciler {
   async #networks(ids: ReadonlySet<string>): Promise<number> {
     let count = 0;
     for (const record of this.#deps.book.networks.values()) {
-      if (ids.has(record.id) || this.#isYoung(record)) continue;
+      if (ids.has(record.id) || this.#isYoung(record) || this.#hasEndpoints(record.id)) continue;
       await this.#parts.networks.delete({ NetworkID: record.id });
       count++;
     }
@@ -117,6 +117,8 @@ export class DockerReconciler {
       const open = new Set(networks.endpoints().map((endpoint) => endpoint.id));
       for (const endpoint of book.endpoints.values()) {
         if (endpoint.network !== id || this.#isSpared(endpoint)) continue;
+        // Its container runs, and this Docker knows nothing of its network: it is another Docker.
+        if (network === undefined && isJoined(endpoint)) continue;
         if (live.has(endpoint.id)) {
           if (!open.has(endpoint.id)) await this.#reopen(endpoint);
           continue;
@@ -126,6 +128,10 @@ export class DockerReconciler {
       }
     }
     return count;
+  }
+
+  #hasEndpoints(network: string): boolean {
+    return [...this.#deps.book.endpoints.values()].some((endpoint) => endpoint.network === network);
   }
 
   #isSpared(endpoint: EndpointRecord): boolean {
@@ -139,7 +145,7 @@ export class DockerReconciler {
       if (this.#isYoung(pool)) continue;
       const isThere =
         pool.network === undefined ? this.#foreignUsers(pool, found).length > 0 : ids.has(pool.network);
-      if (isThere) continue;
+      if (isThere || (pool.network !== undefined && this.#hasEndpoints(pool.network))) continue;
       await this.#parts.ipam.releasePool(pool.id);
       count++;
     }
@@ -209,4 +215,9 @@ export class DockerReconciler {
         IPAM.Config.some(({ Subnet }) => Subnet === pool.cidr),
     );
   }
+}
+
+/** The container's network namespace is still there. */
+function isJoined({ sandbox }: EndpointRecord): boolean {
+  return sandbox !== undefined && existsSync(sandbox);
 }

@@ -202,7 +202,7 @@ export class PluginScene {
   /** What a starting container asks for, up to and with Join. */
   async startContainer(
     network: string,
-    given: { readonly ip?: string; readonly mac?: string } = {},
+    given: { readonly ip?: string; readonly mac?: string; readonly sandbox?: string } = {},
   ): Promise<{ endpoint: string; address: string; mac: string; joined: Json }> {
     const [PoolID = ''] = this.pools.get(network) ?? [];
     const { Address } = await this.call<{ Address: string }>('IpamDriver.RequestAddress', {
@@ -219,7 +219,7 @@ export class PluginScene {
     });
     const joined = await this.call('NetworkDriver.Join', {
       ...key,
-      SandboxKey: '/run/docker/netns/1089eac5f408',
+      SandboxKey: given.sandbox ?? '/run/docker/netns/1089eac5f408',
       Options: {},
     });
     const shown = this.shown.get(network);

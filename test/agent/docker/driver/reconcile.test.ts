@@ -91,6 +91,17 @@ void tap.test('5.3: networks and pools that Docker dropped in our absence', asyn
   t.match(scene.lines.at(-1)?.message, /Docker no longer has/);
 });
 
+void tap.test('5.3: a Docker that is not the one whose containers run here takes nothing away', async (t) => {
+  const { scene, blue } = await withBlue(t);
+  const container = await scene.startContainer(blue, { sandbox: '/proc/self/ns/net' });
+  scene.shown.delete(blue);
+  scene.nowMs += LATER_MS;
+  await reconcile(scene);
+  t.ok(scene.networks.taps.has(container.endpoint));
+  t.ok(scene.addresses.held.has(`blue ${container.address}`));
+  t.ok(scene.networks.find('blue'));
+});
+
 void tap.test('5.3: while Docker is away nothing is judged', async (t) => {
   const { scene, blue } = await withBlue(t);
   const container = await scene.startContainer(blue);
