@@ -99,7 +99,7 @@ install_packages
 build
 for name in $tiers; do
   case $name in
-    unit) mapfile -t files < <(unit_files); tier unit 2 180 "${files[@]}" ;;
+    unit) mapfile -t files < <(unit_files); tier unit 2 300 "${files[@]}" ;;
     netns) mapfile -t files < <(test_files test/netns); tier netns 2 300 "${files[@]}" ;;
     interop | docker) mapfile -t files < <(test_files "test/$name"); tier "$name" 1 300 "${files[@]}" ;;
     *) fail "no such tier: $name" ;;
