@@ -33,7 +33,7 @@ import { StatusView } from './control/status-view.ts';
 import type { TapMtus } from './control/tap-mtus.ts';
 import type { TunnelKeeper } from './control/tunnel-keeper.ts';
 import { verifier } from './crypto/ed25519.ts';
-import type { Dataplane, DataplaneOptions } from './dataplane/dataplane.ts';
+import type { Dataplane, DataplaneOptions, OpenedTap } from './dataplane/dataplane.ts';
 import { openDataplane } from './dataplane/supervisor.ts';
 import { openDocker } from './docker/docker.ts';
 import { systemRng } from './entropy.ts';
@@ -169,7 +169,9 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   sealed.vnis = () => sealedVnis(networks.joined.list());
   tunnels?.refresh();
   control.restoreEndpoints();
-  const addresses = openAddresses({ config, state, control, definitions: networks.definitions, epoch, log });
+  const { definitions, configured } = networks;
+  const isConfigured = (name: string): boolean => configured.has(name);
+  const addresses = openAddresses({ config, state, control, definitions, isConfigured, epoch, log });
   undo.push(() => Promise.resolve(addresses.close()));
   control.onClusterChange((changes) => {
     addresses.handleChanges(changes);
@@ -210,11 +212,18 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const openMetrics = async ({ metricsAddr }: RunConfig): Promise<MetricsServer | undefined> =>
     metricsAddr === undefined ? undefined : startMetrics(view, metricsAddr, log);
   const metrics = await openMetrics(config);
-  const reloader = new Reloader({ control, identities, tunnels, openMetrics, log }, config, metrics);
+  const reloader = new Reloader(
+    { control, identities, tunnels: () => tunnels, networks: configured, openMetrics, log },
+    config,
+    metrics,
+  );
   return {
     ...view,
     failed,
-    report: () => ({ ...reportOf(config, control, dataplane), dockerDriver: docker.driver }),
+    report: () => ({
+      ...reportOf(running, control, dataplane, (name) => configured.tapOf(name)),
+      dockerDriver: docker.driver,
+    }),
     config: () => running,
     reload: async (next) => {
       await reloader.apply(next);
@@ -379,6 +388,7 @@ function reportOf(
   config: RunConfig,
   control: ControlPlane,
   dataplane: Dataplane,
+  tapOf: (name: string) => OpenedTap | undefined,
 ): Omit<StartupReport, 'dockerDriver'> {
   const { metricsAddr } = config;
   return {
@@ -395,8 +405,8 @@ function reportOf(
     metricsAddr: metricsAddr === undefined ? undefined : formatHostPort(metricsAddr.host, metricsAddr.port),
     seeds: config.join.map(({ host, port }) => formatHostPort(host, port)),
     gossipEncryption: control.gossipEncryption(),
-    networks: config.networks.map(({ name, vni, tap, mtu, subnet, gateway, ipRange, encrypted }, index) => {
-      const opened = dataplane.taps.get(index);
+    networks: config.networks.map(({ name, vni, tap, mtu, subnet, gateway, ipRange, encrypted }) => {
+      const opened = tapOf(name);
       const tapExisted = opened?.existed ?? false;
       return { name, vni, tap, tapExisted, mtu: opened?.mtu ?? mtu, subnet, gateway, ipRange, encrypted };
     }),

@@ -12,18 +12,22 @@ import type { IdentityControl } from './control/identity-control.ts';
 import type { TunnelKeeper } from './control/tunnel-keeper.ts';
 import type { Log } from './log.ts';
 import type { MetricsServer } from './metrics/server.ts';
+import type { ConfiguredNetworks } from './networks/configured-networks.ts';
 import { staticPeersOf } from './static-peers.ts';
 
 export interface ReloadParts {
   readonly control: ControlPlane;
   readonly identities: Pick<IdentityControl, 'setListed'>;
-  readonly tunnels: TunnelKeeper | undefined;
+  /** Undefined while nothing is sealed. */
+  readonly tunnels: () => TunnelKeeper | undefined;
+  readonly networks: Pick<ConfiguredNetworks, 'prepare'>;
   readonly openMetrics: (config: RunConfig) => Promise<MetricsServer | undefined>;
   readonly log: Log;
 }
 
 interface Prepared {
-  readonly commit: () => void;
+  /** Cannot fail. What takes a while goes on when it has returned. */
+  readonly commit: () => void | Promise<void>;
   /** Undoes the preparation, when another one failed. */
   readonly cancel?: () => void;
 }
@@ -49,17 +53,20 @@ export class Reloader {
       prepared.push(this.#prepareKeys(next));
       prepared.push(this.#prepareIdentities(next));
       prepared.push(await this.#prepareMetrics(next));
+      // Last, so that nothing comes between it and the commit.
+      prepared.push(this.#parts.networks.prepare(next.networks));
     } catch (error) {
       for (const { cancel } of prepared) cancel?.();
       throw error;
     }
-    for (const { commit } of prepared) commit();
+    const ends = prepared.map(({ commit }) => commit());
     const { control, tunnels } = this.#parts;
     control.setSeeds(next.join);
     control.reconciler.setStaticPeers(staticPeersOf(next));
     control.setGossipRekeyInterval(next.gossipRekeyMs);
-    tunnels?.setRekeyInterval(next.rekeyMs);
+    tunnels()?.setRekeyInterval(next.rekeyMs);
     this.#config = next;
+    for (const end of ends) await end;
   }
 
   async close(): Promise<void> {

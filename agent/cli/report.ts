@@ -53,7 +53,7 @@ function networkTable(networks: readonly StartupNetwork[]): string {
   );
 }
 
-function dockerHelp({ subnet, ...network }: StartupNetwork): string {
+export function dockerHelp({ subnet, ...network }: StartupNetwork): string {
   if (subnet === undefined) return `network "${network.name}" has no subnet: give it one with subnet=CIDR`;
   return dockerLine({ subnet, ...network });
 }

@@ -8,14 +8,15 @@ import { claimSocket } from '../api/socket.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Sources } from '../config/load.ts';
 import { reloadableChanges } from '../config/reload.ts';
+import type { NetworkConfig } from '../config/run-config.ts';
 import { thisMachine } from '../config/underlay.ts';
 import { createLog } from '../log.ts';
 import type { ChangeableLog, Log } from '../log.ts';
 import type { ServiceManager } from '../io/service-manager.ts';
-import type { Daemon } from '../status.ts';
+import type { Daemon, StartupNetwork } from '../status.ts';
 import { EXIT } from './context.ts';
 import type { CliContext } from './context.ts';
-import { renderReport } from './report.ts';
+import { dockerHelp, renderReport } from './report.ts';
 import { StopSignals } from './signals.ts';
 import { feedWatchdog } from './watchdog.ts';
 
@@ -74,6 +75,16 @@ async function stopInTime(daemon: Daemon, removeTaps: boolean, log: Log): Promis
   return inTime;
 }
 
+/** As the start-up report says it. */
+function sayAdded(before: readonly NetworkConfig[], now: readonly StartupNetwork[], log: Log): void {
+  const known = new Set(before.map(({ name }) => name));
+  for (const network of now) {
+    if (known.has(network.name)) continue;
+    const { name, vni, tap, mtu } = network;
+    log.info({ network: name, vni, tap, mtu }, `to put containers on it: ${dockerHelp(network)}`);
+  }
+}
+
 /** SIGHUP: read everything again, refuse or take over as a whole. One at a time, in order. */
 function reloader(sources: Sources, daemon: Daemon, log: ChangeableLog, manager: ServiceManager): () => void {
   let last = Promise.resolve();
@@ -82,10 +93,12 @@ function reloader(sources: Sources, daemon: Daemon, log: ChangeableLog, manager:
     let outcome: string;
     try {
       const { config } = await loadConfig(sources, thisMachine);
-      const changes = reloadableChanges(daemon.config(), config);
+      const before = daemon.config();
+      const changes = reloadableChanges(before, config);
       await daemon.reload(config);
       log.level = config.logLevel;
       log.format = config.logFormat;
+      sayAdded(before.networks, daemon.report().networks, log);
       outcome = `reloaded: ${changes.join(', ') || 'nothing changed'}`;
       log.info({ count: changes.length }, outcome);
     } catch (err) {

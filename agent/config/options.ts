@@ -76,6 +76,7 @@ export const OPTIONS: readonly OptionRow[] = [
     value: 'SPEC',
     description: 'a network, see below; repeatable',
     default: 'name=overlay,vni=4096,subnet=10.42.0.0/16,tap=tap0',
+    reloadable: true,
   },
   {
     key: 'join-all',

@@ -1,6 +1,7 @@
 /** SIGHUP: what may change while the daemon runs, and a clear refusal of the rest. All or nothing. */
 import { isDeepStrictEqual } from 'node:util';
 import { OverlaydError } from '../errors.ts';
+import { networkChanges } from './network-changes.ts';
 import { OPTIONS } from './options.ts';
 import type { RunConfig } from './run-config.ts';
 
@@ -48,5 +49,6 @@ export function reloadableChanges(running: RunConfig, wanted: RunConfig): string
       details: { needRestart: fixed },
     });
   }
+  networkChanges(running.networks, wanted.networks);
   return changed.map(({ key }) => key);
 }

@@ -48,6 +48,8 @@ export interface TapSpec {
    * DHCP servers' answers are dropped (`guard-mac`, `guard-ip`, `guard-ra`, `guard-dhcp`); the TAP gets the MAC, too.
    */
   readonly binding?: PortBinding;
+  /** Losing it is losing the data path, as with the TAPs of the options. */
+  readonly isNeeded?: boolean;
   /** Path of the network namespace that the TAP has been moved to, after a restart; for ports that do not reflect. */
   readonly netns?: string;
 }

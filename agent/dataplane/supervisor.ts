@@ -173,7 +173,7 @@ class Supervisor implements Dataplane, WorkerListener {
 
   openPort(spec: TapSpec): OpenedTap {
     if (this.#stopped) throw new OverlaydError('OVL_PORT', 'the data path has been stopped');
-    const port = this.#ports.open(spec, false);
+    const port = this.#ports.open(spec, spec.isNeeded === true);
     warn(this.#log, port.tap.notes);
     this.#tell(this.#portRows(port));
     return port.opened;

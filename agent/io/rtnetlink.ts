@@ -8,7 +8,7 @@ import { errnoName, recv, write, close, socket, SOCK_CLOEXEC, SOCK_RAW } from '.
 export const AF_NETLINK = 16;
 export const NETLINK_ROUTE = 0;
 export const RTM_NEWLINK = 16;
-const NLM_F_REQUEST = 1;
+export const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLMSG_ERROR = 2;
 export const NLMSG_HEADER_SIZE = 16;
@@ -51,12 +51,19 @@ export function newLinkRequest(index: number, attribute: number, value: number):
 
 /** Value of the u32 attribute `type` in a row of attributes; undefined when it is not there or not four bytes long. */
 export function u32Attribute(attributes: Uint8Array, type: number): number | undefined {
+  const value = bytesAttribute(attributes, type);
+  if (value?.length !== 4) return undefined;
+  return new DataView(value.buffer, value.byteOffset, value.byteLength).getUint32(0, true);
+}
+
+/** Value of the attribute `type` in a row of attributes; undefined when it is not there. */
+export function bytesAttribute(attributes: Uint8Array, type: number): Uint8Array | undefined {
   const view = new DataView(attributes.buffer, attributes.byteOffset, attributes.byteLength);
   for (let at = 0; at + ATTRIBUTE_HEADER_SIZE <= attributes.length;) {
     const length = view.getUint16(at, true);
     if (length < ATTRIBUTE_HEADER_SIZE || at + length > attributes.length) return undefined;
     if (view.getUint16(at + 2, true) === type) {
-      return length === ATTRIBUTE_SIZE ? view.getUint32(at + ATTRIBUTE_HEADER_SIZE, true) : undefined;
+      return attributes.subarray(at + ATTRIBUTE_HEADER_SIZE, at + length);
     }
     at += (length + 3) & ~3;
   }

@@ -11,6 +11,8 @@ export interface AddressParts {
   readonly state: StateNode;
   readonly control: ControlPlane;
   readonly definitions: NetworkDefinitions;
+  /** It is in the configuration of this host. */
+  readonly isConfigured: (name: string) => boolean;
   /** Of this run. */
   readonly epoch: bigint;
   readonly log: Log;
@@ -21,6 +23,7 @@ export function openAddresses({
   state,
   control,
   definitions,
+  isConfigured,
   epoch,
   log,
 }: AddressParts): AddressPools {
@@ -32,7 +35,7 @@ export function openAddresses({
     stateDir: config.stateDir,
     state,
     networks: definitions,
-    isConfigured: ({ name }) => config.networks.some((network) => network.name === name),
+    isConfigured: ({ name }) => isConfigured(name),
     alive: () =>
       swim.members().flatMap(({ name, state: is }) => (is === 'alive' || is === 'suspect' ? [name] : [])),
     isSettled: () => control.isSettled(),

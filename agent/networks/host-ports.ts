@@ -40,7 +40,7 @@ export class HostPorts {
   /** Persistent: containers keep their interfaces when the daemon ends. Throws OverlaydError; nothing is left then. */
   open(
     { index, mtu, encrypted }: JoinedNetwork,
-    rest: Pick<TapSpec, 'name' | 'macQuota' | 'reflect' | 'netns' | 'binding'>,
+    rest: Pick<TapSpec, 'name' | 'macQuota' | 'reflect' | 'netns' | 'binding' | 'isNeeded'>,
   ): HostPort {
     const { dataplane } = this.#options;
     const port = this.#numbers.take(monotonicMs());
@@ -63,12 +63,12 @@ export class HostPorts {
     }
   }
 
-  /** The TAP goes, with whatever hangs on it; unless it is gone already. */
-  async close(port: number, isGone = false): Promise<void> {
+  /** The TAP goes, with whatever hangs on it; unless it is gone already, or is to stay. */
+  async close(port: number, keepsTap = false): Promise<void> {
     for (const [network, ports] of this.#byNetwork) {
       if (ports.delete(port) && ports.size === 0) this.#byNetwork.delete(network);
     }
-    await this.#options.dataplane.closePort(port, !isGone);
+    await this.#options.dataplane.closePort(port, !keepsTap);
     this.#numbers.free(monotonicMs(), port);
   }
 

@@ -10,7 +10,8 @@ import { INTEREST_NAMES_MAX, encodeInterest, interestKey } from '../../proto/sta
 import { macText } from '../../proto/state/values/mac.ts';
 import type { OwnNetwork } from '../../proto/view/rows.ts';
 import { monotonicMs } from '../clock.ts';
-import type { RunConfig } from '../config/run-config.ts';
+import type { NetworkConfig, RunConfig } from '../config/run-config.ts';
+import { withdrawConfigured } from '../control/announce.ts';
 import type { Reconciler } from '../control/reconciler.ts';
 import type { TapMtus } from '../control/tap-mtus.ts';
 import { OverlaydError } from '../errors.ts';
@@ -42,6 +43,8 @@ export interface JoinedNetwork {
 /** What may change while it is joined. */
 type Mutable = { -readonly [K in keyof Omit<JoinedNetwork, 'mtu'>]: JoinedNetwork[K] } & {
   isAttachedByHand: boolean;
+  /** Of the TAP of a network of the configuration. */
+  port?: number;
 };
 
 export interface JoinedOptions {
@@ -71,7 +74,7 @@ export class JoinedNetworks {
         isAttachedByHand: false,
         tapMac: undefined,
       };
-      this.#joined.set(index, { ...network, ...rest, index });
+      this.#joined.set(index, { ...network, ...rest, index, port: index });
     });
     this.#indexes = new IndexPool(config.networks.length, options.networksMax);
   }
@@ -94,7 +97,47 @@ export class JoinedNetworks {
   join(definition: NetworkDefinition): JoinedNetwork {
     const known = this.get(definition.id);
     if (known !== undefined) return known;
-    const { id, name, vni, encrypted } = definition;
+    const { id, name, encrypted } = definition;
+    const index = this.#take(definition);
+    const none = { tap: undefined, tapMac: undefined, ipRange: undefined };
+    const place = { index, id, isConfigured: false, isAttachedByHand: false, ...none };
+    const mtu = Math.min(definition.mtu, this.#options.largestMtu(encrypted));
+    this.#options.tapMtus.add(index, { id, name, mtu, encrypted });
+    const joined = { ...place, ...factsOf(definition) };
+    this.#joined.set(index, joined);
+    this.#tell();
+    return this.#shown(joined);
+  }
+
+  /** One that came into the configuration; its TAP is told of by setPort. Throws OverlaydError; nothing has changed then. */
+  joinConfigured(network: NetworkConfig): JoinedNetwork {
+    const index = this.#take(network);
+    this.#options.tapMtus.add(index, { ...network, id: network.tap });
+    const place = { index, id: configuredId(network), isConfigured: true, isAttachedByHand: false };
+    const joined = { ...network, ...place, tapMac: undefined };
+    this.#joined.set(index, joined);
+    this.#tell();
+    return this.#shown(joined);
+  }
+
+  setPort(index: number, port: number): void {
+    const joined = this.#joined.get(index);
+    if (joined !== undefined) joined.port = port;
+  }
+
+  /** The port of a network of the configuration. */
+  portOf(index: number): number | undefined {
+    return this.#joined.get(index)?.port;
+  }
+
+  /** What the configuration says otherwise now. */
+  change(index: number, { gateway, ipRange }: Pick<NetworkConfig, 'gateway' | 'ipRange'>): void {
+    const joined = this.#joined.get(index);
+    if (joined !== undefined) Object.assign(joined, { gateway, ipRange });
+  }
+
+  /** Throws OverlaydError. */
+  #take({ name, vni, encrypted }: Pick<NetworkDefinition, 'name' | 'vni' | 'encrypted'>): number {
     const other = this.list().find((joined) => joined.vni === vni);
     if (other !== undefined) {
       throw new OverlaydError(
@@ -116,20 +159,23 @@ export class JoinedNetworks {
         },
       );
     }
-    const none = { tap: undefined, tapMac: undefined, ipRange: undefined };
-    const place = { index, id, isConfigured: false, isAttachedByHand: false, ...none };
-    const mtu = Math.min(definition.mtu, this.#options.largestMtu(encrypted));
-    this.#options.tapMtus.add(index, { id, name, mtu, encrypted });
-    const joined = { ...place, ...factsOf(definition) };
-    this.#joined.set(index, joined);
-    this.#tell();
-    return this.#shown(joined);
+    return index;
   }
 
-  /** Takes back all that was said of it. */
+  /** Takes back all that was said of it; one of the configuration stays. */
   leave(index: number): void {
+    if (this.#joined.get(index)?.isConfigured === false) this.#leave(index);
+  }
+
+  leaveConfigured(index: number): void {
     const joined = this.#joined.get(index);
-    if (joined === undefined || joined.isConfigured) return;
+    if (joined === undefined) return;
+    this.#leave(index);
+    withdrawConfigured(monotonicMs(), joined, this.#options.state);
+  }
+
+  #leave(index: number): void {
+    const joined = this.#joined.get(index)!;
     this.#joined.delete(index);
     this.#options.tapMtus.remove(index);
     this.#indexes.free(monotonicMs(), index);

@@ -154,7 +154,7 @@ export class LocalNetworks implements Networks {
 
   #attach(definition: NetworkDefinition, tap: string, byHand: boolean): JoinedNetwork {
     const { joined, wrote } = this.#options;
-    if (joined.list().some((other) => other.tap === tap) || this.#endpoints.withTap(tap) !== undefined) {
+    if (this.usesTap(tap)) {
       throw new OverlaydError('OVL_TAP_BUSY', `TAP ${tap} is used already by overlayd`, {
         hint: 'Give this network another TAP with --tap.',
       });
@@ -169,7 +169,19 @@ export class LocalNetworks implements Networks {
     return joined.byIndex(index)!;
   }
 
+  /** An interface of ours has this name. */
+  usesTap(tap: string): boolean {
+    const isOfNetwork = this.#options.joined.list().some((network) => network.tap === tap);
+    return isOfNetwork || this.#endpoints.withTap(tap) !== undefined;
+  }
+
   // Endpoints
+
+  /** The name of one with an interface of its own in the network of this index. */
+  endpointOn(index: number): string | undefined {
+    const [first] = this.#endpoints.on(index);
+    return first && (first.spec.name ?? first.spec.ifName);
+  }
 
   addEndpoint(given: EndpointSpec): Promise<OpenedTap> {
     return this.#turns.take(`endpoint ${given.id}`, async () => {

@@ -8,6 +8,7 @@ import type { TapMtus } from '../control/tap-mtus.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
 import { OverlaydError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { ConfiguredNetworks } from './configured-networks.ts';
 import { NetworkDefinitions } from './definitions.ts';
 import { HostPorts } from './host-ports.ts';
 import { JoinedNetworks } from './joined.ts';
@@ -33,6 +34,7 @@ export interface OpenNetworks {
   readonly definitions: NetworkDefinitions;
   readonly joined: JoinedNetworks;
   readonly local: LocalNetworks;
+  readonly configured: ConfiguredNetworks;
   close(): void;
 }
 
@@ -75,6 +77,21 @@ export async function openNetworks(parts: NetworkParts): Promise<OpenNetworks> {
     macQuota: MAC_QUOTA,
     log,
   });
+  const configured = new ConfiguredNetworks({
+    networks: config.networks,
+    joined,
+    local,
+    ports,
+    dataplane,
+    reconciler,
+    state,
+    wrote: () => {
+      definitions.touch();
+      wrote();
+    },
+    macQuota: MAC_QUOTA,
+    log,
+  });
   const close = (): void => {
     local.close();
     definitions.close();
@@ -85,7 +102,7 @@ export async function openNetworks(parts: NetworkParts): Promise<OpenNetworks> {
     close();
     throw error;
   }
-  return { definitions, joined, local, close };
+  return { definitions, joined, local, configured, close };
 }
 
 /** What cannot be sealed must not run at all: in clear it would be what nobody asked for. */

@@ -43,9 +43,9 @@ void tap.test('5.7 what may change while it runs', async (t) => {
 
 void tap.test('all or nothing: one change that needs a restart refuses the others', async (t) => {
   const running = await load({});
-  const wanted = await load({ join: ['a'], 'gossip-port': '1', networks: ['name=a,vni=1'] });
+  const wanted = await load({ join: ['a'], 'gossip-port': '1', 'data-port': '2' });
   t.throws(() => reloadableChanges(running, wanted), {
     code: 'OVL_RELOAD_NEEDS_RESTART',
-    message: 'reload refused: gossip-port, networks changed',
+    message: 'reload refused: gossip-port, data-port changed',
   });
 });

@@ -12,6 +12,7 @@ import type {
   TapSpec,
 } from '../../../agent/dataplane/dataplane.ts';
 import { OverlaydError } from '../../../agent/errors.ts';
+import { ConfiguredNetworks } from '../../../agent/networks/configured-networks.ts';
 import { NetworkDefinitions } from '../../../agent/networks/definitions.ts';
 import { HostPorts } from '../../../agent/networks/host-ports.ts';
 import { JoinedNetworks } from '../../../agent/networks/joined.ts';
@@ -31,6 +32,9 @@ import { recordingLog, type Line } from '../recording-log.ts';
 export class FakeDataplane {
   readonly limits = { ports: 8, networks: 4 };
   readonly open = new Map<number, TapSpec>();
+  /** Known as there before. */
+  readonly existing = new Set<string>();
+  readonly taps = new Map<number, OpenedTap>();
   readonly networks = new Map<number, number>();
   readonly removed: string[] = [];
   /** MTUs that were set, by port. */
@@ -38,6 +42,8 @@ export class FakeDataplane {
   /** Names of TAPs that take none. */
   readonly stubborn = new Set<string>();
   failWith: Error | undefined;
+  /** Of this TAP alone. */
+  failFor: string | undefined;
   readonly #listeners: ((event: DataplaneEvent) => void)[] = [];
 
   apply(changes: readonly TableChange[]): void {
@@ -48,14 +54,18 @@ export class FakeDataplane {
   }
 
   openPort(spec: TapSpec): OpenedTap {
-    if (this.failWith !== undefined) throw this.failWith;
+    const { name, mtu } = spec;
+    if (this.failWith !== undefined && (this.failFor ?? name) === name) throw this.failWith;
     this.open.set(spec.port, spec);
-    return { name: spec.name, mtu: spec.mtu, offload: true, udpOffload: true, existed: false };
+    const opened = { name, mtu, offload: true, udpOffload: true, existed: this.existing.has(name) };
+    this.taps.set(spec.port, opened);
+    return opened;
   }
 
   async closePort(port: number, removeTap: boolean): Promise<void> {
     const spec = this.open.get(port);
     this.open.delete(port);
+    this.taps.delete(port);
     if (removeTap && spec !== undefined) this.removed.push(spec.name);
     await Promise.resolve();
   }
@@ -84,6 +94,7 @@ export interface LocalHost {
   readonly dataplane: FakeDataplane;
   readonly definitions: NetworkDefinitions;
   readonly networks: LocalNetworks;
+  readonly configured: ConfiguredNetworks;
   readonly joined: JoinedNetworks;
   readonly tapMtus: TapMtus;
   readonly lines: readonly Line[];
@@ -94,7 +105,7 @@ export interface LocalHost {
   close(): void;
 }
 
-const CONFIGURED = {
+export const CONFIGURED = {
   name: 'overlay',
   vni: 4_096,
   subnet: '10.42.0.0/16',
@@ -161,6 +172,18 @@ export async function localHost(
     macQuota: 100,
     log,
   });
+  const configured = new ConfiguredNetworks({
+    networks: [CONFIGURED],
+    joined,
+    local: networks,
+    ports,
+    dataplane,
+    reconciler,
+    state,
+    wrote: () => definitions.touch(),
+    macQuota: 100,
+    log,
+  });
   const close = (): void => {
     networks.close();
     definitions.close();
@@ -173,6 +196,7 @@ export async function localHost(
     dataplane,
     definitions,
     networks,
+    configured,
     joined,
     tapMtus,
     lines,
