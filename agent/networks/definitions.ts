@@ -148,7 +148,7 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'onC
         'OVL_NETWORK_CONFIGURED',
         `network "${name}" is in the configuration of ${hosts}`,
         {
-          hint: `Take --network name=${name} away there and restart overlayd (containers on it lose their network then).`,
+          hint: `Stop its containers there, take it out of the configuration and reload overlayd (SIGHUP).`,
         },
       );
     }
