@@ -23,7 +23,7 @@ export class Publication {
   }
 
   /** To be called when all that it says is on disk. */
-  take(freeBits: number): RecordWrite[] {
+  take(now: number, freeBits: number): RecordWrite[] {
     const { family } = this.#holding.options;
     const writes: RecordWrite[] = [];
     const record = this.#holding.record(freeBits);
@@ -33,7 +33,7 @@ export class Publication {
     }
     for (const name of new Set([...this.#words.keys(), ...this.#holding.wards.keys()])) {
       const ward = this.#holding.wards.get(name);
-      const word = ward && wordTo(this.#holding, name, ward);
+      const word = ward && wordTo(now, this.#holding, name, ward);
       if (isSame(word, this.#words.get(name))) continue;
       if (word === undefined) this.#words.delete(name);
       else this.#words.set(name, word);
@@ -54,11 +54,12 @@ function isSame<T extends EstateRecord | WardRecord>(a: T | undefined, b: T | un
 }
 
 /** What we say to a ward; nothing while what we give it does not count yet. */
-function wordTo(holding: Holding, name: string, ward: Ward): WardRecord | undefined {
+function wordTo(now: number, holding: Holding, name: string, ward: Ward): WardRecord | undefined {
   const { lineage } = holding;
   if (lineage === undefined || (!ward.isRegistered && ward.fromRev > holding.noted)) return undefined;
   const { session, life, beat, isWanted, estate } = ward;
   const status = statusOf(holding, name, ward);
+  if (status === 'restore' && ward.isRegistered && !isSureOfCopy(now, holding, name)) return undefined;
   const copy = status === 'noted' ? undefined : estate;
   const guardian = holding.asGuardian;
   return {
@@ -73,6 +74,15 @@ function wordTo(holding: Holding, name: string, ward: Ward): WardRecord | undefi
     rev: estate.rev,
     estate: copy,
   };
+}
+
+/**
+ * Whoever may have been taken over has a copy that may be old, most of all of the one that took it over. Where all depends on
+ * the ward itself, and it has said that it knows, there is no other.
+ */
+function isSureOfCopy(now: number, holding: Holding, ward: string): boolean {
+  const { guardians } = holding.estate;
+  return holding.isValid(now) || (holding.isSettled && guardians.every(({ name }) => name === ward));
 }
 
 function statusOf(holding: Holding, name: string, ward: Ward): WardStatus {

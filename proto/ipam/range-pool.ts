@@ -435,7 +435,7 @@ export class RangePool {
     const version = holding.version * 256 + this.#freeBits;
     if (version === this.#publishedVersion) return [];
     this.#publishedVersion = version;
-    return this.#publication.take(this.#freeBits);
+    return this.#publication.take(now, this.#freeBits);
   }
 
   pollMessage(): { readonly to: string; readonly bytes: Uint8Array } | undefined {

@@ -52,8 +52,9 @@ function hear(now: number, holding: Holding, name: string, ward: Ward, record: E
     return;
   }
   if (life === ward.life && !isGuardian(estate, holding.asGuardian)) {
-    // Others are its guardians now, and all of them know.
-    if (noted >= estate.rev) drop(holding, name);
+    // Others are its guardians now, and all of them know; not so when this was said before we became one.
+    const isSince = session > ward.session || estate.rev > ward.estate.rev;
+    if (isSince && noted >= estate.rev) drop(holding, name);
     return;
   }
   if (ward.isPromised) return;

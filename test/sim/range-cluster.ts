@@ -1,8 +1,9 @@
 /**
  * Hosts that share one pool of addresses, in virtual time, with as little around them as there can be: records spread as
  * the state layer spreads them (the newer version of a key replaces the older one, whoever passes it on), messages as
- * datagrams. Everything may be late, lost, doubled, out of order; hosts crash, also between disk and network, with and
- * without their disk; clocks run at different rates. After every step it is checked that no address has two owners.
+ * datagrams. Everything may be late, lost, doubled, out of order; a host that starts may first hear what others said long ago,
+ * from a third one that was cut off since; hosts crash, also between disk and network, with and without their disk; clocks
+ * run at different rates. After every step it is checked that no address has two owners.
  */
 import { decodeRangeMessage } from '../../proto/ipam/ask.ts';
 import type { Block } from '../../proto/ipam/block.ts';
@@ -46,6 +47,9 @@ export interface RangeClusterOptions {
 /** With more hosts than that the invariant is checked now and then: it compares all pairs. */
 const CHECKED_HOSTS = 8;
 
+/** Old records of each host that somebody may still have. */
+const OLD_MAX = 16;
+
 export const POOL = new Uint8Array(17).fill(4);
 
 export class RangeHost {
@@ -59,6 +63,8 @@ export class RangeHost {
   /** What its containers have, whatever the daemon knows. */
   inUse = new Set<bigint>();
   hadDiskLoss = false;
+  /** What it said once, of moments at which something of it was under way before others. */
+  readonly old: Held[] = [];
 
   constructor(name: string, rate: number) {
     this.name = name;
@@ -78,6 +84,8 @@ export class RangeCluster {
   delayMs = 50;
   /** A host is cut down between its disk and the network, one time in so many; 0: never. */
   crashIn = 0;
+  /** Hosts that start hear old records first, one time in two. */
+  isStale = false;
   #side = new Map<string, number>();
   readonly #last = new Map<string, string>();
   readonly #timers = new TimerHeap();
@@ -136,20 +144,33 @@ export class RangeCluster {
       },
       host.disk?.saved,
     );
-    for (const address of host.disk?.used ?? []) host.pool.space.use(address);
+    // What its containers have it sees, with or without its disk.
+    for (const address of [...(host.disk?.used ?? []), ...host.inUse]) host.pool.space.use(address);
     host.pool.setSettled(this.clock(host), true);
+    if (this.isStale && this.dice(2) === 0) this.#hearOld(host);
     this.tellAlive(host);
     this.pump(host);
   }
 
-  crash(host: RangeHost, keepsDisk: boolean): void {
+  /** Of each other one something that it said once; what is heard after that may be newer, or later. */
+  #hearOld(host: RangeHost): void {
+    for (const other of this.hosts) {
+      const item = other.old[this.dice(OLD_MAX)];
+      if (item === undefined || other === host) continue;
+      this.note(`${host.name} hears ${other.name} ${item.table} ${item.epoch}.${item.seq}`);
+      this.#learn(host, item);
+    }
+  }
+
+  /** Containers may outlive the disk of the daemon. */
+  crash(host: RangeHost, keepsDisk: boolean, keepsContainers = keepsDisk): void {
     this.note(`crash ${host.name} keepsDisk=${keepsDisk}`);
     host.pool = undefined;
     host.store = new Map();
-    if (keepsDisk) return;
+    if (keepsDisk || isOnlyCopy(host)) return;
     host.disk = undefined;
     host.hadDiskLoss = true;
-    host.inUse.clear();
+    if (!keepsContainers) host.inUse.clear();
   }
 
   partition(side: (host: RangeHost) => number): void {
@@ -242,20 +263,7 @@ export class RangeCluster {
     const writes = pool.flush(this.clock(host), (saved) => {
       host.disk = { saved, used: [...pool.space.used] };
     });
-    if (this.crashIn > 0 && writes.length > 0 && this.dice(this.crashIn) === 0) {
-      this.crash(host, this.dice(4) > 0);
-      return;
-    }
-    const items = writes.map(({ table, key, value }): Held => {
-      const id = `${host.name} ${toHex(key)}`;
-      const held = { owner: host.name, table, id, epoch: host.epoch, seq: ++host.seq, value };
-      host.store.set(id, held);
-      return held;
-    });
-    if (items.length > 0)
-      for (const other of this.hosts) if (other !== host) this.#post(host.name, other.name, items, undefined);
-    for (let out = pool.pollMessage(); out !== undefined; out = pool.pollMessage())
-      this.#post(host.name, out.to, [], out.bytes);
+    // Told before a crash: what is on the disk has happened.
     for (let event = pool.pollEvent(); event !== undefined; event = pool.pollEvent()) {
       this.note(`${host.name} ${event.type}`);
       this.events.set(event.type, (this.events.get(event.type) ?? 0) + 1);
@@ -264,7 +272,29 @@ export class RangeCluster {
       if (event.type === 'lost') host.inUse.clear();
       if (event.type === 'lost') for (const address of pool.space.used) pool.space.release(address);
     }
+    if (this.crashIn > 0 && writes.length > 0 && this.dice(this.crashIn) === 0) {
+      this.crash(host, this.dice(4) > 0, this.dice(2) > 0);
+      return;
+    }
+    const items = writes.map(({ table, key, value }): Held => {
+      const id = `${host.name} ${toHex(key)}`;
+      const held = { owner: host.name, table, id, epoch: host.epoch, seq: ++host.seq, value };
+      host.store.set(id, held);
+      if (this.isStale) this.#keepOld(host, pool, held);
+      return held;
+    });
+    if (items.length > 0)
+      for (const other of this.hosts) if (other !== host) this.#post(host.name, other.name, items, undefined);
+    for (let out = pool.pollMessage(); out !== undefined; out = pool.pollMessage())
+      this.#post(host.name, out.to, [], out.bytes);
     if (this.hosts.length <= CHECKED_HOSTS) this.check();
+  }
+
+  #keepOld({ old }: RangeHost, { holding }: RangePool, held: Held): void {
+    const isUnderWay = holding.estate.gifts.some(({ isFirst }) => !isFirst) || !holding.isEffective;
+    if (!isUnderWay && this.dice(4) > 0) return;
+    if (old.length < OLD_MAX) old.push(held);
+    else old[this.dice(OLD_MAX)] = held;
   }
 
   #post(from: string, to: string, items: readonly Held[], message: Uint8Array | undefined): void {
@@ -341,6 +371,17 @@ export class RangeCluster {
       .filter(({ pool }) => pool !== undefined && anyHolds(pool.holding.estate.own, address))
       .map(({ name }) => name);
   }
+}
+
+/**
+ * What a host gave and took alone, with no guardian yet or any more, and what it promised as a witness, nobody can know once
+ * its disk is lost.
+ */
+function isOnlyCopy({ disk }: RangeHost): boolean {
+  if (disk === undefined || disk.saved.life === 0) return false;
+  const { estate, isSettled, wards } = disk.saved;
+  if ([...wards.values()].some(({ isPromised }) => isPromised)) return true;
+  return estate.guardians.length === 0 || (estate.isRoot && estate.guardians.length === 1 && !isSettled);
 }
 
 function isKin(a: RangeHost, b: RangeHost): boolean {

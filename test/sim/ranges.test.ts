@@ -32,13 +32,14 @@ function play(seed: number): Play {
   const losesDisks = seed % 3 === 0;
   const [first] = cluster.hosts;
   for (const host of cluster.hosts) cluster.start(host);
+  cluster.isStale = true;
   first!.pool!.found(cluster.clock(first!));
   for (const host of cluster.hosts) cluster.pump(host);
   for (let step = 0; step < STEPS; step++) {
     const host = any();
-    switch (dice(14)) {
+    switch (dice(15)) {
       case 0:
-        cluster.crash(host, !losesDisks || dice(3) > 0);
+        cluster.crash(host, !losesDisks || dice(3) > 0, dice(2) > 0);
         break;
       case 1:
       case 2:
@@ -55,7 +56,7 @@ function play(seed: number): Play {
         cluster.delayMs = 1 + dice(20_000);
         break;
       case 6:
-        cluster.crashIn = dice(2) * 30;
+        cluster.crashIn = [0, 30, 8][dice(3)]!;
         break;
       case 7:
         // By an operator who knows that the host is down.
@@ -72,6 +73,9 @@ function play(seed: number): Play {
       case 9:
         cluster.run(dice(LEASE_MS * 2));
         break;
+      case 10:
+        cutOff(cluster, dice(2) === 0 ? host : (rootOf(cluster) ?? host), any(), losesDisks);
+        break;
       default:
         for (let i = dice(24); i >= 0; i--) cluster.take(host);
     }
@@ -83,12 +87,45 @@ function play(seed: number): Play {
   return { cluster, isHarmed };
 }
 
+const rootOf = ({ hosts }: RangeCluster): RangeHost | undefined =>
+  hosts.find(({ pool }) => pool?.holding.estate.isRoot === true);
+
+/**
+ * A host is away for about a lease: cut off, or down. Then it comes together with one that was just started, which is apart
+ * from the others, or it comes back to all of them just after one was killed.
+ */
+function cutOff(cluster: RangeCluster, away: RangeHost, other: RangeHost, losesDisks: boolean): void {
+  const side = (...names: string[]): void => {
+    cluster.partition(({ name }) => Number(names.includes(name)));
+    for (const host of cluster.hosts) cluster.tellAlive(host);
+  };
+  side(away.name);
+  if (cluster.dice(2) === 0) cluster.crash(away, true);
+  cluster.run(LEASE_MS + cluster.dice(LEASE_MS / 4));
+  for (let i = 0; i < 8; i++) cluster.take(other);
+  if (other.pool !== undefined) cluster.crash(other, !losesDisks || cluster.dice(3) > 0, true);
+  if (cluster.dice(2) === 0) side(away.name, other.name);
+  else side();
+  cluster.start(other);
+  cluster.start(away);
+  for (let i = 0; i < 3; i++) {
+    for (const [from, to] of [
+      [away, other],
+      [other, away],
+    ] as const)
+      cluster.sync(from, to);
+    cluster.run(cluster.dice(LEASE_MS / 8));
+  }
+  for (let i = 0; i < 8; i++) for (const host of [away, other]) cluster.take(host);
+}
+
 /** All faults end; every host is there. */
 function mend(cluster: RangeCluster): void {
   cluster.partition(() => 0);
   cluster.loss = 0;
   cluster.delayMs = 5;
   cluster.crashIn = 0;
+  cluster.isStale = false;
   for (const host of cluster.hosts) cluster.start(host);
   for (let round = 0; round < 15; round++) {
     for (const host of cluster.hosts) {

@@ -255,6 +255,25 @@ void t.test('5.2: a gift still under way reaches a receiver that was started ane
   test.end();
 });
 
+void t.test('5.2: what came is not handed out before a guardian has noted it', (test) => {
+  const made = cluster(3);
+  for (const host of made.hosts) takeInTime(made, host);
+  settle(made);
+  const [a, b] = made.hosts as [RangeHost, RangeHost];
+  const wanted = a.pool!.holding.estate.own[0]!.base + 77n;
+  const steps = [...moveTo(made, b, wanted)].length;
+  test.ok(steps > 0);
+  test.strictSame([made.ownedBy(wanted), b.pool!.holding.isEffective], [['h2'], false]);
+  made.partition(({ name }) => Number(name === 'h2'));
+  test.notOk(b.pool!.mayHandOut(made.clock(b), wanted), 'while only its own disk knows');
+  made.run(1_000);
+  test.notOk(b.pool!.mayHandOut(made.clock(b), wanted));
+  made.partition(() => 0);
+  settle(made);
+  test.ok(b.pool!.mayHandOut(made.clock(b), wanted));
+  test.end();
+});
+
 /** Has a host ask for that address of h1 or h2; after every step the record of h1, where it says a gift that counts. */
 function* moveTo(made: RangeCluster, to: RangeHost, address: bigint): Generator<Uint8Array | undefined> {
   const donor = made.hosts[0]!;
