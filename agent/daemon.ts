@@ -164,7 +164,16 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const paths = openPaths({ config, reconciler, dataplane, tunnels: () => tunnels, tapMtus, log });
   undo.push(() => Promise.resolve(paths.close()));
 
-  const networks = await openNetworks({ config, state, control, dataplane, tapMtus, startSealing, log });
+  const networks = await openNetworks({
+    config,
+    state,
+    control,
+    dataplane,
+    tapMtus,
+    paths,
+    startSealing,
+    log,
+  });
   undo.push(() => Promise.resolve(networks.close()));
   sealed.vnis = () => sealedVnis(networks.joined.list());
   tunnels?.refresh();

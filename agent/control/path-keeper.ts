@@ -76,6 +76,18 @@ export class PathKeeper {
     return this.#paths.path(name);
   }
 
+  /** What the paths to the hosts of a network of ours, by index, take; undefined: it is being found out. */
+  takenBy(network: number): (number | undefined)[] {
+    for (const { own, owners } of this.#options.view.participants()) {
+      if (own.network !== network) continue;
+      return Array.from(owners, (name) => {
+        const path = this.#paths.path(name);
+        return path?.state === 'complete' ? path.proven : undefined;
+      });
+    }
+    return [];
+  }
+
   counters(): ReadonlyMap<string, number> {
     return this.#paths.counters();
   }

@@ -79,12 +79,15 @@ export class TapMtus {
     this.#remembered = new Map(Object.entries(known).filter(([key]) => ID.test(key)));
   }
 
-  /** A made network was joined under this index. */
-  add(index: number, facts: JoinedFacts): void {
+  /** A made network was joined under this index; nothing is on it yet, so what its paths are `proven` to take counts at once. */
+  add(index: number, facts: JoinedFacts, proven: readonly (number | undefined)[]): void {
     const { id } = facts;
     const taps = this.#put(index, id, facts, this.#remembered.get(id));
-    this.#remembered.delete(id);
+    const isRemembered = this.#remembered.delete(id);
+    taps.current = Math.min(taps.current, this.#wanted(taps, proven));
+    taps.wanted = taps.current;
     this.#sayIfLower(taps);
+    if (!isRemembered && taps.current < taps.configured) this.#write();
   }
 
   /** The cluster knows it by these now. */

@@ -13,7 +13,7 @@ import { monotonicMs } from '../clock.ts';
 import type { NetworkConfig, RunConfig } from '../config/run-config.ts';
 import { withdrawConfigured } from '../control/announce.ts';
 import type { Reconciler } from '../control/reconciler.ts';
-import type { TapMtus } from '../control/tap-mtus.ts';
+import type { JoinedFacts, TapMtus } from '../control/tap-mtus.ts';
 import { OverlaydError } from '../errors.ts';
 import { interfaceMac } from '../io/ifreq.ts';
 import { configuredId } from '../../proto/networks/resolve.ts';
@@ -53,6 +53,8 @@ export interface JoinedOptions {
   readonly reconciler: Pick<Reconciler, 'setNetworks' | 'locals'>;
   /** Knows the networks of the configuration already. */
   readonly tapMtus: Pick<TapMtus, 'add' | 'rename' | 'remove' | 'mtu'>;
+  /** What the paths to the other hosts of a network, by index, take; undefined: not known yet. */
+  readonly pathsOf: (index: number) => readonly (number | undefined)[];
   readonly largestMtu: (encrypted: boolean) => number;
   /** Makes ready for a sealed network. Throws OverlaydError where this host cannot seal. */
   readonly prepareSealing: (network: string) => void;
@@ -102,21 +104,22 @@ export class JoinedNetworks {
     const none = { tap: undefined, tapMac: undefined, ipRange: undefined };
     const place = { index, id, isConfigured: false, isAttachedByHand: false, ...none };
     const mtu = Math.min(definition.mtu, this.#options.largestMtu(encrypted));
-    this.#options.tapMtus.add(index, { id, name, mtu, encrypted });
-    const joined = { ...place, ...factsOf(definition) };
-    this.#joined.set(index, joined);
-    this.#tell();
-    return this.#shown(joined);
+    return this.#begin({ ...place, ...factsOf(definition) }, { id, name, mtu, encrypted });
   }
 
   /** One that came into the configuration; its TAP is told of by setPort. Throws OverlaydError; nothing has changed then. */
   joinConfigured(network: NetworkConfig): JoinedNetwork {
     const index = this.#take(network);
-    this.#options.tapMtus.add(index, { ...network, id: network.tap });
     const place = { index, id: configuredId(network), isConfigured: true, isAttachedByHand: false };
-    const joined = { ...network, ...place, tapMac: undefined };
+    return this.#begin({ ...network, ...place, tapMac: undefined }, { ...network, id: network.tap });
+  }
+
+  #begin(joined: Mutable, facts: JoinedFacts): JoinedNetwork {
+    const { index } = joined;
     this.#joined.set(index, joined);
     this.#tell();
+    // Now it is known who else is on it.
+    this.#options.tapMtus.add(index, facts, this.#options.pathsOf(index));
     return this.#shown(joined);
   }
 

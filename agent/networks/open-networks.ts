@@ -4,6 +4,7 @@ import { ipFamily } from '../config/address.ts';
 import type { RunConfig } from '../config/run-config.ts';
 import { defaultTapMtu } from '../config/underlay.ts';
 import type { ControlPlane } from '../control/control-plane.ts';
+import type { PathKeeper } from '../control/path-keeper.ts';
 import type { TapMtus } from '../control/tap-mtus.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
 import { OverlaydError } from '../errors.ts';
@@ -25,6 +26,7 @@ export interface NetworkParts {
   readonly control: ControlPlane;
   readonly dataplane: Dataplane;
   readonly tapMtus: TapMtus;
+  readonly paths: Pick<PathKeeper, 'takenBy'>;
   /** Sessions are wanted from now on; false: there are no keys to make them with. */
   readonly startSealing: () => boolean;
   readonly log: Log;
@@ -40,7 +42,7 @@ export interface OpenNetworks {
 
 /** Takes up what earlier runs have left. */
 export async function openNetworks(parts: NetworkParts): Promise<OpenNetworks> {
-  const { config, state, control, dataplane, tapMtus, log } = parts;
+  const { config, state, control, dataplane, tapMtus, paths, log } = parts;
   const family = ipFamily(config.dataPathAddr);
   const largestMtu = (encrypted: boolean): number => defaultTapMtu(config.underlayMtu, family, encrypted);
   const wrote = (): void => control.touch();
@@ -59,6 +61,7 @@ export async function openNetworks(parts: NetworkParts): Promise<OpenNetworks> {
     state,
     reconciler,
     tapMtus,
+    pathsOf: (index) => paths.takenBy(index),
     largestMtu,
     prepareSealing: (network) => prepareSealing(network, parts),
     networksMax: dataplane.limits.networks,

@@ -108,7 +108,7 @@ void t.test(
     const id = (number: number): string => number.toString(16).padStart(32, '0');
     const facts = { id: id(7), name: 'blue', mtu: 1418, encrypted: true };
     const { mtus, set, lines } = bench(test, dir);
-    mtus.add(2, facts);
+    mtus.add(2, facts, []);
     test.same([mtus.has(2), mtus.mtu(2), lines], [true, 1418, []]);
     for (let now = 0; now <= 21_000; now += 500) mtus.look(now, [{ network: 2, proven: [1400] }]);
     test.same([set, mtus.mtu(2), mtus.mtu(0)], [[[2, 1318]], 1318, 1450], 'that network alone');
@@ -118,14 +118,14 @@ void t.test(
     const next = bench(test, dir);
     next.look(30, 1400);
     const last = bench(test, dir);
-    last.mtus.add(5, facts);
+    last.mtus.add(5, facts, []);
     test.equal(last.mtus.mtu(5), 1318, 'under whatever index');
     test.match(last.lines.at(-1), { level: 'warn', fields: { network: 'blue', mtu: 1318 } });
     last.mtus.rename(5, id(8), 'green');
     last.mtus.remove(5);
     test.same([last.mtus.has(5), last.mtus.mtu(5)], [false, 0]);
-    last.mtus.add(3, { ...facts, id: id(8) });
-    last.mtus.add(4, facts);
+    last.mtus.add(3, { ...facts, id: id(8) }, []);
+    last.mtus.add(4, facts, []);
     test.same([last.mtus.mtu(3), last.mtus.mtu(4)], [1318, 1418], 'it has another id now');
 
     // Bounded, whatever comes and goes: the oldest is found out again.
@@ -135,9 +135,10 @@ void t.test(
       JSON.stringify({ version: 1, taps: { ...taps, [id(7)]: 1318 } }),
     );
     const full = bench(test, dir).mtus;
-    full.add(2, facts);
+    full.add(2, facts, []);
     full.remove(2);
-    for (const [index, number] of [7, 100, 101].entries()) full.add(2 + index, { ...facts, id: id(number) });
+    for (const [index, number] of [7, 100, 101].entries())
+      full.add(2 + index, { ...facts, id: id(number) }, []);
     test.same([full.mtu(2), full.mtu(3), full.mtu(4)], [1318, 1418, 1300]);
   },
 );

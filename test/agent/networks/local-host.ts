@@ -120,7 +120,11 @@ export const CONFIGURED = {
 export async function localHost(
   test: Test,
   folder: string,
-  more: { readonly joinAll?: boolean; readonly seals?: boolean } = {},
+  more: {
+    readonly joinAll?: boolean;
+    readonly seals?: boolean;
+    readonly paths?: (number | undefined)[];
+  } = {},
 ): Promise<LocalHost> {
   const { log, lines } = recordingLog();
   const state = new State(
@@ -154,6 +158,7 @@ export async function localHost(
     state,
     reconciler,
     tapMtus,
+    pathsOf: () => more.paths ?? [],
     largestMtu: () => 1_450,
     prepareSealing: () => {
       if (more.seals !== true) throw new OverlaydError('OVL_KEYRING_MISSING', 'no keyring');

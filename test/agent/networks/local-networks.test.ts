@@ -264,6 +264,21 @@ void t.test('5.5 the MTU of a made network is that of all its TAPs, those to com
   test.equal([...next.dataplane.open.values()].at(-1)?.mtu, 1_330, 'also where it was left in between');
 });
 
+void t.test(
+  '5.5 what the paths take when a network is joined is what its first TAP is made with',
+  async (test) => {
+    const paths: (number | undefined)[] = [1_400, undefined];
+    const { networks, dataplane, lines } = await localHost(test, folderOf(test), { paths });
+    await networks.create({ name: 'blue' });
+    await networks.create({ name: 'red' });
+    test.match(await networks.attach('blue'), { mtu: 1_450 }, 'one is not known');
+    paths[1] = 1_390;
+    await networks.addEndpoint({ ...WEB, network: 'red' });
+    test.equal([...dataplane.open.values()].at(-1)?.mtu, 1_350, 'by the widest');
+    test.match(lines.at(-1), { level: 'warn', fields: { network: 'red', mtu: 1_350 } }, 'and said');
+  },
+);
+
 void t.test('indexes come again in turn, and not at once', async (test) => {
   const pool = new IndexPool(2, 5);
   test.same([pool.take(0), pool.take(0), pool.take(0), pool.take(0)], [2, 3, 4, undefined]);
