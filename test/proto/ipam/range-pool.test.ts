@@ -274,6 +274,29 @@ void t.test('5.2: what came is not handed out before a guardian has noted it', (
   test.end();
 });
 
+void t.test('5.2: what was taken is forgotten only when its donor has counted that', (test) => {
+  const made = cluster(3);
+  for (const host of made.hosts) takeInTime(made, host);
+  settle(made);
+  const [a, b] = made.hosts as [RangeHost, RangeHost];
+  const before = estateRecordOf(a)!;
+  for (const _ of moveTo(made, b, a.pool!.holding.estate.own[0]!.base + 77n));
+  const taken = (): number => b.pool!.holding.estate.taken.length;
+  for (let i = 0; i < 100 && a.pool!.holding.estate.gifts.length > 0; i++) made.run(1);
+  test.strictSame([taken(), a.pool!.holding.isEffective], [1, false]);
+  b.pool!.learnEstate('h1', estateRecordOf(a));
+  made.pump(b);
+  test.equal(taken(), 1, 'what the donor changed may yet be lost');
+  made.crash(b, true);
+  made.start(b);
+  b.pool!.learnEstate('h1', before);
+  made.pump(b);
+  test.equal(taken(), 1, 'a record from before the offer says nothing');
+  settle(made);
+  test.equal(taken(), 0);
+  test.end();
+});
+
 /** Has a host ask for that address of h1 or h2; after every step the record of h1, where it says a gift that counts. */
 function* moveTo(made: RangeCluster, to: RangeHost, address: bigint): Generator<Uint8Array | undefined> {
   const donor = made.hosts[0]!;
