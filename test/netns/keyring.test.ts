@@ -207,8 +207,9 @@ netnsTest('rotation by hand; no key is ever told', [], async (t) => {
     );
   // Nothing but the ring has it on the disk.
   const state = join(first.host.scratch, 'state');
-  for (const name of readdirSync(state).filter((each) => each !== 'keyring.json'))
-    expectNoKey(t, name, readFileSync(join(state, name), 'latin1'));
+  const files = readdirSync(state, { recursive: true, withFileTypes: true }).filter((each) => each.isFile());
+  for (const { name, parentPath } of files.filter((each) => each.name !== 'keyring.json'))
+    expectNoKey(t, name, readFileSync(join(parentPath, name), 'latin1'));
 });
 
 netnsTest('keys change by themselves', [], async (t) => {
