@@ -92,7 +92,7 @@ async function startPair(t: Test, { io, underlay, workers, sealed }: Setting): P
 }
 
 async function checkPings(t: Test, { mtu, sides: [a, b] }: Pair): Promise<void> {
-  const ping = ['ping', '-n', '-c', '3', '-i', '0.1', '-W', '2', '-M', 'do', '-s'];
+  const ping = ['ping', '-n', '-c', '3', '-i', '0.2', '-W', '2', '-M', 'do', '-s'];
   for (const [address, headers] of [
     [b.ipv4, IPV4_ICMP_HEADERS],
     [b.ipv6, IPV6_ICMP_HEADERS],

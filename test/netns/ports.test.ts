@@ -30,7 +30,7 @@ async function open(t: Test, setting: Setting): Promise<{ host: Host; dataplane:
 
 /** `patience`: seconds that the last answer is waited for; on a busy machine it may be late. */
 async function ping(from: Container, to: Container, patience = 5): Promise<string> {
-  return (await from.exec(['ping', '-n', '-c', '3', '-i', '0.05', '-W', `${patience}`, to.ipv4])).stdout;
+  return (await from.exec(['ping', '-n', '-c', '3', '-i', '0.2', '-W', `${patience}`, to.ipv4])).stdout;
 }
 
 async function checkBalance(t: Test, dataplane: DataplaneHost): Promise<void> {
