@@ -11,7 +11,6 @@ import { OverlaydError } from '../errors.ts';
 import type { FdbEntry, Status } from '../status.ts';
 import { checkDocker } from './docker-checks.ts';
 import type { OwnFacts, OwnNetwork } from './docker-checks.ts';
-import { readDocker } from './docker-facts.ts';
 import { checkKeyringFile, checkStateDir } from './file-checks.ts';
 import type { Finding } from './finding.ts';
 import { findingOf, sorted } from './finding.ts';
@@ -114,10 +113,13 @@ async function withoutDaemon({
 }
 
 async function checkDockerAt(socket: string, own: OwnFacts): Promise<Finding[]> {
+  // The client of Docker takes longer to load than all the rest of the doctor.
+  const { readDocker } = await import('./docker-facts.ts');
   try {
     return [...checkDocker(await readDocker(socket), own), ...(await checkOrdering())];
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
+    const { message, cause } = error as Error;
+    const { code } = (cause ?? error) as NodeJS.ErrnoException;
     // No Docker here, or not started.
     if (code === 'ENOENT' || code === 'ECONNREFUSED') return [];
     const denied = code === 'EACCES' || code === 'EPERM';

@@ -4,15 +4,22 @@
  * The version is negotiated once per connection epoch: the newest that both know. Answers are bounded in size and time.
  * Throws OverlaydError; `OVL_DOCKER_ABSENT` when nobody answers, which callers take for a state and not a failure.
  *
- * Networks may be asked for at any time, also while Docker waits for the driver's answer. Containers may not: Docker
- * holds a container's lock while it starts, and a question about it would wait for our own answer.
+ * Networks may be asked for at any time, also while Docker waits for the driver's answer. Containers may not by the
+ * daemon: Docker holds a container's lock while it starts, and a question about it would wait for our own answer.
  */
 import { Pool } from 'undici';
 import { z } from 'zod';
 import { OverlaydError } from '../../errors.ts';
 import { checkSocketPath } from '../../api/socket.ts';
-import { messageSchema, networkSchema, versionSchema } from './schemas.ts';
-import type { DockerNetwork } from './schemas.ts';
+import {
+  containerSchema,
+  infoSchema,
+  messageSchema,
+  networkSchema,
+  runningSchema,
+  versionSchema,
+} from './schemas.ts';
+import type { DockerContainer, DockerInfo, DockerNetwork } from './schemas.ts';
 
 /** Older ones have no network scopes; newer ones keep what is read here, or say so by their lowest version. */
 const OLDEST = '1.24';
@@ -30,15 +37,15 @@ export class DockerApi {
   readonly #pool: Pool;
   #version: Promise<string> | undefined;
 
-  constructor(socket: string) {
+  constructor(socket: string, answerMs = ANSWER_MS) {
     checkSocketPath(socket, '--docker-socket');
     this.socket = socket;
     this.#pool = new Pool('http://docker', {
       socketPath: socket,
       connections: CONNECTIONS,
-      headersTimeout: ANSWER_MS,
-      bodyTimeout: ANSWER_MS,
-      connect: { timeout: ANSWER_MS },
+      headersTimeout: answerMs,
+      bodyTimeout: answerMs,
+      connect: { timeout: answerMs },
     });
   }
 
@@ -70,6 +77,20 @@ export class DockerApi {
       if (error instanceof OverlaydError && error.details['status'] === 404) return undefined;
       throw error;
     }
+  }
+
+  info(): Promise<DockerInfo> {
+    return this.#get('/info', infoSchema);
+  }
+
+  /** IDs of the containers that run. */
+  async running(): Promise<string[]> {
+    const rows = await this.#get('/containers/json', z.array(runningSchema));
+    return rows.map(({ Id }) => Id);
+  }
+
+  container(id: string): Promise<DockerContainer> {
+    return this.#get(`/containers/${encodeURIComponent(id)}/json`, containerSchema);
   }
 
   /** Containers and networks: what happens from now on, as JSON lines. */

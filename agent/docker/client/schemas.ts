@@ -71,6 +71,37 @@ export const networkSchema = z.object({
 });
 export type DockerNetwork = z.infer<typeof networkSchema>;
 
+const endpointSettingsSchema = z.object({
+  MacAddress: text,
+  /** Without prefix length; empty when there is none. */
+  IPAddress: text,
+  GlobalIPv6Address: text,
+});
+
+/** `GET /containers/{id}/json`. */
+export const containerSchema = z.object({
+  /** With a slash before it. */
+  Name: text,
+  /** 0 when it does not run. */
+  State: z.object({ Pid: z.number().default(0) }),
+  /** By the name of the network. */
+  NetworkSettings: z.object({ Networks: z.record(z.string(), endpointSettingsSchema) }),
+});
+export type DockerContainer = z.infer<typeof containerSchema>;
+
+/** A row of `GET /containers/json`. */
+export const runningSchema = z.object({ Id: z.string().min(1) });
+
+const swarmSchema = z.object({
+  LocalNodeState: text,
+  /** Of managers alone; a port of 0 is the default one. */
+  Cluster: z.object({ DataPathPort: z.number().default(0) }).nullish(),
+});
+
+/** `GET /info`. */
+export const infoSchema = z.object({ Swarm: swarmSchema.nullish() });
+export type DockerInfo = z.infer<typeof infoSchema>;
+
 export const eventSchema = z.object({
   Type: z.string(),
   Action: z.string(),

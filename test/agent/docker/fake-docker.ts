@@ -25,6 +25,8 @@ export interface FakeNetwork {
 export class FakeDocker {
   readonly socket = join(mkdtempSync(join(tmpdir(), 'ovd-fake-')), 'd.sock');
   readonly networks = new Map<string, FakeNetwork>();
+  /** Answers to other questions, by path. */
+  readonly others = new Map<string, unknown>();
   readonly asked: string[] = [];
   apiVersion = '1.41';
   minApiVersion = '1.12';
@@ -77,7 +79,9 @@ export class FakeDocker {
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(this.strange ?? JSON.stringify(body));
     };
-    if (path === '/version') {
+    if (this.others.has(path)) {
+      json(200, this.others.get(path));
+    } else if (path === '/version') {
       json(200, { Version: '20.10.24', ApiVersion: this.apiVersion, MinAPIVersion: this.minApiVersion });
     } else if (path.startsWith('/events')) {
       response.writeHead(200, { 'content-type': 'application/json' });
