@@ -90,7 +90,7 @@ function endpointsOf({ Name, State, NetworkSettings }: DockerContainer): DockerE
 
 /** A container's own /sys shows its interfaces; who may look through /proc sees it. */
 function mtuInside(pid: number, mac: string): number | undefined {
-  const folder = `/proc/${pid}/root/sys/class/net`;
+  const folder = join('/proc', String(pid), 'root', 'sys', 'class', 'net');
   try {
     for (const name of readdirSync(folder)) {
       if (readFileSync(join(folder, name, 'address'), 'utf8').trim() === mac)
