@@ -1,8 +1,10 @@
 import type { Address, Rng } from '../env.ts';
+import { Counters } from '../state/counters.ts';
 import { TokenBucket } from '../state/token-bucket.ts';
+import { isSameAddress } from '../swim/peer.ts';
 import { concat, label, random } from './crypto.ts';
 import type { TunnelCrypto } from './crypto.ts';
-import { MAC_BYTES } from './messages.ts';
+import { readU64, viewOf, writeU64 } from './messages.ts';
 import { macOf } from './psk.ts';
 import type { TunnelPsk } from './psk.ts';
 
@@ -22,6 +24,7 @@ export const ECHO_BYTES = 48;
 
 const FLAG_ASIDE = 1;
 const NONCE_BYTES = 16;
+const PSK_ID_AT = 4;
 const NONCE_AT = 8;
 const WALL_AT = 24;
 const MAC_AT = 32;
@@ -101,7 +104,7 @@ export class DataPathEcho {
   readonly #answers = new TokenBucket(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND);
   readonly #transmits: { to: Address; bytes: Uint8Array }[] = [];
   readonly #changes: EchoChange[] = [];
-  readonly #counts = new Map<string, number>();
+  readonly #counters = new Counters();
   #keys: readonly EchoKey[] = [];
   #takesClear = true;
 
@@ -121,8 +124,7 @@ export class DataPathEcho {
     for (const name of this.#watched.keys()) if (!wanted.has(name)) this.#watched.delete(name);
     for (const [name, peer] of wanted) {
       const known = this.#watched.get(name);
-      const isSame = known?.peer.addr.ip === peer.addr.ip && known.peer.addr.port === peer.addr.port;
-      if (known !== undefined && isSame) known.peer = peer;
+      if (known !== undefined && isSameAddress(known.peer.addr, peer.addr)) known.peer = peer;
       else this.#watched.set(name, this.#newcomer(now, name, peer));
     }
   }
@@ -131,12 +133,12 @@ export class DataPathEcho {
   handleDatagram(now: number, bytes: Uint8Array, from: Address, aside: boolean): void {
     const type = bytes[0];
     if (bytes.length !== ECHO_BYTES || (type !== ECHO_TYPE.request && type !== ECHO_TYPE.answer)) {
-      this.#count('drop:malformed');
+      this.#counters.add('drop:malformed');
       return;
     }
-    const key = this.#keyOf(viewOf(bytes).getUint32(4));
+    const key = this.#keyOf(viewOf(bytes).getUint32(PSK_ID_AT));
     if (key === undefined || !this.#isMac(key, bytes)) {
-      this.#count('drop:mac');
+      this.#counters.add('drop:mac');
       return;
     }
     if (type === ECHO_TYPE.answer) this.#handleAnswer(now, bytes, aside);
@@ -172,7 +174,7 @@ export class DataPathEcho {
 
   /** `in:request`, `in:answer`, `out:request`, `out:answer`, `drop:` malformed, mac, rate, unasked, transmit-queue. */
   counters(): ReadonlyMap<string, number> {
-    return this.#counts;
+    return this.#counters.all;
   }
 
   #newcomer(now: number, name: string, peer: EchoPeer): Watched {
@@ -217,9 +219,9 @@ export class DataPathEcho {
   }
 
   #handleRequest(now: number, bytes: Uint8Array, from: Address, key: EchoKey): void {
-    this.#count('in:request');
+    this.#counters.add('in:request');
     if (!this.#answers.take(now, 1)) {
-      this.#count('drop:rate');
+      this.#counters.add('drop:rate');
       return;
     }
     const asker = this.#askerAt(from.ip);
@@ -236,12 +238,10 @@ export class DataPathEcho {
     for (const watched of this.#watched.values()) {
       const request = watched.sent.find((sent) => sent.nonce === nonce && sent.aside === aside);
       if (request === undefined) continue;
-      this.#count('in:answer');
+      this.#counters.add('in:answer');
       const rttMs = now - request.ms;
-      const view = viewOf(bytes);
-      const wall = view.getUint32(WALL_AT) * 0x1_0000_0000 + view.getUint32(WALL_AT + 4);
       watched.rttMs = rttMs;
-      watched.clockAheadMs = wall - (this.#options.wall() - rttMs / 2);
+      watched.clockAheadMs = readU64(bytes, WALL_AT) - (this.#options.wall() - rttMs / 2);
       if (aside) {
         watched.asideMs = now;
         return;
@@ -252,7 +252,7 @@ export class DataPathEcho {
       this.#become(watched, 'open');
       return;
     }
-    this.#count('drop:unasked');
+    this.#counters.add('drop:unasked');
   }
 
   #become(watched: Watched, state: EchoState): void {
@@ -282,28 +282,22 @@ export class DataPathEcho {
   }
 
   #mac(key: EchoKey, covered: Uint8Array): Uint8Array {
-    return macOf(this.#options.crypto, key.mac, covered).subarray(0, MAC_BYTES);
+    return macOf(this.#options.crypto, key.mac, covered);
   }
 
   #send(to: Address, type: number, flags: number, nonce: Uint8Array, wallMs: number, key: EchoKey): void {
     if (this.#transmits.length >= TRANSMITS_MAX) {
-      this.#count('drop:transmit-queue');
+      this.#counters.add('drop:transmit-queue');
       return;
     }
     const head = new Uint8Array(MAC_AT);
     head[0] = type;
     head[1] = flags & FLAG_ASIDE;
-    const view = viewOf(head);
-    view.setUint32(4, key.id);
+    viewOf(head).setUint32(PSK_ID_AT, key.id);
     head.set(nonce, NONCE_AT);
-    view.setUint32(WALL_AT, Math.floor(wallMs / 0x1_0000_0000));
-    view.setUint32(WALL_AT + 4, wallMs >>> 0);
-    this.#count(type === ECHO_TYPE.request ? 'out:request' : 'out:answer');
+    writeU64(head, WALL_AT, wallMs);
+    this.#counters.add(type === ECHO_TYPE.request ? 'out:request' : 'out:answer');
     this.#transmits.push({ to, bytes: concat(head, this.#mac(key, head)) });
-  }
-
-  #count(name: string): void {
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
   }
 }
 
@@ -314,6 +308,3 @@ export const isEcho = (bytes: Uint8Array): boolean =>
   bytes[0] === ECHO_TYPE.request || bytes[0] === ECHO_TYPE.answer;
 
 const nameOf = (nonce: Uint8Array): string => nonce.join(' ');
-
-const viewOf = (bytes: Uint8Array): DataView =>
-  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
