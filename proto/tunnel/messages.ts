@@ -196,15 +196,11 @@ export function responsePayload(
   return payload;
 }
 
-/** The version that a response settles on; undefined: none is in common with `versions`. */
-export function settledVersion(payload: Uint8Array): {
-  readonly version: number | undefined;
-  readonly versions: VersionRange;
-} {
-  const [chosen = 0, min = 0, max = 0] = payload.subarray(4, 7);
-  if (chosen === 0)
-    return { version: SILENT_VERSION, versions: { min: SILENT_VERSION, max: SILENT_VERSION } };
-  return { version: chosen === NO_VERSION ? undefined : chosen, versions: { min, max } };
+/** The version that a response settles on; undefined: none is in common. */
+export function settledVersion(payload: Uint8Array): number | undefined {
+  const chosen = payload[4]!;
+  if (chosen === 0) return SILENT_VERSION;
+  return chosen === NO_VERSION ? undefined : chosen;
 }
 
 export const senderIndexOf = (payload: Uint8Array): number => viewOf(payload).getUint32(0);

@@ -151,7 +151,7 @@ export class PeerTunnel {
       this.#giveUpPending();
       return 'response';
     }
-    const { version } = settledVersion(payload);
+    const version = settledVersion(payload);
     const { min, max } = this.#context.versions;
     if (version === undefined || version < min || version > max) {
       this.problem = 'no common version';
