@@ -1,5 +1,5 @@
+import type { Banned } from '../swim/bans.ts';
 import type { SwimDelegate } from '../swim/interface.ts';
-import type { Ban } from './revocations.ts';
 
 /**
  * The replicated state as a pure object: per-owner logs over memberlist's user messages (one owner writes, all read).
@@ -89,7 +89,7 @@ export interface StateNode {
   /** Live owners with an interest record for the scope, us included. */
   interested(scope: number): readonly string[];
   /** Whom membership is to have nothing to do with; the same list as long as nothing changes. */
-  bans(): readonly Ban[];
+  bans(): readonly Banned[];
   /** What tells a revoked host why nobody talks to it. */
   noticeFor(name: string): Uint8Array | undefined;
   /** 64-bit root of a scope, for tests: equal roots = equal state. */

@@ -10,7 +10,7 @@
  *
  * The caller keeps `saved` on disk. Call `run` after records or visibility changed (`note`), and at the deadline.
  */
-import type { Address } from '../env.ts';
+import type { Banned } from '../swim/bans.ts';
 import { WireError, toHex } from './bytes.ts';
 import type { Counters } from './counters.ts';
 import type { Identities } from './identities.ts';
@@ -46,12 +46,6 @@ export interface RevocationsDeps {
   readonly saved: readonly SavedRevocation[];
 }
 
-/** Whom membership is to have nothing to do with. */
-export interface Ban {
-  readonly name: string;
-  readonly addr: Address | undefined;
-}
-
 /** A stamp further ahead waits, so that there is always a later one that all others take. */
 const AHEAD_MAX_MS = 365 * 24 * 3_600_000;
 /** Addresses get new tenants. */
@@ -84,7 +78,7 @@ export class Revocations {
   /** Whoever says very much is heard a little later. */
   #earliestMs = 0;
   #identitiesVersion = -1;
-  #bans: readonly Ban[] = [];
+  #bans: readonly Banned[] = [];
   #noticedMs = -Infinity;
   #notice: { word: Revocation; heardMs: number } | undefined;
   /** Rises with every change that belongs on disk. */
@@ -169,7 +163,7 @@ export class Revocations {
   }
 
   /** The same list as long as nothing changes. */
-  bans(): readonly Ban[] {
+  bans(): readonly Banned[] {
     return this.#bans;
   }
 
@@ -319,7 +313,7 @@ export class Revocations {
   /** Names whose key is void; where no other key is known, also the name that a void key went by. */
   #refreshBans(): void {
     const { identities, self, wall } = this.#deps;
-    const bans: Ban[] = [];
+    const bans: Banned[] = [];
     for (const { word } of this.#held.values()) {
       if (word.action !== 'revoke' || word.name === self) continue;
       if (canonicalHex(word.keyHex) === canonicalHex(this.#selfHex)) continue;
@@ -328,7 +322,7 @@ export class Revocations {
       const addr = wall() - word.stamp < ADDRESS_BAN_MS ? word.addr : undefined;
       if (isName) bans.push({ name: word.name, addr });
     }
-    const text = (ban: Ban): string => `${ban.name} ${ban.addr?.ip} ${ban.addr?.port}`;
+    const text = (ban: Banned): string => `${ban.name} ${ban.addr?.ip} ${ban.addr?.port}`;
     const isSame = bans.map(text).join('\n') === this.#bans.map(text).join('\n');
     if (!isSame) this.#bans = bans;
   }

@@ -23,8 +23,9 @@ import { Pace } from './pace.ts';
 import type { Parts } from './parts.ts';
 import { makeParts } from './parts.ts';
 import type { Revocation, RevocationContent } from './revocation.ts';
-import type { Ban, Revocations } from './revocations.ts';
+import type { Revocations } from './revocations.ts';
 import { vniOfKeyHex } from './values/interest.ts';
+import type { Banned } from '../swim/bans.ts';
 import type { SwimDelegate } from '../swim/interface.ts';
 
 const PURGE_MS = 60_000;
@@ -137,7 +138,7 @@ export class State implements StateNode {
     this.#leave(now);
   }
 
-  bans(): readonly Ban[] {
+  bans(): readonly Banned[] {
     return this.#parts.revocations.bans();
   }
 
