@@ -18,7 +18,6 @@ import type { Signer } from './signing.ts';
 /** A word that is obeyed. */
 export interface HeldRevocation {
   readonly word: Revocation;
-  readonly bytes: Uint8Array;
   /** When it was taken in, ms since 1970. */
   readonly takenMs: number;
   /** When we begin to carry it, if it is still carried by too few; Infinity: it is carried. */

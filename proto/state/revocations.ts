@@ -92,7 +92,6 @@ export class Revocations {
       const word = this.#open(bytes);
       if (word !== undefined && this.#isNews(word)) this.#hold(word, takenMs);
     }
-    this.#enforce();
     this.#refreshBans();
   }
 
@@ -119,7 +118,6 @@ export class Revocations {
     const found = this.#find();
     this.#earliestMs = now + found.size / WORDS_PER_MS;
     const hasChanged = this.#takeIn([...found.values()]);
-    if (hasChanged) this.#enforce();
     this.#refreshBans();
     const nextMs = this.#carriers.carry(now, this.#held, hasChanged ? this.#find() : found);
     this.#nextMs = this.#logs.size + this.#held.size > 0 ? Math.min(nextMs, now + IDLE_LOOK_MS) : Infinity;
@@ -153,7 +151,7 @@ export class Revocations {
   }
 
   saved(): readonly SavedRevocation[] {
-    return Array.from(this.#held.values(), ({ bytes, takenMs }) => ({ bytes, takenMs }));
+    return Array.from(this.#held.values(), ({ word, takenMs }) => ({ bytes: word.bytes, takenMs }));
   }
 
   /** The word that makes a name's key void. */
@@ -196,7 +194,8 @@ export class Revocations {
       identities.setRevoked(word.keyHex, false);
       this.version++;
     }
-    this.#enforce();
+    // Names that were on the list until now can be forgotten.
+    for (const { word } of this.#held.values()) this.#mark(word);
     this.note();
   }
 
@@ -252,7 +251,6 @@ export class Revocations {
     for (const { word } of news) {
       if (!this.#isNews(word) || !this.#isAllowed(word)) continue;
       this.#hold(word, this.#deps.wall());
-      this.#mark(word);
       hasChanged = true;
     }
     return hasChanged;
@@ -294,14 +292,9 @@ export class Revocations {
   }
 
   #hold(word: Revocation, takenMs: number): void {
-    const canonical = canonicalHex(word.keyHex);
-    this.#held.set(canonical, { word, bytes: word.bytes, takenMs, carryMs: Infinity });
+    this.#held.set(canonicalHex(word.keyHex), { word, takenMs, carryMs: Infinity });
+    this.#mark(word);
     this.version++;
-  }
-
-  /** Brings what identities know into line with the words. */
-  #enforce(): void {
-    for (const { word } of this.#held.values()) this.#mark(word);
   }
 
   #mark({ action, keyHex, name }: Revocation): void {
