@@ -7,6 +7,7 @@ import { VersionGate } from '../../proto/state/version-gate.ts';
 import { monotonicMs } from '../clock.ts';
 import { formatHostPort } from '../config/address.ts';
 import type { Log } from '../log.ts';
+import { DeadlineTimer } from './deadline-timer.ts';
 import type { Notices } from './notices.ts';
 import { openGossipTransport, type GossipTransport } from './gossip-transport.ts';
 
@@ -46,7 +47,10 @@ export class Cluster {
   readonly #joinWaiters = new Map<string, ((error: string | undefined) => void)[]>();
   #transport: GossipTransport | undefined;
   #leaveDone: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #timer = new DeadlineTimer(() => {
+    this.state.handleDeadline(monotonicMs());
+    this.touch();
+  });
   #settling = false;
   #closed = false;
 
@@ -140,7 +144,7 @@ export class Cluster {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     await this.#transport?.close();
   }
 
@@ -224,7 +228,7 @@ export class Cluster {
     this.#handOutChanges();
     sendState(monotonicMs(), this.state, this.swim);
     this.#transport?.kick();
-    this.#armTimer();
+    this.#timer.arm(this.state.nextDeadline());
   }
 
   #handOutChanges(): void {
@@ -238,18 +242,5 @@ export class Cluster {
       }
     }
     if (changes.length > 0) this.#listener(changes);
-  }
-
-  #armTimer(): void {
-    clearTimeout(this.#timer);
-    const delayMs = this.state.nextDeadline() - monotonicMs();
-    if (!Number.isFinite(delayMs)) return;
-    this.#timer = setTimeout(
-      () => {
-        this.state.handleDeadline(monotonicMs());
-        this.touch();
-      },
-      Math.max(1, delayMs),
-    );
   }
 }

@@ -1,4 +1,3 @@
-import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { DataPathEcho, isEcho } from '../../proto/tunnel/echo.ts';
 import type { EchoChange, EchoPeer, EchoStatus } from '../../proto/tunnel/echo.ts';
@@ -8,7 +7,9 @@ import { formatHostPort, ipFamily } from '../config/address.ts';
 import { tunnelCrypto } from '../crypto/tunnel-crypto.ts';
 import type { Dataplane, DataplaneEvent } from '../dataplane/dataplane.ts';
 import { systemRng } from '../entropy.ts';
+import { numericSocket } from '../io/numeric-socket.ts';
 import type { Log } from '../log.ts';
+import { DeadlineTimer } from './deadline-timer.ts';
 
 /**
  * Finds data ports that are shut although gossip passes, and tells of them by name (checklist 3.6): proto/tunnel/echo.ts
@@ -35,14 +36,17 @@ export class DataPathWatch {
   readonly #echo: DataPathEcho;
   readonly #socket: Socket;
   readonly #look: NodeJS.Timeout;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #timer = new DeadlineTimer(() => {
+    this.#echo.handleDeadline(monotonicMs());
+    this.#settle();
+  });
   #keyVersion: number | undefined;
   #closed = false;
 
   constructor(options: DataPathWatchOptions) {
     this.#options = options;
     this.#echo = new DataPathEcho({ crypto: tunnelCrypto, rng: systemRng(), wall: wallMs });
-    this.#socket = createSocket(ipFamily(options.dataPathAddr) === 4 ? 'udp4' : 'udp6');
+    this.#socket = numericSocket(ipFamily(options.dataPathAddr));
     this.#socket.on('error', () => undefined); // what does not go out is not answered: that is told of
     this.#socket.on('message', (bytes, from) => {
       this.#echo.handleDatagram(monotonicMs(), bytes, { ip: from.address, port: from.port }, true);
@@ -62,7 +66,7 @@ export class DataPathWatch {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#look);
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     this.#socket.close();
   }
 
@@ -88,16 +92,7 @@ export class DataPathWatch {
       this.#socket.send(out.bytes, out.to.port, out.to.ip, () => undefined);
     for (let change = this.#echo.pollChange(); change !== undefined; change = this.#echo.pollChange())
       this.#tell(change);
-    clearTimeout(this.#timer);
-    const delayMs = this.#echo.nextDeadline() - monotonicMs();
-    if (!Number.isFinite(delayMs)) return;
-    this.#timer = setTimeout(
-      () => {
-        this.#echo.handleDeadline(monotonicMs());
-        this.#settle();
-      },
-      Math.max(1, delayMs),
-    );
+    this.#timer.arm(this.#echo.nextDeadline());
   }
 
   #tell({ peer, addr, state, before }: EchoChange): void {

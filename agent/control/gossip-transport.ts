@@ -1,10 +1,10 @@
-import { createSocket } from 'node:dgram';
 import type { RemoteInfo, Socket as UdpSocket } from 'node:dgram';
 import { createServer, isIPv6 } from 'node:net';
 import type { Server } from 'node:net';
 import type { Address } from '../../proto/env.ts';
 import { bytesToIp, ipToBytes } from '../../proto/memberlist/address.ts';
 import type { SwimEvent, SwimNode } from '../../proto/swim/interface.ts';
+import { numericSocket } from '../io/numeric-socket.ts';
 import type { Log } from '../log.ts';
 import { gossipBindError } from './gossip-bind-error.ts';
 import { GossipStreams } from './gossip-streams.ts';
@@ -45,12 +45,7 @@ const SEND_WARNING_EVERY_MS = 60_000;
 
 /** Binds both sockets. Throws OverlaydError: OVL_PORT_TAKEN with the holder where it can be found, OVL_GOSSIP_BIND. */
 export async function openGossipTransport(options: GossipTransportOptions): Promise<GossipTransport> {
-  const udp = createSocket({
-    type: isIPv6(options.bindAddr) ? 'udp6' : 'udp4',
-    recvBufferSize: RECEIVE_BUFFER_BYTES,
-    // Addresses are always numeric: no look-up, and no turn of the event loop for one.
-    lookup: (host, _options, callback) => callback(null, host, isIPv6(host) ? 6 : 4),
-  });
+  const udp = numericSocket(isIPv6(options.bindAddr) ? 6 : 4, { recvBufferSize: RECEIVE_BUFFER_BYTES });
   try {
     await bindUdp(udp, options);
   } catch (error) {

@@ -1,4 +1,3 @@
-import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { Paths, headersOf } from '../../proto/pmtu/paths.ts';
 import type { PathStatus, ProbeSeal } from '../../proto/pmtu/paths.ts';
@@ -7,8 +6,10 @@ import { monotonicMs } from '../clock.ts';
 import { ipFamily } from '../config/address.ts';
 import type { Dataplane, DataplaneEvent } from '../dataplane/dataplane.ts';
 import { systemRng } from '../entropy.ts';
+import { numericSocket } from '../io/numeric-socket.ts';
 import { transmitSocket } from '../io/udp.ts';
 import type { Log } from '../log.ts';
+import { DeadlineTimer } from './deadline-timer.ts';
 import type { TapMtus } from './tap-mtus.ts';
 
 /**
@@ -52,18 +53,17 @@ export class PathKeeper {
   #networks: readonly Participants[] = [];
   #wanted: ReadonlyMap<string, boolean> = new Map();
   readonly #look: NodeJS.Timeout;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #timer = new DeadlineTimer(() => {
+    this.#paths.handleDeadline(monotonicMs());
+    this.#settle();
+  });
   #closed = false;
 
   /** Throws OverlaydError when there is no socket to be had. */
   constructor(options: PathKeeperOptions) {
     this.#options = options;
     this.#paths = new Paths({ rng: systemRng(), seal: options.seal });
-    const type = ipFamily(options.dataPathAddr) === 4 ? 'udp4' : 'udp6';
-    // Addresses only, so no resolver.
-    const lookup = (host: string, _options: unknown, done: LookupDone): void =>
-      done(null, host, type === 'udp4' ? 4 : 6);
-    this.#socket = createSocket({ type, lookup });
+    this.#socket = numericSocket(ipFamily(options.dataPathAddr));
     this.#socket.on('error', () => undefined);
     this.#socket.bind({ fd: transmitSocket(options.dataPathAddr) });
     options.dataplane.onEvent((event) => this.#handle(event));
@@ -96,7 +96,7 @@ export class PathKeeper {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#look);
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     this.#socket.close();
   }
 
@@ -174,7 +174,7 @@ export class PathKeeper {
       this.#tell(name);
     }
     if (isChanged) this.#writeRows();
-    this.#armTimer();
+    this.#timer.arm(this.#paths.nextDeadline());
   }
 
   #tell(name: string): void {
@@ -210,19 +210,4 @@ export class PathKeeper {
       yield { network: own.network, proven };
     }
   }
-
-  #armTimer(): void {
-    clearTimeout(this.#timer);
-    const delayMs = this.#paths.nextDeadline() - monotonicMs();
-    if (!Number.isFinite(delayMs)) return;
-    this.#timer = setTimeout(
-      () => {
-        this.#paths.handleDeadline(monotonicMs());
-        this.#settle();
-      },
-      Math.max(1, delayMs),
-    );
-  }
 }
-
-type LookupDone = (error: NodeJS.ErrnoException | null, address: string, family: number) => void;

@@ -7,6 +7,7 @@ import { macText } from '../../proto/state/values/mac.ts';
 import { monotonicMs } from '../clock.ts';
 import type { Dataplane, DataplaneEvent, FdbRow, TableChange } from '../dataplane/dataplane.ts';
 import type { Log } from '../log.ts';
+import { DeadlineTimer } from './deadline-timer.ts';
 import type { Notices } from './notices.ts';
 
 /**
@@ -44,7 +45,12 @@ export class Reconciler {
   readonly #log: Log;
   /** To be called after endpoint records may have been written. */
   readonly #wrote: () => void;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #timer = new DeadlineTimer(() => {
+    const now = monotonicMs();
+    this.view.handleDeadline(now);
+    this.#announcer.handleDeadline(now);
+    this.#settle();
+  });
   readonly #audit: NodeJS.Timeout;
   #repairs = 0;
 
@@ -150,7 +156,7 @@ export class Reconciler {
   }
 
   close(): void {
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     clearInterval(this.#audit);
   }
 
@@ -194,23 +200,8 @@ export class Reconciler {
         'duplicate MAC: several hosts claim it in turn; it is frozen at the first of them',
       );
     }
-    this.#armTimer();
+    this.#timer.arm(Math.min(this.view.nextDeadline(), this.#announcer.nextDeadline()));
     this.#wrote();
-  }
-
-  #armTimer(): void {
-    clearTimeout(this.#timer);
-    const next = Math.min(this.view.nextDeadline(), this.#announcer.nextDeadline());
-    if (!Number.isFinite(next)) return;
-    this.#timer = setTimeout(
-      () => {
-        const now = monotonicMs();
-        this.view.handleDeadline(now);
-        this.#announcer.handleDeadline(now);
-        this.#settle();
-      },
-      Math.max(1, next - monotonicMs()),
-    );
   }
 
   /** Wanted against actual forwarding rows. Local rows are the data path's own, learnt ones are no business of ours. */

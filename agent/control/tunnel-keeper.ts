@@ -1,4 +1,3 @@
-import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import type { Address } from '../../proto/env.ts';
 import type { ProbeSeal } from '../../proto/pmtu/paths.ts';
@@ -9,7 +8,9 @@ import type { Tunnels } from '../../proto/tunnel/tunnels.ts';
 import { monotonicMs } from '../clock.ts';
 import { ipFamily } from '../config/address.ts';
 import type { Dataplane, DataplaneEvent } from '../dataplane/dataplane.ts';
+import { numericSocket } from '../io/numeric-socket.ts';
 import type { Log } from '../log.ts';
+import { DeadlineTimer } from './deadline-timer.ts';
 
 /**
  * The sealed sessions of this host, running: the protocol object (proto/tunnel) between the cluster's state, which says
@@ -60,14 +61,17 @@ export class TunnelKeeper {
   /** Sessions that stand in the data path, with the highest counter received so far. */
   readonly #standing = new Map<number, number>();
   readonly #look: NodeJS.Timeout;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #timer = new DeadlineTimer(() => {
+    this.#tunnels.handleDeadline(monotonicMs());
+    this.#settle();
+  });
   #keyVersion: number | undefined;
   #closed = false;
 
   constructor(options: TunnelKeeperOptions) {
     this.#options = options;
     this.#tunnels = options.tunnels;
-    this.#socket = createSocket(ipFamily(options.dataPathAddr) === 4 ? 'udp4' : 'udp6');
+    this.#socket = numericSocket(ipFamily(options.dataPathAddr));
     // A lost handshake message is said again; the reason is not worth a line each.
     this.#socket.on('error', () => undefined);
     this.#socket.bind({ address: options.dataPathAddr, port: 0 });
@@ -112,7 +116,7 @@ export class TunnelKeeper {
   close(): void {
     this.#closed = true;
     clearInterval(this.#look);
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     this.#socket.close();
   }
 
@@ -194,7 +198,7 @@ export class TunnelKeeper {
     for (let out = this.#tunnels.pollTransmit(); out !== undefined; out = this.#tunnels.pollTransmit()) {
       this.#socket.send(out.bytes, out.to.port, out.to.ip, () => undefined);
     }
-    this.#armTimer();
+    this.#timer.arm(this.#tunnels.nextDeadline());
   }
 
   #obey(event: SessionEvent): void {
@@ -219,19 +223,6 @@ export class TunnelKeeper {
     log.error(
       { peer: event.peer },
       'no room for a sealed session in the data path: nothing is sent to this peer',
-    );
-  }
-
-  #armTimer(): void {
-    clearTimeout(this.#timer);
-    const delayMs = this.#tunnels.nextDeadline() - monotonicMs();
-    if (!Number.isFinite(delayMs)) return;
-    this.#timer = setTimeout(
-      () => {
-        this.#tunnels.handleDeadline(monotonicMs());
-        this.#settle();
-      },
-      Math.min(Math.max(1, delayMs), LOOK_MS * 60),
     );
   }
 }

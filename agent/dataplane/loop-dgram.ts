@@ -5,10 +5,10 @@
  * its msghdrs and cut at the UDP_SEGMENT size. The TAP still needs ioctl and non-blocking reads (libc.ts), but no
  * offload. Everything runs on this worker's event loop. Slower by a factor of ten and more; that is said at start-up.
  */
-import { createSocket } from 'node:dgram';
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { monotonicMs } from '../clock.ts';
 import { EAGAIN, EBADFD, dup, errno, read, readAt, watchReadable, writevAt } from '../io/libc.ts';
+import { numericSocket } from '../io/numeric-socket.ts';
 import { ipText, sockaddr } from '../io/sockaddr.ts';
 import { openSealed, sealListed } from './cipher.ts';
 import type { Cipher } from './cipher.ts';
@@ -76,10 +76,7 @@ export class DgramLoop {
       take: (port, fd) => this.#watchTap(port, fd),
       letGo: (port) => this.#unwatchTap(port),
     });
-    // Addresses only, so no resolver: it would put every send off by a turn.
-    const lookup = (host: string, _options: unknown, done: LookupDone): void =>
-      done(null, host, options.addressFamily === 'udp4' ? 4 : 6);
-    this.#socket = createSocket({ type: options.addressFamily, lookup });
+    this.#socket = numericSocket(options.addressFamily === 'udp4' ? 4 : 6);
   }
 
   /** Returns at once; the event loop does the rest. Posts `ready` when the socket listens. */
@@ -247,5 +244,3 @@ export class DgramLoop {
     this.#socket.close();
   }
 }
-
-type LookupDone = (error: NodeJS.ErrnoException | null, address: string, family: number) => void;
