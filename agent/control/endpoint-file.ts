@@ -1,9 +1,9 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { RestoredEndpoint } from '../../proto/view/endpoints.ts';
 import type { Log } from '../log.ts';
-import { replaceFile } from './state-file.ts';
+import { readState, replaceFile } from './state-file.ts';
 
 /**
  * The endpoints of this host, kept over a restart: silent containers stay reachable though they have not yet said
@@ -28,17 +28,10 @@ export class EndpointFile {
   }
 
   read(): readonly RestoredEndpoint[] {
-    try {
-      return fileSchema.parse(JSON.parse(readFileSync(this.#path, 'utf8'))).endpoints;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        this.#log.warn(
-          { error: (error as Error).message },
-          'the list of endpoints could not be read; learning them anew',
-        );
-      }
-      return [];
-    }
+    const file = readState(this.#path, fileSchema, ({ message }) =>
+      this.#log.warn({ error: message }, 'the list of endpoints could not be read; learning them anew'),
+    );
+    return file?.endpoints ?? [];
   }
 
   /** Writes if something changed. */

@@ -1,11 +1,11 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Address } from '../../proto/env.ts';
 import { ipToBytes } from '../../proto/memberlist/address.ts';
 import type { Member } from '../../proto/swim/interface.ts';
 import type { Log } from '../log.ts';
-import { replaceFile } from './state-file.ts';
+import { readState, replaceFile } from './state-file.ts';
 
 /**
  * The members seen in the last 72 hours, kept over a restart: a host that comes back while its seeds are down still finds
@@ -76,17 +76,13 @@ export class KnownPeers {
   }
 
   #read(): z.infer<typeof fileSchema>['peers'] {
-    try {
-      return fileSchema.parse(JSON.parse(readFileSync(this.#path, 'utf8'))).peers;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        this.#log.warn(
-          { error: (error as Error).message },
-          'the list of known peers could not be read; only the seeds will be tried',
-        );
-      }
-      return [];
-    }
+    const file = readState(this.#path, fileSchema, ({ message }) =>
+      this.#log.warn(
+        { error: message },
+        'the list of known peers could not be read; only the seeds will be tried',
+      ),
+    );
+    return file?.peers ?? [];
   }
 
   #write(wallMs: number): void {

@@ -1,9 +1,9 @@
-import { mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Pin } from '../../proto/state/identities.ts';
 import type { Log } from '../log.ts';
-import { replaceFile } from './state-file.ts';
+import { readState, replaceFile } from './state-file.ts';
 
 /**
  * Which key each host of the cluster has, and from which epoch on it is believed, kept over a restart: without it the
@@ -36,13 +36,9 @@ export class PinFile {
   }
 
   read(): Pin[] {
-    try {
-      const { hosts } = fileSchema.parse(JSON.parse(readFileSync(this.#path, 'utf8')));
-      return hosts.map(({ name, key, epoch }) => ({ name, keyHex: key, minEpoch: BigInt(epoch) }));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#putAside(error as Error);
-      return [];
-    }
+    const file = readState(this.#path, fileSchema, (error) => this.#putAside(error));
+    const hosts = file?.hosts ?? [];
+    return hosts.map(({ name, key, epoch }) => ({ name, keyHex: key, minEpoch: BigInt(epoch) }));
   }
 
   /** Writes if `version` is another than last time. */

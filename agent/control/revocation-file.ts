@@ -1,9 +1,9 @@
-import { mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { SavedRevocation } from '../../proto/state/revocations.ts';
 import type { Log } from '../log.ts';
-import { replaceFileDurably, stateFolderError } from './state-file.ts';
+import { readState, replaceFileDurably, stateFolderError } from './state-file.ts';
 
 /**
  * Which keys are void, as signed words, kept over a restart: a host that comes back while all others are away must not take
@@ -28,16 +28,11 @@ export class RevocationFile {
   }
 
   read(): SavedRevocation[] {
-    try {
-      const { words } = fileSchema.parse(JSON.parse(readFileSync(this.#path, 'utf8')));
-      return words.map(({ word, takenMs }) => ({
-        bytes: new Uint8Array(Buffer.from(word, 'base64')),
-        takenMs,
-      }));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#putAside(error as Error);
-      return [];
-    }
+    const words = readState(this.#path, fileSchema, (error) => this.#putAside(error))?.words ?? [];
+    return words.map(({ word, takenMs }) => ({
+      bytes: new Uint8Array(Buffer.from(word, 'base64')),
+      takenMs,
+    }));
   }
 
   /** Writes if `version` is another than last time; on the disk when it returns. Throws OverlaydError. */

@@ -1,11 +1,11 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { SavedRing } from '../../proto/keyring/saved-ring.ts';
 import { SecretKey } from '../../proto/keyring/secret-key.ts';
 import { sha256 } from '../crypto/aes-gcm.ts';
 import type { Log } from '../log.ts';
-import { replaceFileDurably, stateFolderError } from './state-file.ts';
+import { readState, replaceFileDurably, stateFolderError } from './state-file.ts';
 
 /**
  * Keys that came by hand or by rotation, and the plan about all keys, kept over a restart (on
@@ -44,26 +44,24 @@ export class RingFile {
   }
 
   read(): SavedRing | undefined {
-    try {
-      const { keys, ...file } = fileSchema.parse(JSON.parse(readFileSync(this.#path, 'utf8')));
-      // A clock that was put back tells of no time; one that was put forward costs one early rotation.
-      const awayMs = Math.max(0, this.#wall() - file.savedAtMs);
-      return {
-        ...file,
-        keys: keys.map(({ key, origin }) => ({
-          key: new SecretKey(Buffer.from(key, 'base64'), sha256),
-          origin,
-        })),
-        primaryAgeMs: file.primaryAgeMs + awayMs,
-      };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        // What is wrong with it may quote it, and so is not told.
-        this.#log.warn({ path: this.#path }, 'kept gossip keys could not be read; learning them anew');
-      }
-      return undefined;
-    }
+    // What is wrong with it may quote it, and so is not told.
+    return readState(this.#path, fileSchema.transform(this.#ringOf), () =>
+      this.#log.warn({ path: this.#path }, 'kept gossip keys could not be read; learning them anew'),
+    );
   }
+
+  readonly #ringOf = ({ keys, ...file }: z.infer<typeof fileSchema>): SavedRing => {
+    // A clock that was put back tells of no time; one that was put forward costs one early rotation.
+    const awayMs = Math.max(0, this.#wall() - file.savedAtMs);
+    return {
+      ...file,
+      keys: keys.map(({ key, origin }) => ({
+        key: new SecretKey(Buffer.from(key, 'base64'), sha256),
+        origin,
+      })),
+      primaryAgeMs: file.primaryAgeMs + awayMs,
+    };
+  };
 
   /** Throws OverlaydError: a key that cannot be kept must not be announced. */
   write({ keys, ...saved }: SavedRing): void {

@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, openSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import type { z } from 'zod';
 import { OverlaydError } from '../errors.ts';
 
 /**
@@ -26,6 +27,20 @@ export function writeDurably(path: string, text: string): void {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** What a file holds by its schema; undefined when there is none, or when `unusable` was told why it does not count. */
+export function readState<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  unusable: (error: Error) => void,
+): T | undefined {
+  try {
+    return schema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') unusable(error as Error);
+    return undefined;
   }
 }
 

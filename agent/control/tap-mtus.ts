@@ -1,9 +1,9 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { NetworkConfig } from '../config/run-config.ts';
 import type { Log } from '../log.ts';
-import { replaceFile } from './state-file.ts';
+import { readState, replaceFile } from './state-file.ts';
 
 /**
  * The MTU of each network's TAPs, which is the MTU of the containers on it (T6): as configured or defined, or less, when no
@@ -200,17 +200,11 @@ export class TapMtus {
   }
 
   #read(): Readonly<Record<string, number>> {
-    try {
-      return fileSchema.parse(JSON.parse(readFileSync(this.#path, 'utf8'))).taps;
-    } catch (error) {
-      // Damaged, it is of no use: all of it is found out again.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-        this.#options.log.warn(
-          { error: (error as Error).message },
-          `${this.#path} could not be read; it is made anew`,
-        );
-      return {};
-    }
+    // Damaged, it is of no use: all of it is found out again.
+    const file = readState(this.#path, fileSchema, ({ message }) =>
+      this.#options.log.warn({ error: message }, `${this.#path} could not be read; it is made anew`),
+    );
+    return file?.taps ?? {};
   }
 
   /** Only what is lower than configured. */

@@ -4,10 +4,10 @@
  * Written before a TAP is made and removed after it went, so that no interface is ever there that nobody knows of.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { replaceFile, stateFolderError } from '../control/state-file.ts';
+import { readState, replaceFile, stateFolderError } from '../control/state-file.ts';
 import type { Log } from '../log.ts';
 import type { EndpointSpec } from './interface.ts';
 
@@ -82,17 +82,9 @@ export class LocalFiles {
   }
 
   #read<T>(path: string, schema: z.ZodType<T>): T | undefined {
-    try {
-      return schema.parse(JSON.parse(readFileSync(path, 'utf8')));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        this.#log.error(
-          { path, error: (error as Error).message },
-          'a file of the state folder could not be read',
-        );
-      }
-      return undefined;
-    }
+    return readState(path, schema, ({ message }) =>
+      this.#log.error({ path, error: message }, 'a file of the state folder could not be read'),
+    );
   }
 
   #write(path: string, content: object): void {
