@@ -1,3 +1,4 @@
+import { headersOf } from '../proto/pmtu/paths.ts';
 import { CAPABILITY, encodeMeta, isOverlaydMeta } from '../proto/swim/meta.ts';
 import type { SealingDeps } from '../proto/swim/sealing.ts';
 import { Swim } from '../proto/swim/swim.ts';
@@ -8,7 +9,7 @@ import type { TunnelStatus } from '../proto/tunnel/interface.ts';
 import { STATE_VERSIONS, TUNNEL_VERSIONS } from '../proto/versions.ts';
 import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
-import { formatHostPort, ipFamily, parseHostPort } from './config/address.ts';
+import { formatHostPort, parseHostPort } from './config/address.ts';
 import { readIdentitiesFile } from './config/identities-file.ts';
 import type { RunConfig, Seed } from './config/run-config.ts';
 import { SEAL_BYTES } from './config/underlay.ts';
@@ -56,9 +57,6 @@ import { VERSION } from './version.ts';
  * Start order is from what others may hold (TAPs, ports) to what shows it. If a step fails, the steps before it are
  * undone in reverse, and the caller sees the first error.
  */
-
-/** Outer IP and UDP headers, bytes. */
-const HEADERS_BYTES = { 4: 28, 6: 48 } as const;
 
 type Undo = () => Promise<void>;
 
@@ -133,7 +131,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     onTick: () => identities.tick(),
     known,
     staticPeers: staticPeersOf(config),
-    maxPayload: config.underlayMtu - HEADERS_BYTES[ipFamily(config.dataPathAddr)],
+    maxPayload: config.underlayMtu - headersOf(config.dataPathAddr),
     onFailure: fail,
     notices,
     log,

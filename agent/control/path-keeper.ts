@@ -194,7 +194,7 @@ export class PathKeeper {
       const path = this.#paths.path(name);
       const row = view.peerRow(peer);
       if (path === undefined || row === undefined) continue;
-      const payload = path.mtu - headersOf({ ip: row.addr, port: row.port });
+      const payload = path.mtu - headersOf(row.addr);
       wanted.set(peer, Math.min(payload, wanted.get(peer) ?? Infinity));
     }
     for (const [peer, payload] of wanted) {

@@ -109,7 +109,7 @@ export class Paths {
     const path: Path = {
       name,
       ...peer,
-      headers: headersOf(peer.addr),
+      headers: headersOf(peer.addr.ip),
       search: new PathSearch(now, {
         linkBytes: peer.linkBytes,
         rng: this.#options.rng,
@@ -301,7 +301,8 @@ export class Paths {
   }
 }
 
-export function headersOf({ ip }: Address): number {
+/** IP and UDP headers of a datagram to this address, bytes. */
+export function headersOf(ip: string): number {
   return ip.includes(':') ? IPV6_BYTES : IPV4_BYTES;
 }
 

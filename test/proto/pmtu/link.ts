@@ -111,7 +111,7 @@ export class Link {
   #pump(): void {
     for (let out = this.a.pollTransmit(); out !== undefined; out = this.a.pollTransmit()) {
       this.sent.packets += 1;
-      this.sent.bytes += out.bytes.length + headersOf(out.to);
+      this.sent.bytes += out.bytes.length + headersOf(out.to.ip);
       this.#send(out, this.b, this.addrs[0]);
     }
     for (let out = this.b.pollTransmit(); out !== undefined; out = this.b.pollTransmit()) {
@@ -123,7 +123,7 @@ export class Link {
 
   #send({ to, bytes }: PathTransmit, paths: Paths, from: Address): void {
     const wasLost = this.#rng.float() < this.loss;
-    if (!this.isUp || wasLost || bytes.length + headersOf(to) > this.mtu) return;
+    if (!this.isUp || wasLost || bytes.length + headersOf(to.ip) > this.mtu) return;
     const atMs = this.now + this.#delayMs + this.#rng.float() * this.#jitterMs;
     this.#flights.push({ atMs, to: paths, from, bytes });
   }
