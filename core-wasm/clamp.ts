@@ -10,10 +10,9 @@ import { etherType, l3, l4 } from './classify';
 import { TYPE_IPV4 } from './ethernet';
 import { IPV4_SIZE } from './ipv4';
 import { IPV6_SIZE } from './ipv6';
+import { optionSize } from './options';
 import { TCP_SIZE, TCP_SUM, TCP_SYN, tcpFlags, tcpHeaderLength } from './tcp';
 
-const OPTION_END: u32 = 0;
-const OPTION_NOP: u32 = 1;
 const OPTION_MSS: u32 = 2;
 const OPTION_MSS_SIZE: u32 = 4;
 /** Linux takes no smaller one; nothing smaller is worth sending. */
@@ -46,16 +45,10 @@ function largestMss(room: u32): u32 {
 /** Offset of the option's value in the TCP header, or 0. */
 function mssOption(tcp: usize, header: u32): u32 {
   let at: u32 = TCP_SIZE;
-  while (at + 1 < header) {
-    const kind: u32 = load<u8>(tcp + at);
-    if (kind == OPTION_END) return 0;
-    if (kind == OPTION_NOP) {
-      at++;
-      continue;
-    }
-    const size: u32 = load<u8>(tcp + at, 1);
-    if (size < 2 || at + size > header) return 0;
-    if (kind == OPTION_MSS) return size == OPTION_MSS_SIZE ? at + 2 : 0;
+  while (at < header) {
+    const size = optionSize(tcp + at, tcp + header);
+    if (size == 0) return 0;
+    if (load<u8>(tcp + at) == OPTION_MSS) return size == OPTION_MSS_SIZE ? at + 2 : 0;
     at += size;
   }
   return 0;

@@ -27,11 +27,10 @@ import { IPV6_PAYLOAD, IPV6_SIZE } from './ipv6';
 import { TCP_CWR, TCP_FIN, TCP_FLAGS, TCP_OFFSET, TCP_PSH, TCP_SEQUENCE, TCP_SUM, tcpFlags } from './tcp';
 import { UDP_LENGTH, UDP_SUM, udpSum } from './udp';
 import { VXLAN_SIZE, vxlanHeader } from './vxlan';
+import { OPTION_NOP, optionSize } from './options';
 import { csumOffset, csumStart, gsoHeaders, gsoSegments, gsoSize, gsoType } from './offload';
 import { GSO_FRAGMENTS, GSO_NONE, GSO_UDP_L4 } from './vnet';
 
-const OPTION_END: u32 = 0;
-const OPTION_NOP: u32 = 1;
 const OPTION_COPIED: u32 = 0x80;
 
 /** Of the last cut: bytes of a full datagram, datagrams, and bytes in all. Scratch, as in classify.ts. */
@@ -141,13 +140,12 @@ function patchFragment(frame: usize, index: u32, size: u32): void {
 
 /** Options without the copied bit are in the first fragment only; no-operations in their place keep all headers of one size. */
 function dropUncopied(ip: usize, header: u32): void {
-  let at: u32 = IPV4_SIZE;
-  while (at < header) {
-    const kind: u32 = load<u8>(ip + at);
-    if (kind == OPTION_END) return;
-    const size: u32 = kind == OPTION_NOP || at + 1 >= header ? 1 : load<u8>(ip + at, 1);
-    if (size == 0 || (size == 1 && kind != OPTION_NOP) || at + size > header) return;
-    if (!(kind & OPTION_COPIED)) memory.fill(ip + at, OPTION_NOP as u8, size);
+  const end = ip + header;
+  let at = ip + IPV4_SIZE;
+  while (at < end) {
+    const size = optionSize(at, end);
+    if (size == 0) return;
+    if (((load<u8>(at) as u32) & OPTION_COPIED) == 0) memory.fill(at, OPTION_NOP as u8, size);
     at += size;
   }
 }
