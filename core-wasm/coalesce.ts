@@ -12,11 +12,11 @@
  */
 import { count, dropMany } from './account';
 import { store16 } from './bytes';
-import { copyLoose, copySum, fold, sum } from './checksum';
+import { copyLoose, copySum, fold } from './checksum';
 import { etherType, l3, l4 } from './classify';
 import { COUNTER_COALESCED, COUNTER_DELIVERED } from './counters';
 import { TYPE_IPV4 } from './ethernet';
-import { IPV4_SIZE, IPV4_SUM, IPV4_TOTAL } from './ipv4';
+import { IPV4_SIZE, IPV4_TOTAL, ipv4Finish } from './ipv4';
 import { IPV6_PAYLOAD } from './ipv6';
 import { STATE_HEADERS } from './layout';
 import {
@@ -154,8 +154,7 @@ function finish(vnet: usize, length: u32): void {
   const size = length - groupL4;
   if (groupIsIpv4) {
     store16(ip + IPV4_TOTAL, length - groupL3);
-    store<u16>(ip, 0, IPV4_SUM);
-    store<u16>(ip, ~fold(sum(ip, IPV4_SIZE)) as u16, IPV4_SUM);
+    ipv4Finish(ip, IPV4_SIZE);
   } else {
     store16(ip + IPV6_PAYLOAD, size);
   }

@@ -21,6 +21,7 @@ import {
   IPV4_SIZE,
   IPV4_SUM,
   IPV4_TOTAL,
+  ipv4Finish,
   ipv4HeaderLength,
 } from './ipv4';
 import { IPV6_PAYLOAD, IPV6_SIZE } from './ipv6';
@@ -134,8 +135,7 @@ function patchFragment(frame: usize, index: u32, size: u32): void {
   if (index + 1 != cutCount) place |= IPV4_MORE_FRAGMENTS;
   store16(ip + IPV4_FRAGMENT, place);
   store16(ip + IPV4_TOTAL, header + size);
-  store<u16>(ip, 0, IPV4_SUM);
-  store<u16>(ip, ~fold(sum(ip, header)) as u16, IPV4_SUM);
+  ipv4Finish(ip, header);
 }
 
 /** Options without the copied bit are in the first fragment only; no-operations in their place keep all headers of one size. */

@@ -12,7 +12,7 @@ import { etherType, l3, l4, protocol } from './classify';
 import { ETHERNET_SOURCE, TYPE_ARP, TYPE_IPV4, TYPE_IPV6, isTag } from './ethernet';
 import { ARP_SENDER_IP, ARP_TARGET_IP, isArpForIpv4 } from './arp';
 import { bindingHas, bindingMac, bindingOf } from './binding';
-import { IPV4_FRAGMENT, IPV4_PROTOCOL, IPV4_SOURCE, PROTOCOL_IGMP, ipv4HeaderLength } from './ipv4';
+import { IPV4_PROTOCOL, IPV4_SOURCE, PROTOCOL_IGMP, ipv4HeaderLength, ipv4Offset } from './ipv4';
 import { IPV6_SOURCE, NEXT_FRAGMENT, NEXT_ICMPV6, isExtension } from './ipv6';
 import {
   NDP_SIZE,
@@ -37,7 +37,6 @@ import {
 } from './reason';
 import { PROTOCOL_UDP } from './udp';
 
-const FRAGMENT_OFFSET: u32 = 0x1fff;
 const FRAGMENT_SIZE: u32 = 8;
 const DHCP_SERVER: u32 = 67;
 const DHCP_CLIENT: u32 = 68;
@@ -84,10 +83,7 @@ function guardIpv4(binding: usize, frame: usize, length: u32): u32 {
   const kind: u32 = load<u8>(ip, IPV4_PROTOCOL);
   const udp = frame + l3 + ipv4HeaderLength(ip);
   // A first fragment shows its ports, too.
-  const showsPorts =
-    kind == PROTOCOL_UDP &&
-    (load16(ip + IPV4_FRAGMENT) & FRAGMENT_OFFSET) == 0 &&
-    ((udp - frame) as u32) + 4 <= length;
+  const showsPorts = kind == PROTOCOL_UDP && ipv4Offset(ip) == 0 && ((udp - frame) as u32) + 4 <= length;
   if (showsPorts && isServed(udp, DHCP_SERVER, DHCP_CLIENT)) return REASON_GUARD_DHCP;
   if (hasIpv4(binding, ip + IPV4_SOURCE)) return REASON_NONE;
   if (load<u32>(ip, IPV4_SOURCE) != 0) return REASON_GUARD_IP;

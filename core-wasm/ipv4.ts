@@ -5,7 +5,7 @@
  *   source @12 · destination @16 · options
  */
 import { load16 } from './bytes';
-import { headerSum } from './checksum';
+import { fold, headerSum } from './checksum';
 
 export const IPV4_SIZE: u32 = 20;
 export const IPV4_TOTAL: usize = 2;
@@ -20,7 +20,7 @@ export const PROTOCOL_IGMP: u32 = 2;
 
 /** More fragments, or an offset: not a whole packet. */
 const FRAGMENT_BITS: u32 = 0x3fff;
-const DO_NOT_FRAGMENT: u32 = 0x4000;
+export const IPV4_DO_NOT_FRAGMENT: u32 = 0x4000;
 export const IPV4_MORE_FRAGMENTS: u32 = 0x2000;
 const OFFSET: u32 = 0x1fff;
 
@@ -39,7 +39,13 @@ export function ipv4Offset(ip: usize): u32 {
 
 /** The identification has no meaning then (RFC 6864 §4.1). */
 export function ipv4IsAtomic(ip: usize): bool {
-  return (load16(ip + IPV4_FRAGMENT) & DO_NOT_FRAGMENT) != 0;
+  return (load16(ip + IPV4_FRAGMENT) & IPV4_DO_NOT_FRAGMENT) != 0;
+}
+
+/** Writes the checksum of a header that is otherwise as it shall be. */
+export function ipv4Finish(ip: usize, header: u32): void {
+  store<u16>(ip, 0, IPV4_SUM);
+  store<u16>(ip, ~fold(headerSum(ip, header)) as u16, IPV4_SUM);
 }
 
 /** Sum of the two addresses, for a pseudo-header. */

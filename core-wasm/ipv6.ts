@@ -4,7 +4,7 @@
  *   ver/class/label u32 @0 · payload length u16 @4 · next header @6 · hop limit @7 · source @8 · destination @24
  */
 import { load16 } from './bytes';
-import { headerSum } from './checksum';
+import { fold, headerSum, sum, word } from './checksum';
 
 export const IPV6_SIZE: u32 = 40;
 export const IPV6_PAYLOAD: usize = 4;
@@ -14,6 +14,7 @@ export const IPV6_SOURCE: usize = 8;
 export const IPV6_DESTINATION: usize = 24;
 
 export const NEXT_ICMPV6: u32 = 58;
+const ICMPV6_SUM: usize = 2;
 export const NEXT_FRAGMENT: u32 = 44;
 const NEXT_HOP_BY_HOP: u32 = 0;
 const NEXT_ROUTING: u32 = 43;
@@ -35,4 +36,10 @@ export function ipv6PayloadLength(ip: usize): u32 {
 /** Sum of the two addresses, for a pseudo-header (RFC 8200 §8.1). */
 export function ipv6AddressSum(ip: usize): u32 {
   return headerSum(ip + IPV6_SOURCE, 32);
+}
+
+/** Writes the checksum of an ICMPv6 message of `size` bytes, whose field is zero (RFC 4443 §2.3). */
+export function icmpv6Finish(ip: usize, icmp: usize, size: u32): void {
+  const total = ipv6AddressSum(ip) + word(size) + word(NEXT_ICMPV6) + sum(icmp, size);
+  store<u16>(icmp, ~fold(total) as u16, ICMPV6_SUM);
 }

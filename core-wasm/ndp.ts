@@ -4,17 +4,8 @@
  *   ICMPv6: type @0 · code @1 · sum u16 @2 · flags u32 @4 · target @8 · options @24: type, length in 8 bytes, value
  */
 import { equal, load32, storeMac, store16, store32 } from './bytes';
-import { fold, sum, word } from './checksum';
 import { ETHERNET_SIZE, ETHERNET_SOURCE } from './ethernet';
-import {
-  IPV6_DESTINATION,
-  IPV6_HOP_LIMIT,
-  IPV6_PAYLOAD,
-  IPV6_SIZE,
-  IPV6_SOURCE,
-  NEXT_ICMPV6,
-  ipv6AddressSum,
-} from './ipv6';
+import { IPV6_DESTINATION, IPV6_HOP_LIMIT, IPV6_PAYLOAD, IPV6_SIZE, IPV6_SOURCE, icmpv6Finish } from './ipv6';
 
 export const TYPE_ROUTER_SOLICITATION: u32 = 133;
 export const TYPE_ROUTER_ADVERTISEMENT: u32 = 134;
@@ -101,8 +92,6 @@ export function writeAdvertisement(frame: usize, owner: u64): u32 {
   store<u8>(icmp + OPTIONS, OPTION_TARGET as u8);
   store<u8>(icmp + OPTIONS, 1, 1);
   storeMac(icmp + OPTIONS + 2, owner);
-  const total =
-    ipv6AddressSum(ip) + word(ADVERTISEMENT_SIZE) + word(NEXT_ICMPV6) + sum(icmp, ADVERTISEMENT_SIZE);
-  store<u16>(icmp, ~fold(total) as u16, 2);
+  icmpv6Finish(ip, icmp, ADVERTISEMENT_SIZE);
   return ETHERNET_SIZE + IPV6_SIZE + ADVERTISEMENT_SIZE;
 }

@@ -11,18 +11,19 @@ import { take } from './bucket';
 import { loadMac, load32, storeMac, store16, store32 } from './bytes';
 import { count } from './account';
 import { etherType, l3, l4, protocol } from './classify';
-import { fold, sum, word } from './checksum';
+import { fold, sum } from './checksum';
 import { CONFIG_TOO_BIG_PPS, config } from './config';
 import { COUNTER_ANSWERED, COUNTER_TOO_BIG_TOLD } from './counters';
 import { ETHERNET_SOURCE, TYPE_IPV4, TYPE_IPV6 } from './ethernet';
 import {
   IPV4_DESTINATION,
+  IPV4_DO_NOT_FRAGMENT,
   IPV4_FRAGMENT,
   IPV4_PROTOCOL,
   IPV4_SIZE,
   IPV4_SOURCE,
-  IPV4_SUM,
   IPV4_TOTAL,
+  ipv4Finish,
   ipv4IsAtomic,
   ipv4Offset,
 } from './ipv4';
@@ -34,8 +35,9 @@ import {
   IPV6_SIZE,
   IPV6_SOURCE,
   NEXT_ICMPV6,
-  ipv6AddressSum,
+  icmpv6Finish,
 } from './ipv6';
+import { isUnspecified } from './ndp';
 import { gsoType } from './offload';
 import { outHasRoom, outPut } from './out';
 import { PORT_TOO_BIG_BUCKET, portAt } from './port';
@@ -50,7 +52,6 @@ const PACKET_TOO_BIG: u32 = 0x02000000;
 /** Types from here on are no errors. */
 const ICMPV6_INFORMATIONAL: u32 = 128;
 const TTL: u32 = 64;
-const DO_NOT_FRAGMENT: u32 = 0x4000;
 /** RFC 1812 §4.3.2.3: as much of the packet as keeps the answer within 576 bytes. */
 const QUOTE_IPV4: u32 = 576 - IPV4_SIZE - ICMP_SIZE;
 const LEAST_MTU_IPV4: u32 = 68;
@@ -94,7 +95,7 @@ function mayTellIpv6(frame: usize, length: u32): u32 {
   if (etherType != TYPE_IPV6 || length - l3 <= LEAST_MTU_IPV6) return 0;
   const ip = frame + l3;
   if (load<u8>(ip, IPV6_SOURCE) == 0xff || load<u8>(ip, IPV6_DESTINATION) == 0xff) return 0;
-  if (load<u64>(ip, IPV6_SOURCE) == 0 && load<u64>(ip, IPV6_SOURCE + 8) == 0) return 0;
+  if (isUnspecified(ip + IPV6_SOURCE)) return 0;
   if (protocol == NEXT_ICMPV6 && l4 != 0) {
     if (l4 >= length || (load<u8>(frame + l4) as u32) < ICMPV6_INFORMATIONAL) return 0;
   }
@@ -110,13 +111,12 @@ function writeIpv4(ip: usize, quote: u32, mtu: u32): u32 {
   store<u64>(ip, 0);
   store<u8>(ip, 0x45);
   store16(ip + IPV4_TOTAL, total);
-  store16(ip + IPV4_FRAGMENT, DO_NOT_FRAGMENT);
+  store16(ip + IPV4_FRAGMENT, IPV4_DO_NOT_FRAGMENT);
   store<u8>(ip, TTL as u8, IPV4_PROTOCOL - 1);
   store<u8>(ip, PROTOCOL_ICMP as u8, IPV4_PROTOCOL);
-  store<u16>(ip, 0, IPV4_SUM);
   store<u32>(ip, destination, IPV4_SOURCE);
   store<u32>(ip, source, IPV4_DESTINATION);
-  store<u16>(ip, ~fold(sum(ip, IPV4_SIZE)) as u16, IPV4_SUM);
+  ipv4Finish(ip, IPV4_SIZE);
   store32(icmp, UNREACHABLE_FRAGMENTATION);
   store32(icmp + 4, min(mtu, 0xffff));
   store<u16>(icmp, ~fold(sum(icmp, ICMP_SIZE + quote)) as u16, 2);
@@ -136,7 +136,6 @@ function writeIpv6(ip: usize, quote: u32, mtu: u32): u32 {
   memory.copy(ip + IPV6_DESTINATION, original + IPV6_SOURCE, 16);
   store32(icmp, PACKET_TOO_BIG);
   store32(icmp + 4, max(mtu, LEAST_MTU_IPV6));
-  const total = ipv6AddressSum(ip) + word(size) + word(NEXT_ICMPV6) + sum(icmp, size);
-  store<u16>(icmp, ~fold(total) as u16, 2);
+  icmpv6Finish(ip, icmp, size);
   return IPV6_SIZE + size;
 }
