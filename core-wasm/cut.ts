@@ -29,7 +29,7 @@ import { TCP_CWR, TCP_FIN, TCP_FLAGS, TCP_OFFSET, TCP_PSH, TCP_SEQUENCE, TCP_SUM
 import { UDP_LENGTH, UDP_SUM, udpSum } from './udp';
 import { VXLAN_SIZE, vxlanHeader } from './vxlan';
 import { OPTION_NOP, optionSize } from './options';
-import { csumOffset, csumStart, gsoHeaders, gsoSegments, gsoSize, gsoType } from './offload';
+import { csumStart, finishSum, gsoHeaders, gsoSegments, gsoSize, gsoType } from './offload';
 import { GSO_FRAGMENTS, GSO_NONE, GSO_UDP_L4 } from './vnet';
 
 const OPTION_COPIED: u32 = 0x80;
@@ -92,10 +92,7 @@ function copyWhole(to: usize, frame: usize, length: u32, vni: u32): void {
   const copy = to + VXLAN_SIZE;
   if (csumStart) {
     copyLoose(copy, frame, csumStart);
-    const total = fold(copySum(copy + csumStart, frame + csumStart, length - csumStart));
-    const finished = ~total & 0xffff;
-    // The sum of UDP stands six bytes in; those of TCP and ICMPv6 do not, and mean a true zero by zero.
-    store<u16>(copy + csumStart + csumOffset, (csumOffset == UDP_SUM ? udpSum(finished) : finished) as u16);
+    finishSum(copy, copySum(copy + csumStart, frame + csumStart, length - csumStart));
   } else {
     copyLoose(copy, frame, length);
   }

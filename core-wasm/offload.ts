@@ -6,11 +6,12 @@
  */
 import { l3, l4, protocol, etherType } from './classify';
 import { load16 } from './bytes';
+import { fold } from './checksum';
 import { ETHERNET_SIZE, TYPE_IPV4, TYPE_IPV6 } from './ethernet';
 import { IPV4_TOTAL } from './ipv4';
 import { IPV6_SIZE, ipv6PayloadLength } from './ipv6';
 import { PROTOCOL_TCP, TCP_SIZE, TCP_SUM, tcpHeaderLength } from './tcp';
-import { PROTOCOL_UDP, UDP_LENGTH, UDP_SIZE, UDP_SUM } from './udp';
+import { PROTOCOL_UDP, UDP_LENGTH, UDP_SIZE, UDP_SUM, udpSum } from './udp';
 import {
   GSO_ECN,
   GSO_NONE,
@@ -96,6 +97,13 @@ export function wholeAsSuperFrame(type: u32, headers: u32, size: u32): void {
 export function unfinished(start: u32, offset: u32): void {
   csumStart = start;
   csumOffset = offset;
+}
+
+/** Writes the unfinished checksum into the frame, or a copy of it; `total`: the sum of all that it covers. */
+export function finishSum(frame: usize, total: u32): void {
+  const finished = ~fold(total) & 0xffff;
+  // The sum of UDP stands six bytes in; those of TCP and ICMPv6 do not, and mean a true zero by zero.
+  store<u16>(frame + csumStart + csumOffset, (csumOffset == UDP_SUM ? udpSum(finished) : finished) as u16);
 }
 
 /** The IP header states the length that the frame has. */

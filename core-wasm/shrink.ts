@@ -11,6 +11,7 @@ import { pseudoSum } from './merge';
 import {
   csumOffset,
   csumStart,
+  finishSum,
   gsoHeaders,
   gsoType,
   lengthAgrees,
@@ -19,7 +20,6 @@ import {
   wholeAsSuperFrame,
 } from './offload';
 import { PROTOCOL_TCP, TCP_RST, TCP_SIZE, TCP_SUM, TCP_SYN, TCP_URG, tcpFlags, tcpHeaderLength } from './tcp';
-import { UDP_SUM, udpSum } from './udp';
 import { GSO_FRAGMENTS, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4 } from './vnet';
 
 /** Fewer bytes than this are no segment: the path is broken. */
@@ -65,15 +65,11 @@ function fragments(frame: usize, length: u32, room: u32): bool {
   const size = payloadIn(room, headers) & ~7;
   if (size == 0 || headers >= length || ipv4Offset(frame + l3) + length - headers > LARGEST_PACKET)
     return false;
-  if (csumStart) finishSum(frame, length);
+  if (csumStart) {
+    // In place: it goes to one destination only.
+    finishSum(frame, sum(frame + csumStart, length - csumStart));
+    unfinished(0, 0);
+  }
   wholeAsSuperFrame(GSO_FRAGMENTS, headers, size);
   return true;
-}
-
-/** In place: it goes to one destination only. */
-function finishSum(frame: usize, length: u32): void {
-  const at = frame + csumStart;
-  const finished = ~fold(sum(at, length - csumStart)) & 0xffff;
-  store<u16>(at + csumOffset, (csumOffset == UDP_SUM ? udpSum(finished) : finished) as u16);
-  unfinished(0, 0);
 }
