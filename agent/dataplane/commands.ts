@@ -8,6 +8,7 @@ import { constant } from './core.ts';
 import type { Core } from './core.ts';
 import type { CoreConstants } from './core-exports.ts';
 import type { PortBinding, TableChange, TapSpec } from './dataplane.ts';
+import { writeMac } from '../io/mac.ts';
 import { ipBytes } from '../io/sockaddr.ts';
 
 /** One record, before it has a sequence number. Absent fields are zero. */
@@ -205,9 +206,4 @@ export class CommandRing {
     view.setUint32(at + RECORD.d, command.d ?? 0, true);
     view.setUint32(at + RECORD.sequence, (this.#sequence = (this.#sequence + 1) >>> 0), true);
   }
-}
-
-function writeMac(view: DataView, at: number, mac: number): void {
-  view.setUint16(at, Math.floor(mac / 0x1_0000_0000));
-  view.setUint32(at + 2, mac >>> 0);
 }

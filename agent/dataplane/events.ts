@@ -4,6 +4,7 @@
  * A worker that finds the ring full counts a loss and goes on; `takeLost` tells, and the caller then compares the
  * core's table with what it knows (supervisor.ts).
  */
+import { readMac } from '../io/mac.ts';
 import { ipText } from '../io/sockaddr.ts';
 import type { RingCore } from './commands.ts';
 import { constant } from './core.ts';
@@ -71,7 +72,7 @@ export class EventRing {
     const network = view.getUint32(at + RECORD.network, true);
     const port = view.getUint32(at + RECORD.port, true);
     const c = view.getUint32(at + RECORD.c, true);
-    const mac = view.getUint16(at + RECORD.mac) * 0x1_0000_0000 + view.getUint32(at + RECORD.mac + 2);
+    const mac = readMac(view, at + RECORD.mac);
     switch (this.#types[view.getUint16(at + RECORD.type, true)]) {
       case 'mac-learned':
         return { type: 'mac-learned', network, port, mac, from: c === 0 ? undefined : c - 1 };

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import * as libc from './libc.ts';
+import { readMac, writeMac } from './mac.ts';
 import { systemError } from './system-error.ts';
 
 const SIOCGIFFLAGS = 0x8913;
@@ -70,7 +71,7 @@ export function interfaceMac(name: string): number | undefined {
     if (libc.ioctl(fd, SIOCGIFHWADDR, request) < 0) return undefined;
     const value = ifreqValue(request);
     if (value.getUint16(0, true) !== ARPHRD_ETHER) return undefined;
-    return value.getUint16(2) * 0x1_0000_0000 + value.getUint32(4);
+    return readMac(value, 2);
   });
 }
 
@@ -79,8 +80,7 @@ export function setInterfaceMac(name: string, mac: number): void {
     const request = ifreq(name);
     const value = ifreqValue(request);
     value.setUint16(0, ARPHRD_ETHER, true);
-    value.setUint16(2, Math.floor(mac / 0x1_0000_0000));
-    value.setUint32(4, mac >>> 0);
+    writeMac(value, 2, mac);
     if (libc.ioctl(fd, SIOCSIFHWADDR, request) < 0)
       throw systemError('OVL_LINK', `cannot set the MAC of ${name}`);
   });

@@ -1,6 +1,6 @@
 /**
- * One rtnetlink request, and what is needed to read messages: the largest number of segments that the stack may put
- * into a super-frame for an interface.
+ * One rtnetlink request: the largest number of segments that the stack may put into a super-frame for an interface. And
+ * what is needed to write others, and to read messages.
  * rtnetlink(7), IFLA_GSO_MAX_SEGS (if_link.h).
  */
 import { errnoName, recv, write, close, socket, SOCK_CLOEXEC, SOCK_RAW } from './libc.ts';
@@ -8,9 +8,9 @@ import { errnoName, recv, write, close, socket, SOCK_CLOEXEC, SOCK_RAW } from '.
 export const AF_NETLINK = 16;
 export const NETLINK_ROUTE = 0;
 export const RTM_NEWLINK = 16;
-export const NLM_F_REQUEST = 1;
+const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
-const NLMSG_ERROR = 2;
+export const NLMSG_ERROR = 2;
 export const NLMSG_HEADER_SIZE = 16;
 export const IFINFOMSG_SIZE = 16;
 const ATTRIBUTE_HEADER_SIZE = 4;
@@ -33,14 +33,43 @@ export function setGsoMaxSegs(index: number, segments: number): string | undefin
   }
 }
 
-/** RTM_NEWLINK for an existing interface with one u32 attribute. */
-export function newLinkRequest(index: number, attribute: number, value: number): Uint8Array {
-  const length = NLMSG_HEADER_SIZE + IFINFOMSG_SIZE + ATTRIBUTE_SIZE;
+/** One message of a buffer that netlink filled. */
+export interface NetlinkMessage {
+  readonly type: number;
+  /** What is behind its header. */
+  readonly body: Uint8Array;
+}
+
+/** The messages in a buffer, up to the first that is cut short or lies about its length; then it is not whole. */
+export function netlinkMessages(bytes: Uint8Array): { messages: NetlinkMessage[]; isWhole: boolean } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const messages: NetlinkMessage[] = [];
+  for (let at = 0; at + NLMSG_HEADER_SIZE <= bytes.length;) {
+    const length = view.getUint32(at, true);
+    if (length < NLMSG_HEADER_SIZE || at + length > bytes.length) return { messages, isWhole: false };
+    messages.push({
+      type: view.getUint16(at + 4, true),
+      body: bytes.subarray(at + NLMSG_HEADER_SIZE, at + length),
+    });
+    at += (length + 3) & ~3;
+  }
+  return { messages, isWhole: true };
+}
+
+/** A request with its header written; what is behind that stays zero. */
+export function netlinkRequest(type: number, flags: number, bodyBytes: number): DataView {
+  const length = NLMSG_HEADER_SIZE + bodyBytes;
   const view = new DataView(new ArrayBuffer(length));
   view.setUint32(0, length, true);
-  view.setUint16(4, RTM_NEWLINK, true);
-  view.setUint16(6, NLM_F_REQUEST | NLM_F_ACK, true);
+  view.setUint16(4, type, true);
+  view.setUint16(6, NLM_F_REQUEST | flags, true);
   view.setUint32(8, 1, true); // sequence
+  return view;
+}
+
+/** RTM_NEWLINK for an existing interface with one u32 attribute. */
+export function newLinkRequest(index: number, attribute: number, value: number): Uint8Array {
+  const view = netlinkRequest(RTM_NEWLINK, NLM_F_ACK, IFINFOMSG_SIZE + ATTRIBUTE_SIZE);
   view.setInt32(NLMSG_HEADER_SIZE + 4, index, true); // ifi_index; family, flags and change mask stay zero
   const at = NLMSG_HEADER_SIZE + IFINFOMSG_SIZE;
   view.setUint16(at, ATTRIBUTE_SIZE, true);

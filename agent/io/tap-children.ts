@@ -14,8 +14,8 @@ import {
   IFINFOMSG_SIZE,
   IFLA_GSO_MAX_SEGS,
   NETLINK_ROUTE,
-  NLMSG_HEADER_SIZE,
   RTM_NEWLINK,
+  netlinkMessages,
   setGsoMaxSegs,
   u32Attribute,
 } from './rtnetlink.ts';
@@ -23,6 +23,7 @@ import {
 const RTMGRP_LINK = 1;
 const SOCKADDR_NL_SIZE = 12;
 const IFLA_LINK = 5;
+const IFI_INDEX = 4;
 const BUFFER_SIZE = 64 * 1024;
 /** Messages taken at a stretch; the rest waits for the next turn of the event loop. */
 const MESSAGES_PER_TURN = 64;
@@ -69,20 +70,14 @@ function limit(child: Child, limits: ReadonlyMap<number, number>): void {
 
 /** The stacked interfaces that a buffer of netlink messages tells of; a message cut short ends the walk. */
 export function childrenIn(bytes: Uint8Array): Child[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const found: Child[] = [];
-  for (let at = 0; at + NLMSG_HEADER_SIZE <= bytes.length;) {
-    const length = view.getUint32(at, true);
-    if (length < NLMSG_HEADER_SIZE || at + length > bytes.length) break;
-    if (view.getUint16(at + 4, true) === RTM_NEWLINK && length >= NLMSG_HEADER_SIZE + IFINFOMSG_SIZE) {
-      const attributes = bytes.subarray(at + NLMSG_HEADER_SIZE + IFINFOMSG_SIZE, at + length);
-      const parent = u32Attribute(attributes, IFLA_LINK);
-      const index = view.getInt32(at + NLMSG_HEADER_SIZE + 4, true);
-      if (parent !== undefined) {
-        found.push({ index, parent, gsoMaxSegs: u32Attribute(attributes, IFLA_GSO_MAX_SEGS) });
-      }
-    }
-    at += (length + 3) & ~3;
+  for (const { type, body } of netlinkMessages(bytes).messages) {
+    if (type !== RTM_NEWLINK || body.length < IFINFOMSG_SIZE) continue;
+    const attributes = body.subarray(IFINFOMSG_SIZE);
+    const parent = u32Attribute(attributes, IFLA_LINK);
+    if (parent === undefined) continue;
+    const index = new DataView(body.buffer, body.byteOffset).getInt32(IFI_INDEX, true);
+    found.push({ index, parent, gsoMaxSegs: u32Attribute(attributes, IFLA_GSO_MAX_SEGS) });
   }
   return found;
 }

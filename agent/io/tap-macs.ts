@@ -4,22 +4,25 @@
  * rtnetlink(7), RTM_GETNEIGH with AF_BRIDGE, as `bridge fdb show dev` asks.
  */
 import * as libc from './libc.ts';
+import { readMac } from './mac.ts';
 import {
   AF_NETLINK,
   IFINFOMSG_SIZE,
   NETLINK_ROUTE,
+  NLMSG_ERROR,
   NLMSG_HEADER_SIZE,
-  NLM_F_REQUEST,
   bytesAttribute,
+  netlinkMessages,
+  netlinkRequest,
 } from './rtnetlink.ts';
 
 const AF_BRIDGE = 7;
 const RTM_NEWNEIGH = 28;
 const RTM_GETNEIGH = 30;
 const NLM_F_DUMP = 0x300;
-const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const NDMSG_SIZE = 12;
+const NDM_IFINDEX = 4;
 const NDA_LLADDR = 2;
 const MAC_SIZE = 6;
 const BUFFER_SIZE = 64 * 1024;
@@ -49,12 +52,7 @@ export function childMacs(interfaceIndex: number): number[] | undefined {
 }
 
 function neighboursRequest(interfaceIndex: number): Uint8Array {
-  const length = NLMSG_HEADER_SIZE + IFINFOMSG_SIZE;
-  const view = new DataView(new ArrayBuffer(length));
-  view.setUint32(0, length, true);
-  view.setUint16(4, RTM_GETNEIGH, true);
-  view.setUint16(6, NLM_F_REQUEST | NLM_F_DUMP, true);
-  view.setUint32(8, 1, true); // sequence
+  const view = netlinkRequest(RTM_GETNEIGH, NLM_F_DUMP, IFINFOMSG_SIZE);
   view.setUint8(NLMSG_HEADER_SIZE, AF_BRIDGE);
   view.setInt32(NLMSG_HEADER_SIZE + 4, interfaceIndex, true);
   return new Uint8Array(view.buffer);
@@ -62,21 +60,18 @@ function neighboursRequest(interfaceIndex: number): Uint8Array {
 
 /** Those of one interface in a buffer of netlink messages; a message cut short ends the walk. */
 export function macsIn(bytes: Uint8Array, interfaceIndex: number): { macs: number[]; isLast: boolean } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const { messages, isWhole } = netlinkMessages(bytes);
   const macs: number[] = [];
-  for (let at = 0; at + NLMSG_HEADER_SIZE <= bytes.length;) {
-    const length = view.getUint32(at, true);
-    const type = view.getUint16(at + 4, true);
-    if (length < NLMSG_HEADER_SIZE || at + length > bytes.length) return { macs, isLast: true };
+  for (const { type, body } of messages) {
     if (type === NLMSG_DONE || type === NLMSG_ERROR) return { macs, isLast: true };
-    const body = at + NLMSG_HEADER_SIZE;
-    const isOurs = type === RTM_NEWNEIGH && length >= NLMSG_HEADER_SIZE + NDMSG_SIZE;
-    if (isOurs && view.getInt32(body + 4, true) === interfaceIndex) {
-      const mac = bytesAttribute(bytes.subarray(body + NDMSG_SIZE, at + length), NDA_LLADDR);
-      if (mac?.length === MAC_SIZE && (mac[0]! & 1) === 0)
-        macs.push(mac.reduce((value, byte) => value * 256 + byte, 0));
-    }
-    at += (length + 3) & ~3;
+    if (type !== RTM_NEWNEIGH || body.length < NDMSG_SIZE) continue;
+    if (viewOf(body).getInt32(NDM_IFINDEX, true) !== interfaceIndex) continue;
+    const mac = bytesAttribute(body.subarray(NDMSG_SIZE), NDA_LLADDR);
+    if (mac?.length === MAC_SIZE && (mac[0]! & 1) === 0) macs.push(readMac(viewOf(mac), 0));
   }
-  return { macs, isLast: false };
+  return { macs, isLast: !isWhole };
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }
