@@ -57,7 +57,7 @@ export class WorkerThread {
       close(this.#eventFd);
       throw error;
     }
-    this.commands = new CommandRing(this.core, () => this.wake());
+    this.commands = new CommandRing(this.core, () => this.#wake());
     this.events = new EventRing(this.core);
     this.punts = new PuntRing(this.core);
     const workerData: WorkerOptions = {
@@ -91,7 +91,7 @@ export class WorkerThread {
     this.#stopping = true;
     this.commands.close();
     this.control.requestStop();
-    this.wake();
+    this.#wake();
     const patience = setTimeout(() => void this.#worker.terminate(), STOP_PATIENCE_MS);
     await this.#exited;
     clearTimeout(patience);
@@ -111,8 +111,7 @@ export class WorkerThread {
     void this.#worker.terminate();
   }
 
-  /** Has it look at the board of ports. */
-  wake(): void {
+  #wake(): void {
     write(this.#eventFd, WAKE, WAKE.length); // a full counter (EAGAIN) wakes as well
   }
 
