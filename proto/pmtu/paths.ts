@@ -217,7 +217,7 @@ export class Paths {
       return;
     }
     if (head.kind === ANSWER) {
-      this.#take(now, path, opened.token, head.size);
+      if (!this.#take(now, path, opened.token, head.size)) this.#drop('unknown-token');
       return;
     }
     const answer = seal.sealProbe(path.name, { kind: ANSWER, size: head.size, token: opened.token });
@@ -226,23 +226,17 @@ export class Paths {
 
   #handleClearAnswer(now: number, { size }: ProbeHead, token: number, there: ReadonlySet<Path>): void {
     for (const path of there) {
-      if (path.isSealed) continue;
-      if (path.search.handleAnswer(now, token, size + path.headers)) {
-        this.#counters.add('in:answer');
-        this.#settle(path);
-        return;
-      }
+      if (!path.isSealed && this.#take(now, path, token, size)) return;
     }
     this.#drop('unknown-token');
   }
 
-  #take(now: number, path: Path, token: number, size: number): void {
-    if (!path.search.handleAnswer(now, token, size + path.headers)) {
-      this.#drop('unknown-token');
-      return;
-    }
+  /** False: it is no answer to a probe of this path. */
+  #take(now: number, path: Path, token: number, size: number): boolean {
+    if (!path.search.handleAnswer(now, token, size + path.headers)) return false;
     this.#counters.add('in:answer');
     this.#settle(path);
+    return true;
   }
 
   /** To where the peer's records say it is, whatever port the probe came from. */
