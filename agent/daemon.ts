@@ -11,7 +11,7 @@ import { startApi } from './api/server.ts';
 import { monotonicMs, wallMs } from './clock.ts';
 import { formatHostPort, parseHostPort } from './config/address.ts';
 import { readIdentitiesFile } from './config/identities-file.ts';
-import type { RunConfig, Seed } from './config/run-config.ts';
+import type { NetworkConfig, RunConfig, Seed } from './config/run-config.ts';
 import { SEAL_BYTES } from './config/underlay.ts';
 import { announceHost } from './control/announce.ts';
 import { ControlPlane } from './control/control-plane.ts';
@@ -137,7 +137,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     log,
   });
   undo.push(() => control.close());
-  const sealed = { vnis: (): readonly number[] => sealedVnis(config.networks) };
+  let networksHere: () => readonly SealableNetwork[] = () => config.networks;
   const startSealing = (): boolean => {
     if (keys === undefined) return false;
     tunnels ??= openTunnels({
@@ -147,7 +147,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       dataplane,
       keyring: keys.sealing.keyring,
       staticKeys: identity.tunnelKeys,
-      sealedVnis: () => sealed.vnis(),
+      sealedVnis: () => sealedVnis(networksHere()),
       log,
     });
     return true;
@@ -173,7 +173,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     log,
   });
   undo.push(() => Promise.resolve(networks.close()));
-  sealed.vnis = () => sealedVnis(networks.joined.list());
+  networksHere = () => networks.joined.list();
   tunnels?.refresh();
   control.restoreEndpoints();
   const { definitions, configured } = networks;
@@ -258,9 +258,9 @@ function listedIn({ identitiesFile }: RunConfig): IdentityList | undefined {
   return identitiesFile === undefined ? undefined : readIdentitiesFile(identitiesFile);
 }
 
-function sealedVnis(
-  networks: readonly { readonly vni: number; readonly encrypted: boolean }[],
-): readonly number[] {
+type SealableNetwork = Pick<NetworkConfig, 'vni' | 'encrypted'>;
+
+function sealedVnis(networks: readonly SealableNetwork[]): readonly number[] {
   return networks.flatMap(({ vni, encrypted }) => (encrypted ? [vni] : []));
 }
 

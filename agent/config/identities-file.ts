@@ -1,8 +1,8 @@
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import type { IdentityList, ListedIdentity } from '../../proto/state/identities.ts';
 import { toHex } from '../../proto/state/bytes.ts';
 import { KEY_BYTES } from '../../proto/state/signing.ts';
 import { OverlaydError } from '../errors.ts';
+import { OperatorFile } from './operator-file.ts';
 
 /**
  * The operator's list of members: one `NAME KEY` a line, the key in base64 as `overlayd identities ls -o lines` prints it;
@@ -17,10 +17,7 @@ const MAX_NAMES = 65_536;
 export function readIdentitiesFile(path: string): IdentityList {
   const listed = new Map<string, ListedIdentity>();
   const names = new Map<string, string>();
-  for (const [index, line] of readOwned(path).split('\n').entries()) {
-    const text = line.trim();
-    if (text === '' || text.startsWith('#')) continue;
-    const where = `${path}:${index + 1}`;
+  for (const { text, where } of identitiesFile(path).lines()) {
     const [name, identity] = parseLine(text, where);
     if (listed.has(name))
       throw invalid(where, `"${name}" stands in the file twice`, 'Delete one of the lines.');
@@ -60,37 +57,20 @@ function parseLine(text: string, where: string): [name: string, identity: Listed
   return [name, { keyHex: toHex(bytes), isAdmin: role === 'admin' }];
 }
 
-function readOwned(path: string): string {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new OverlaydError('OVL_IDENTITIES_UNREADABLE', `cannot read the list of identities: ${message}`, {
-      hint: 'Make it from "overlayd identities ls -o lines" on a host that knows all others.',
-      exitCode: code === 'EACCES' ? 4 : 2,
-      cause,
-    });
-  }
-  try {
-    const stat = fstatSync(fd);
-    if (!stat.isFile()) throw invalid(path, 'this is no file', 'Give a file with one NAME KEY a line.');
-    if ((stat.mode & 0o022) !== 0) {
-      throw new OverlaydError(
-        'OVL_IDENTITIES_PERMISSIONS',
-        `${path} may be written by others than its owner`,
-        {
-          hint: `chmod go-w ${path}, after a look at what stands in it.`,
-          exitCode: 2,
-        },
-      );
-    }
-    if (stat.size > MAX_FILE_BYTES)
-      throw invalid(path, `${stat.size} bytes are too many`, 'Give one line a host.');
-    return readFileSync(fd, 'utf8');
-  } finally {
-    closeSync(fd);
-  }
+function identitiesFile(path: string): OperatorFile {
+  return new OperatorFile(path, {
+    code: 'IDENTITIES',
+    what: 'the list of identities',
+    maxBytes: MAX_FILE_BYTES,
+    forbidden: 0o022,
+    unreadableHint: () => 'Make it from "overlayd identities ls -o lines" on a host that knows all others.',
+    exposed: () => ({
+      message: 'may be written by others than its owner',
+      hint: `chmod go-w ${path}, after a look at what stands in it.`,
+    }),
+    noFileHint: 'Give a file with one NAME KEY a line.',
+    tooLargeHint: 'Give one line a host.',
+  });
 }
 
 function invalid(where: string, message: string, hint: string): OverlaydError {

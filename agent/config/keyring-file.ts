@@ -1,8 +1,8 @@
-import { fstatSync, openSync, closeSync, readFileSync } from 'node:fs';
 import { RING_MAX } from '../../proto/keyring/keyring.ts';
 import { SecretKey } from '../../proto/keyring/secret-key.ts';
 import { sha256 } from '../crypto/aes-gcm.ts';
 import { OverlaydError } from '../errors.ts';
+import { OperatorFile } from './operator-file.ts';
 
 /**
  * The operator's file of gossip keys: one base64 key of 16, 24 or 32 bytes a line, the first is the primary; empty lines and
@@ -15,10 +15,7 @@ const MAX_FILE_BYTES = 64 * 1024;
 /** At least one key, in the order of the file. Throws OverlaydError. */
 export function readKeyringFile(path: string): SecretKey[] {
   const keys: SecretKey[] = [];
-  for (const [index, line] of readPrivate(path).split('\n').entries()) {
-    const text = line.trim();
-    if (text === '' || text.startsWith('#')) continue;
-    const where = `${path}:${index + 1}`;
+  for (const { text, where } of keyringFile(path).lines()) {
     const key = parseKey(text, where);
     const twin = keys.find(({ fingerprint }) => fingerprint === key.fingerprint);
     if (twin !== undefined)
@@ -50,36 +47,23 @@ export function parseKey(text: string, where: string): SecretKey {
   return new SecretKey(bytes, sha256);
 }
 
-function readPrivate(path: string): string {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new OverlaydError('OVL_KEYRING_UNREADABLE', `cannot read the keyring: ${message}`, {
-      hint:
-        code === 'ENOENT'
-          ? `Make it: (umask 077; openssl rand -base64 32 > ${path})`
-          : 'Run as the owner of the file, or as root.',
-      exitCode: code === 'EACCES' ? 4 : 2,
-      cause,
-    });
-  }
-  try {
-    const { mode, size } = fstatSync(fd);
-    if (!fstatSync(fd).isFile()) throw invalid(path, 'this is no file', 'Give a file with one key a line.');
-    if ((mode & 0o077) !== 0) {
-      throw new OverlaydError(
-        'OVL_KEYRING_PERMISSIONS',
-        `${path} may be read by others (mode ${(mode & 0o777).toString(8).padStart(4, '0')})`,
-        { hint: `chmod 600 ${path}; and take new keys, if others may have read these.`, exitCode: 2 },
-      );
-    }
-    if (size > MAX_FILE_BYTES) throw invalid(path, `${size} bytes are too many`, 'Give one key a line.');
-    return readFileSync(fd, 'utf8');
-  } finally {
-    closeSync(fd);
-  }
+function keyringFile(path: string): OperatorFile {
+  return new OperatorFile(path, {
+    code: 'KEYRING',
+    what: 'the keyring',
+    maxBytes: MAX_FILE_BYTES,
+    forbidden: 0o077,
+    unreadableHint: (errno) =>
+      errno === 'ENOENT'
+        ? `Make it: (umask 077; openssl rand -base64 32 > ${path})`
+        : 'Run as the owner of the file, or as root.',
+    exposed: (mode) => ({
+      message: `may be read by others (mode ${mode.toString(8).padStart(4, '0')})`,
+      hint: `chmod 600 ${path}; and take new keys, if others may have read these.`,
+    }),
+    noFileHint: 'Give a file with one key a line.',
+    tooLargeHint: 'Give one key a line.',
+  });
 }
 
 function invalid(where: string, message: string, hint: string): OverlaydError {

@@ -38,7 +38,7 @@ export function networksCommand(context: CliContext): Command {
     'overlayd networks rm blue',
   ]);
   networks
-    .usage('[options] [ls|create|inspect|attach|detach|ranges|reclaim|rm]')
+    .usage(`[options] [${VERBS.join('|')}]`)
     .allowExcessArguments()
     .action(async (options: ClientOptions) => {
       const [unknown] = networks.args;
