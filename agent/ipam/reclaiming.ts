@@ -1,0 +1,59 @@
+/** What a host had that is gone for good, taken over now: in each network, by the host that keeps the copy. */
+import { OverlaydError } from '../errors.ts';
+import type { PoolClock } from './hand-out.ts';
+import type { Reclaimed } from './interface.ts';
+import type { NetworkPool } from './network-pool.ts';
+import { reclaimRefusal } from './refusals.ts';
+
+const RECLAIM_MS = 15_000;
+
+/** Throws OverlaydError when it is refused in one of the pools, or when the host has nothing anywhere. */
+export async function reclaim(
+  pools: Iterable<NetworkPool>,
+  host: string,
+  clock: PoolClock,
+): Promise<readonly Reclaimed[]> {
+  const done: Reclaimed[] = [];
+  const refused: OverlaydError[] = [];
+  for (const pool of pools) {
+    const cidrs = rangesThatStand(pool, host);
+    if (cidrs === undefined) continue;
+    try {
+      await reclaimFrom(pool, host, clock);
+      done.push({ network: pool.network.name, cidrs });
+    } catch (error) {
+      if (!(error instanceof OverlaydError)) throw error;
+      refused.push(error);
+    }
+  }
+  const [first] = refused;
+  if (first !== undefined) throw first;
+  if (done.length > 0) return done;
+  throw new OverlaydError('OVL_RECLAIM_NOTHING', `host ${JSON.stringify(host)} has no addresses`, {
+    hint: '"overlayd networks ranges" shows who has what.',
+    exitCode: 5,
+  });
+}
+
+/** undefined: it has none here, or they were taken over already. */
+function rangesThatStand(pool: NetworkPool, host: string): string[] | undefined {
+  const had = pool.pool.holding.peers.get(host)?.estate;
+  const ward = pool.pool.holding.wards.get(host);
+  if (ward === undefined && (had === undefined || had.life === 0)) return undefined;
+  if (ward === undefined && pool.pool.holding.closers.has(had!.life)) return undefined;
+  return (ward?.estate ?? had!.estate).own.map((block) => pool.blockText(block));
+}
+
+async function reclaimFrom(pool: NetworkPool, host: string, clock: PoolClock): Promise<void> {
+  const answer = await pool.until(() => {
+    const now = clock.now();
+    const given = pool.pool.reclaim(now, host);
+    pool.save(now);
+    clock.soon();
+    return given.done || (given.reason !== 'waiting' && given.reason !== 'not-ready') ? given : undefined;
+  }, RECLAIM_MS);
+  if (answer?.done === true) return;
+  pool.pool.unwant(host);
+  clock.soon();
+  throw reclaimRefusal(pool, host, answer);
+}
