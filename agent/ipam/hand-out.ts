@@ -101,8 +101,7 @@ export class HandOut {
     const pool = pools.find(networkId, family);
     const address = pool && parseAddress(text.split('/')[0]!, family);
     if (pool === undefined || address === undefined) return;
-    const wasReclaimed = pool.reclaimed.delete(address);
-    if (pool.pool.release(address) || wasReclaimed) pool.save(clock.now());
+    if (pool.release(address)) pool.save(clock.now());
     clock.soon();
   }
 

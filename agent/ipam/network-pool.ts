@@ -121,6 +121,13 @@ export class NetworkPool {
     this.pool.handleMessage(now, from, message);
   }
 
+  /** It is in use here no more, whoever has it now; whether that is news for the disk. */
+  release(address: bigint): boolean {
+    const wasReclaimed = this.reclaimed.delete(address);
+    if (wasReclaimed) this.pool.holding.isDirty = true;
+    return this.pool.release(address) || wasReclaimed;
+  }
+
   /** What was handed out is on the disk when this returns. Throws OverlaydError. */
   save(now: number): void {
     this.pump(now, false);

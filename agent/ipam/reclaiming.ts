@@ -1,4 +1,5 @@
 /** What a host had that is gone for good, taken over now: in each network, by the host that keeps the copy. */
+import type { Block } from '../../proto/ipam/block.ts';
 import { OverlaydError } from '../errors.ts';
 import type { PoolClock } from './hand-out.ts';
 import type { Reclaimed } from './interface.ts';
@@ -35,13 +36,15 @@ export async function reclaim(
   });
 }
 
-/** undefined: it has none here, or they were taken over already. */
+/** undefined: it has none here, or they were taken over already, by us or by another host. */
 function rangesThatStand(pool: NetworkPool, host: string): string[] | undefined {
-  const had = pool.pool.holding.peers.get(host)?.estate;
-  const ward = pool.pool.holding.wards.get(host);
-  if (ward === undefined && (had === undefined || had.life === 0)) return undefined;
-  if (ward === undefined && pool.pool.holding.closers.has(had!.life)) return undefined;
-  return (ward?.estate ?? had!.estate).own.map((block) => pool.blockText(block));
+  const { peers, wards, closers, estate: ours } = pool.pool.holding;
+  const texts = (blocks: readonly Block[]): string[] => blocks.map((block) => pool.blockText(block));
+  const ward = wards.get(host);
+  if (ward !== undefined) return texts(ward.estate.own);
+  const had = peers.get(host)?.estate;
+  if (had === undefined || had.life === 0) return undefined;
+  return closers.has(had.life) || ours.closed.includes(had.life) ? undefined : texts(had.estate.own);
 }
 
 async function reclaimFrom(pool: NetworkPool, host: string, clock: PoolClock): Promise<void> {
