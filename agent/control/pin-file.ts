@@ -1,9 +1,9 @@
-import { mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Pin } from '../../proto/state/identities.ts';
 import type { Log } from '../log.ts';
-import { readState, replaceFile } from './state-file.ts';
+import { readOrPutAside, replaceFile } from './state-file.ts';
 
 /**
  * Which key each host of the cluster has, and from which epoch on it is believed, kept over a restart: without it the
@@ -36,7 +36,12 @@ export class PinFile {
   }
 
   read(): Pin[] {
-    const file = readState(this.#path, fileSchema, (error) => this.#putAside(error));
+    const file = readOrPutAside(this.#path, fileSchema, ({ message }, aside) =>
+      this.#log.warn(
+        { error: message },
+        `the list of known identities could not be read; it is kept as ${aside}, and keys are pinned anew`,
+      ),
+    );
     const hosts = file?.hosts ?? [];
     return hosts.map(({ name, key, epoch }) => ({ name, keyHex: key, minEpoch: BigInt(epoch) }));
   }
@@ -57,18 +62,6 @@ export class PinFile {
         { error: (error as Error).message },
         'the list of known identities could not be written',
       );
-    }
-  }
-
-  #putAside(error: Error): void {
-    this.#log.warn(
-      { error: error.message },
-      `the list of known identities could not be read; it is kept as ${this.#path}.damaged, and keys are pinned anew`,
-    );
-    try {
-      renameSync(this.#path, `${this.#path}.damaged`);
-    } catch {
-      // The next write replaces it.
     }
   }
 }

@@ -1,9 +1,9 @@
-import { mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { SavedRevocation } from '../../proto/state/revocations.ts';
 import type { Log } from '../log.ts';
-import { readState, replaceFileDurably, stateFolderError } from './state-file.ts';
+import { readOrPutAside, replaceFileDurably, stateFolderError } from './state-file.ts';
 
 /**
  * Which keys are void, as signed words, kept over a restart: a host that comes back while all others are away must not take
@@ -28,7 +28,13 @@ export class RevocationFile {
   }
 
   read(): SavedRevocation[] {
-    const words = readState(this.#path, fileSchema, (error) => this.#putAside(error))?.words ?? [];
+    const file = readOrPutAside(this.#path, fileSchema, ({ message }, aside) =>
+      this.#log.error(
+        { error: message },
+        `the list of revoked hosts could not be read; it is kept as ${aside}, and learnt anew from the others`,
+      ),
+    );
+    const words = file?.words ?? [];
     return words.map(({ word, takenMs }) => ({
       bytes: new Uint8Array(Buffer.from(word, 'base64')),
       takenMs,
@@ -48,18 +54,6 @@ export class RevocationFile {
       this.#written = version;
     } catch (cause) {
       throw stateFolderError(`revocations in ${this.#path}`, cause);
-    }
-  }
-
-  #putAside(error: Error): void {
-    this.#log.error(
-      { error: error.message },
-      `the list of revoked hosts could not be read; it is kept as ${this.#path}.damaged, and learnt anew from the others`,
-    );
-    try {
-      renameSync(this.#path, `${this.#path}.damaged`);
-    } catch {
-      // The next write replaces it.
     }
   }
 }

@@ -1,11 +1,10 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { SavedRing } from '../../proto/keyring/saved-ring.ts';
 import { SecretKey } from '../../proto/keyring/secret-key.ts';
 import { sha256 } from '../crypto/aes-gcm.ts';
 import type { Log } from '../log.ts';
-import { readState, replaceFileDurably, stateFolderError } from './state-file.ts';
+import { keepDurably, readState } from './state-file.ts';
 
 /**
  * Keys that came by hand or by rotation, and the plan about all keys, kept over a restart (on
@@ -69,11 +68,6 @@ export class RingFile {
       return { key: Buffer.from(key.reveal()).toString('base64'), origin };
     });
     const text = JSON.stringify({ version: 1, ...saved, keys: plain, savedAtMs: this.#wall() });
-    try {
-      mkdirSync(join(this.#path, '..'), { recursive: true, mode: 0o700 });
-      replaceFileDurably(this.#path, text);
-    } catch (cause) {
-      throw stateFolderError(`gossip keys in ${this.#path}`, cause);
-    }
+    keepDurably(this.#path, 'gossip keys', text);
   }
 }

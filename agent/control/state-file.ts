@@ -1,4 +1,14 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 import type { z } from 'zod';
 import { OverlaydError } from '../errors.ts';
 
@@ -41,6 +51,46 @@ export function readState<T>(
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') unusable(error as Error);
     return undefined;
+  }
+}
+
+/** The same, and a damaged file is out of the way then: `damaged` is told why, and where it is now. */
+export function readOrPutAside<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  damaged: (error: Error, aside: string) => void,
+): T | undefined {
+  return readState(path, schema, (error) => {
+    const aside = `${path}.damaged`;
+    damaged(error, aside);
+    try {
+      renameSync(path, aside);
+    } catch {
+      // The next write replaces it.
+    }
+  });
+}
+
+/** The same for what must not be begun anew only because the disk fails: throws OverlaydError then. */
+export function readKept<T>(
+  path: string,
+  what: string,
+  schema: z.ZodType<T>,
+  damaged: (error: Error, aside: string) => void,
+): T | undefined {
+  return readOrPutAside(path, schema, (error, aside) => {
+    if ('syscall' in error) throw stateFolderError(`${what} in ${path}`, error);
+    damaged(error, aside);
+  });
+}
+
+/** What may be said once it is on the disk, as it is when this returns. Throws OverlaydError. */
+export function keepDurably(path: string, what: string, text: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    replaceFileDurably(path, text);
+  } catch (cause) {
+    throw stateFolderError(`${what} in ${path}`, cause);
   }
 }
 

@@ -4,13 +4,13 @@
  *
  * A damaged file is put aside: the host begins without its disk then, and gets its ranges back from its guardians.
  */
-import { mkdirSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Block, Family } from '../../proto/ipam/block.ts';
 import { addressText, blockText, parseAddress, parseBlock } from '../../proto/ipam/block.ts';
 import type { SavedHolding } from '../../proto/ipam/holding.ts';
-import { replaceFileDurably, stateFolderError } from '../control/state-file.ts';
+import { keepDurably, readKept } from '../control/state-file.ts';
 import type { Log } from '../log.ts';
 
 const u32 = z.int().min(0).max(0xffff_ffff);
@@ -93,25 +93,13 @@ export class RangeFile {
 
   /** undefined: there is none, or it was of another subnet. Throws OverlaydError where it cannot be read at all. */
   read(): RangeFileContent | undefined {
-    let text: string;
-    try {
-      text = readFileSync(this.#path, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw stateFolderError(`address ranges in ${this.#path}`, error);
-    }
-    try {
-      return this.#contentOf(fileSchema.parse(JSON.parse(text)));
-    } catch (error) {
-      const aside = `${this.#path}.damaged`;
-      renameSync(this.#path, aside);
-      const hint = `what was there is in ${aside}; the ranges come back from the hosts that keep a copy`;
+    const schema = fileSchema.transform((file) => this.#contentOf(file));
+    return readKept(this.#path, 'address ranges', schema, ({ message }, aside) =>
       this.#log.error(
-        { error: (error as Error).message },
-        `the address ranges of this host could not be read: ${hint}`,
-      );
-      return undefined;
-    }
+        { error: message },
+        `the address ranges of this host could not be read: what was there is in ${aside}; the ranges come back from the hosts that keep a copy`,
+      ),
+    );
   }
 
   #contentOf(file: z.infer<typeof fileSchema>): RangeFileContent | undefined {
@@ -144,12 +132,7 @@ export class RangeFile {
     const json = JSON.stringify(content, (_, part: unknown) =>
       isBlock(part) ? blockText(part, this.#family) : part,
     );
-    try {
-      mkdirSync(join(this.#path, '..'), { recursive: true, mode: 0o700 });
-      replaceFileDurably(this.#path, json);
-    } catch (cause) {
-      throw stateFolderError(`address ranges in ${this.#path}`, cause);
-    }
+    keepDurably(this.#path, 'address ranges', json);
   }
 
   /** The network is no more. */

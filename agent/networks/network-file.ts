@@ -3,12 +3,11 @@
  *
  * On the disk before anybody hears of it. A damaged file is put aside and said: the others still know most of it.
  */
-import { mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { SavedNetworks } from '../../proto/networks/registry.ts';
 import { GONE_MAX, NETWORKS_MAX } from '../../proto/networks/registry.ts';
-import { replaceFileDurably, stateFolderError } from '../control/state-file.ts';
+import { keepDurably, readKept } from '../control/state-file.ts';
 import type { Log } from '../log.ts';
 
 const id = z.string().regex(/^[0-9a-f]{32}$/);
@@ -52,25 +51,14 @@ export class NetworkFile {
     this.#log = log;
   }
 
+  /** Throws OverlaydError when it cannot be read at all. */
   read(): SavedNetworks | undefined {
-    let text: string;
-    try {
-      text = readFileSync(this.#path, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw stateFolderError(`networks in ${this.#path}`, error);
-    }
-    try {
-      return fileSchema.parse(JSON.parse(text));
-    } catch (error) {
-      const aside = `${this.#path}.damaged`;
-      renameSync(this.#path, aside);
+    return readKept(this.#path, 'networks', fileSchema, ({ message }, aside) =>
       this.#log.error(
-        { error: (error as Error).message },
+        { error: message },
         `the networks of this host could not be read: learning them from the others; what was there is in ${aside}`,
-      );
-      return undefined;
-    }
+      ),
+    );
   }
 
   /** Throws OverlaydError: what cannot be kept must not be announced. */
@@ -79,11 +67,6 @@ export class NetworkFile {
       ...network,
       made: { ...network.made, hlc: String(network.made.hlc) },
     }));
-    try {
-      mkdirSync(join(this.#path, '..'), { recursive: true, mode: 0o700 });
-      replaceFileDurably(this.#path, JSON.stringify({ version: 1, made: plain, gone }));
-    } catch (cause) {
-      throw stateFolderError(`networks in ${this.#path}`, cause);
-    }
+    keepDurably(this.#path, 'networks', JSON.stringify({ version: 1, made: plain, gone }));
   }
 }
