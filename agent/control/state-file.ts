@@ -1,13 +1,4 @@
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { z } from 'zod';
 import { OverlaydError } from '../errors.ts';
@@ -33,7 +24,8 @@ export function replaceFileDurably(path: string, text: string): void {
 export function writeDurably(path: string, text: string): void {
   const fd = openSync(path, 'w', 0o600);
   try {
-    writeSync(fd, text);
+    // All of it or an error; writeSync may write a part on a full disk, and call that done.
+    writeFileSync(fd, text);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
