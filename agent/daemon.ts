@@ -39,6 +39,7 @@ import { openDataplane } from './dataplane/supervisor.ts';
 import { openDocker } from './docker/docker.ts';
 import { systemRng } from './entropy.ts';
 import { OverlaydError } from './errors.ts';
+import type { DescriptorStore } from './io/descriptor-store.ts';
 import type { Log } from './log.ts';
 import { startMetrics } from './metrics/server.ts';
 import type { MetricsServer } from './metrics/server.ts';
@@ -60,18 +61,27 @@ import { VERSION } from './version.ts';
 
 type Undo = () => Promise<void>;
 
-/** Throws OverlaydError; nothing is left behind then. */
-export async function startDaemon(config: RunConfig, log: Log): Promise<Daemon> {
+/** `descriptors`: what an earlier run has left open. Throws OverlaydError; nothing is left behind then. */
+export async function startDaemon(
+  config: RunConfig,
+  descriptors: DescriptorStore,
+  log: Log,
+): Promise<Daemon> {
   const undo: Undo[] = [];
   try {
-    return await start(config, log, undo);
+    return await start(config, descriptors, log, undo);
   } catch (error) {
     for (const step of undo.toReversed()) await step().catch(() => undefined);
     throw error;
   }
 }
 
-async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon> {
+async function start(
+  config: RunConfig,
+  descriptors: DescriptorStore,
+  log: Log,
+  undo: Undo[],
+): Promise<Daemon> {
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
@@ -80,7 +90,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
   const keys = openGossipKeys(config, log);
   const listed = listedIn(config);
   const tapMtus = openTapMtus(config, log);
-  const dataplane = await openDataplane(dataplaneOptions(config, tapMtus), log);
+  const dataplane = await openDataplane({ ...dataplaneOptions(config, tapMtus), descriptors }, log);
   // TAPs that were not there before must not be left by a failed start; those that containers may hang on must stay.
   undo.push(() => dataplane.stop([...dataplane.taps.values()].every((tap) => !tap.existed)));
   dataplane.onEvent((event) => {
@@ -167,6 +177,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     state,
     control,
     dataplane,
+    descriptors,
     tapMtus,
     paths,
     startSealing,
@@ -198,6 +209,7 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
     log,
   });
   undo.push(() => docker.close());
+  dropForgotten(descriptors, networks, log);
   const sessions = (): readonly TunnelStatus[] => tunnels?.sessions() ?? [];
   let running = config;
   const view = viewOf({
@@ -251,6 +263,14 @@ async function start(config: RunConfig, log: Log, undo: Undo[]): Promise<Daemon>
       await dataplane.stop(removeTaps);
     },
   };
+}
+
+/** Endpoints whose network is not known yet take theirs later; what is no endpoint's nobody will. */
+function dropForgotten(descriptors: DescriptorStore, { local }: OpenNetworks, log: Log): void {
+  const wanted = new Set(local.endpoints().map(({ ifName }) => ifName));
+  const names = descriptors.dropRest((name) => wanted.has(name));
+  if (names.length > 0)
+    log.info({ tap: names.join(',') }, 'TAPs that an earlier run left open belong to no endpoint; closed');
 }
 
 /** Throws OverlaydError. */

@@ -9,7 +9,8 @@ export interface CliContext {
   readonly out: (text: string) => void;
   /** Messages, to stderr. */
   readonly err: (text: string) => void;
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** That of the process, and of what it starts. */
+  readonly environment: Record<string, string | undefined>;
   /** Stdout is a terminal and NO_COLOR is not set. */
   readonly colour: boolean;
   exitCode: number;

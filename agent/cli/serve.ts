@@ -31,12 +31,13 @@ export async function serve(sources: Sources, context: CliContext): Promise<numb
   await claimSocket(config.socket);
   const signals = new StopSignals(context.err);
   try {
+    const { ServiceManager } = await import('../io/service-manager.ts');
+    const { openDescriptorStore } = await import('../io/descriptor-store.ts');
     const { startDaemon } = await import('../daemon.ts');
-    const daemon = await startDaemon(config, log);
+    const manager = new ServiceManager(context.environment);
+    const daemon = await startDaemon(config, openDescriptorStore(context.environment, manager), log);
     context.err(renderReport(daemon.report()));
     log.info({ addr: config.advertiseAddr }, `${config.nodeName} is up`);
-    const { ServiceManager } = await import('../io/service-manager.ts');
-    const manager = new ServiceManager(context.environment);
     manager.ready(`${config.nodeName} is up`);
     const unwatch = feedWatchdog(manager, () => daemon.heartbeatAgeMs());
     signals.onReload(reloader(sources, daemon, log, manager));

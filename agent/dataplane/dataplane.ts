@@ -5,6 +5,7 @@
  * called per packet. Local learning comes back as events.
  */
 import type { RowChange } from '../../proto/view/rows.ts';
+import type { DescriptorStore } from '../io/descriptor-store.ts';
 import type { NewSession } from './sessions.ts';
 
 /** A TAP as it stands after opening. */
@@ -62,6 +63,8 @@ export interface DataplaneOptions {
   readonly dataPort: number;
   /** TAPs that are there from the start: losing one is losing the data path. */
   readonly taps: readonly TapSpec[];
+  /** Holds the descriptors of persistent TAPs that do not reflect, for the next run. */
+  readonly descriptors?: DescriptorStore;
 }
 
 /** Table rows as the view emits them. MACs are numbers (48 bits), IPs textual; a row put twice is there once. */

@@ -6,6 +6,9 @@
  */
 import { OverlaydError } from '../errors.ts';
 import { addressFamily } from '../io/sockaddr.ts';
+import { NO_DESCRIPTORS } from '../io/descriptor-store.ts';
+import type { DescriptorStore } from '../io/descriptor-store.ts';
+import { openStoredTap } from '../io/held-tap.ts';
 import { closeTap, gsoMaxSegments, openTap, setTapMtu } from '../io/tap.ts';
 import type { EndpointTap, Tap } from '../io/tap.ts';
 import type { DataplaneOptions, OpenedTap, PortBinding, TapSpec } from './dataplane.ts';
@@ -40,12 +43,17 @@ export class Ports {
   /** Segments that a super-frame of a TAP's children may have, by index of the TAP. */
   readonly childLimits = new Map<number, number>();
   readonly #io: DataplaneOptions['io'];
+  readonly #descriptors: DescriptorStore;
   readonly limits: PortLimits;
   readonly #open = new Map<number, OpenPort>();
   readonly #closing = new Set<number>();
 
-  constructor({ io, workers }: Pick<DataplaneOptions, 'io' | 'workers'>, limits: PortLimits) {
+  constructor(
+    { io, workers, descriptors }: Pick<DataplaneOptions, 'io' | 'workers' | 'descriptors'>,
+    limits: PortLimits,
+  ) {
     this.#io = io;
+    this.#descriptors = descriptors ?? NO_DESCRIPTORS;
     this.limits = limits;
     this.boards = Array.from({ length: workers }, () => PortBoard.create(limits.ports));
   }
@@ -69,7 +77,9 @@ export class Ports {
     const { name, mtu, persist } = spec;
     const offloads = this.#io === 'batch';
     const request = { name, mtu, queues: this.boards.length, offload: offloads, persist };
-    const tap = openTap(spec.reflect ? request : { ...request, endpoint: endpointTap(spec) });
+    const tap = spec.reflect
+      ? openTap(request)
+      : openStoredTap({ ...request, endpoint: endpointTap(spec) }, this.#descriptors);
     const { offload, udpOffload, existed } = tap;
     const opened = { name: tap.name, mtu: tap.mtu, offload, udpOffload, existed };
     const port: OpenPort = { spec, tap, opened, isFixed, binding: spec.binding, isGone: false };
@@ -102,7 +112,8 @@ export class Ports {
     this.#open.delete(port);
     this.#closing.add(port);
     this.opened.delete(port);
-    this.childLimits.delete(open.tap.index);
+    // The index of another TAP may be of another namespace, and somebody else's here.
+    if (open.spec.reflect) this.childLimits.delete(open.tap.index);
     for (const board of this.boards) board.want(port, -1);
     return open;
   }
@@ -112,15 +123,25 @@ export class Ports {
   }
 
   /** Second half, when no worker holds it. */
-  async close({ spec, tap, isGone }: OpenPort, removeTap: boolean): Promise<void> {
-    await closeTap(tap, removeTap && !isGone);
-    this.#closing.delete(spec.port);
+  async close(port: OpenPort, removeTap: boolean): Promise<void> {
+    if (!port.spec.reflect) this.#descriptors.drop(port.spec.name);
+    await this.#close(port, removeTap);
   }
 
-  /** Workers have ended. `remove`: the interfaces go as well. */
+  /** Workers have ended. `remove`: the interfaces go as well; those that stay are held for the next run. */
   async closeAll(remove: (port: OpenPort) => boolean): Promise<void> {
     const ports = [...this.#open.values()];
-    await Promise.all(ports.map((port) => this.close(this.withdraw(port.spec.port), remove(port))));
+    await Promise.all(
+      ports.map((port) => {
+        const open = this.withdraw(port.spec.port);
+        return remove(port) || port.isGone ? this.close(open, true) : this.#close(open, false);
+      }),
+    );
+  }
+
+  async #close({ spec, tap, isGone }: OpenPort, removeTap: boolean): Promise<void> {
+    await closeTap(tap, removeTap && !isGone);
+    this.#closing.delete(spec.port);
   }
 
   #mustGet(port: number): OpenPort {

@@ -12,8 +12,8 @@ const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
 const SIOCGIFMTU = 0x8921;
 const SIOCSIFMTU = 0x8922;
-const SIOCSIFHWADDR = 0x8924;
-const SIOCGIFHWADDR = 0x8927;
+export const SIOCSIFHWADDR = 0x8924;
+export const SIOCGIFHWADDR = 0x8927;
 const SIOCGIFINDEX = 0x8933;
 const SIOCSIFTXQLEN = 0x8943;
 const IFF_UP = 1;
@@ -68,20 +68,28 @@ export function interfaceOfMac(mac: number): string | undefined {
 export function interfaceMac(name: string): number | undefined {
   return withSocket((fd) => {
     const request = ifreq(name);
-    if (libc.ioctl(fd, SIOCGIFHWADDR, request) < 0) return undefined;
-    const value = ifreqValue(request);
-    if (value.getUint16(0, true) !== ARPHRD_ETHER) return undefined;
-    return readMac(value, 2);
+    return libc.ioctl(fd, SIOCGIFHWADDR, request) < 0 ? undefined : ifreqMac(request);
   });
+}
+
+/** The MAC that the kernel has written into a request; undefined when it is none of Ethernet. */
+export function ifreqMac(request: Uint8Array): number | undefined {
+  const value = ifreqValue(request);
+  return value.getUint16(0, true) === ARPHRD_ETHER ? readMac(value, 2) : undefined;
+}
+
+/** A request whose value is this MAC. */
+export function ifreqOfMac(name: string, mac: number): Uint8Array {
+  const request = ifreq(name);
+  const value = ifreqValue(request);
+  value.setUint16(0, ARPHRD_ETHER, true);
+  writeMac(value, 2, mac);
+  return request;
 }
 
 export function setInterfaceMac(name: string, mac: number): void {
   withSocket((fd) => {
-    const request = ifreq(name);
-    const value = ifreqValue(request);
-    value.setUint16(0, ARPHRD_ETHER, true);
-    writeMac(value, 2, mac);
-    if (libc.ioctl(fd, SIOCSIFHWADDR, request) < 0)
+    if (libc.ioctl(fd, SIOCSIFHWADDR, ifreqOfMac(name, mac)) < 0)
       throw systemError('OVL_LINK', `cannot set the MAC of ${name}`);
   });
 }

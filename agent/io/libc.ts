@@ -16,6 +16,11 @@ type Bytes = Uint8Array;
 export const open: (path: string, flags: number) => number = library.func('open', 'int', ['str', 'int']);
 export const close: (fd: number) => number = library.func('close', 'int', ['int']);
 export const dup: (fd: number) => number = library.func('dup', 'int', ['int']);
+export const fcntl: (fd: number, command: number, argument: number) => number = library.func('fcntl', 'int', [
+  'int',
+  'int',
+  'int',
+]);
 export const eventfd: (initial: number, flags: number) => number = library.func('eventfd', 'int', [
   'uint',
   'int',
@@ -80,6 +85,13 @@ export const sendTo: (
   address: Bytes,
   addressLength: number,
 ) => number = library.func('sendto', 'int64', ['int', 'void *', 'size_t', 'int', 'void *', 'uint']);
+
+/** `message` is a struct msghdr; see service-manager.ts. */
+export const sendmsgAt: (fd: number, message: number, flags: number) => number = library.func(
+  'sendmsg',
+  'int64',
+  ['int', 'uintptr_t', 'int'],
+);
 
 /** `table` is struct mmsghdr[count]; returns how many messages went out. */
 export const sendmmsgAt: (fd: number, table: number, count: number, flags: number) => number = library.func(
@@ -158,6 +170,7 @@ export const {
   EACCES,
   EAGAIN,
   EBUSY,
+  EFAULT,
   EINTR,
   EINVAL,
   ENOENT,
@@ -174,6 +187,8 @@ export const {
 export const EBADFD = 77;
 
 export const CLONE_NEWNET = 0x4000_0000;
+export const F_SETFD = 2;
+export const FD_CLOEXEC = 1;
 export const O_RDONLY = 0;
 export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;
@@ -191,6 +206,8 @@ export const MSG_DONTWAIT = 0x40;
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const SOL_SOCKET = 1;
+export const SCM_RIGHTS = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = O_NONBLOCK;

@@ -6,6 +6,7 @@
  * are. A child that opens descriptors and passes them on would cost a process for each and gain nothing.
  */
 import { readlinkSync } from 'node:fs';
+import { OverlaydError } from '../errors.ts';
 import * as libc from './libc.ts';
 import { holdsCapability, missingCapability, systemError } from './system-error.ts';
 
@@ -26,8 +27,8 @@ export function inNamespace<T>(path: string, use: () => T): T {
 
 /** The same for a namespace that is open already. In our own it just runs. `path` is what errors call it. */
 export function inNamespaceOf<T>(there: number, path: string, use: () => T): T {
+  if (isOwnNamespace(there)) return use();
   const home = readlinkSync(OWN);
-  if (readlinkSync(`/proc/thread-self/fd/${there}`) === home) return use();
   const back = openNamespace(OWN);
   try {
     if (libc.setns(there, libc.CLONE_NEWNET) < 0) throw enterError(path);
@@ -41,6 +42,11 @@ export function inNamespaceOf<T>(there: number, path: string, use: () => T): T {
   }
 }
 
+/** The descriptor is of the namespace that this thread is in. */
+export function isOwnNamespace(namespace: number): boolean {
+  return readlinkSync(`/proc/thread-self/fd/${namespace}`) === readlinkSync(OWN);
+}
+
 function openNamespace(path: string): number {
   const fd = libc.open(path, libc.O_RDONLY | libc.O_CLOEXEC);
   if (fd >= 0) return fd;
@@ -51,12 +57,20 @@ function openNamespace(path: string): number {
   );
 }
 
+/** A namespace is there, and we may not enter it: a capability lacks, or a filter of system calls forbids it. */
+export function isOutOfReach(error: unknown): boolean {
+  return (
+    error instanceof OverlaydError && (error.code === 'OVL_CAPABILITY' || error.code === 'OVL_NETNS_DENIED')
+  );
+}
+
 function enterError(path: string): Error {
   const number = libc.errno();
   if (number === libc.EPERM && !holdsCapability('CAP_SYS_ADMIN')) {
     return missingCapability('CAP_SYS_ADMIN', `cannot enter the network namespace ${path}`);
   }
-  return systemError('OVL_NETNS', `cannot enter the network namespace ${path}`, undefined, number);
+  const code = number === libc.EPERM ? 'OVL_NETNS_DENIED' : 'OVL_NETNS';
+  return systemError(code, `cannot enter the network namespace ${path}`, undefined, number);
 }
 
 function stranded(path: string): never {

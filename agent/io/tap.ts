@@ -12,14 +12,10 @@ import { promisify } from 'node:util';
 import { OverlaydError } from '../errors.ts';
 import { describeHolders, tapHolders } from './holders.ts';
 import {
-  ifreq,
-  ifreqName,
-  ifreqValue,
   interfaceIndex,
   interfaceMtu,
   interfaceOfMac,
   isInterfaceName,
-  setInterfaceMac,
   setInterfaceMtu,
   setInterfaceUp,
   setQueueLength,
@@ -28,25 +24,10 @@ import * as libc from './libc.ts';
 import { inNamespace, inNamespaceOf } from './netns.ts';
 import { setGsoMaxSegs } from './rtnetlink.ts';
 import { holdsCapability, missingCapability, systemError } from './system-error.ts';
+import * as tun from './tun.ts';
 
 const closeFd = promisify(close);
 
-const TUN_DEVICE = '/dev/net/tun';
-const TUNSETIFF = 0x400454ca;
-const TUNSETPERSIST = 0x400454cb;
-const TUNSETOFFLOAD = 0x400454d0; // takes its argument by value
-const TUNSETVNETHDRSZ = 0x400454d8;
-const TUNGETIFF = 0x800454d2;
-const TUNGETDEVNETNS = 0x54e3;
-const IFF_TAP = 0x0002;
-const IFF_MULTI_QUEUE = 0x0100;
-const IFF_NO_PI = 0x1000;
-const IFF_VNET_HDR = 0x4000;
-const TUN_F_CSUM_TSO = 0x01 | 0x02 | 0x04; // checksums, TCP segmentation over IPv4 and IPv6
-const TUN_F_USO = 0x20 | 0x40; // UDP segmentation, Linux 6.2 and newer
-
-/** virtio_net_hdr_v1. */
-export const VNET_HEADER_SIZE = 12;
 const ETHERNET_HEADER_SIZE = 14;
 const VXLAN_HEADER_SIZE = 8;
 const UDP_PAYLOAD_MAX = 65_507;
@@ -55,7 +36,7 @@ const GSO_MAX_SEGS = 65_535;
 /** The default of 1,000 small frames is 5 ms of them: one pause of the scheduler, and some are lost. */
 const QUEUE_FRAMES = 8_192;
 /** One container's share: the kernel keeps 8 bytes for each, and a host may have thousands. */
-const ENDPOINT_QUEUE_FRAMES = 2_048;
+export const ENDPOINT_QUEUE_FRAMES = 2_048;
 
 export interface TapRequest {
   readonly name: string;
@@ -134,23 +115,27 @@ function open(request: TapRequest): Tap {
  * a busy machine. A persistent TAP stays with its children unless `remove`.
  */
 export async function closeTap({ fds }: Tap, remove: boolean): Promise<void> {
-  if (remove && fds[0] !== undefined) libc.ioctlValue(fds[0], TUNSETPERSIST, 0);
+  if (remove && fds[0] !== undefined) tun.setPersistent(fds[0], false);
   await Promise.all(fds.map((fd) => closeFd(fd)));
 }
 
-/** Sets its MTU, wherever it has been moved and whatever it is called there. Throws OverlaydError. */
-export function setTapMtu({ name, fds }: Tap, mtu: number): void {
+/**
+ * Sets its MTU, wherever it has been moved and whatever it is called there. In another namespace that takes CAP_SYS_ADMIN:
+ * rtnetlink reads interfaces of a namespace by its id (IFLA_TARGET_NETNSID), but looks for what it is to change in its own
+ * alone, and a tun descriptor has no call for it. Throws OverlaydError.
+ */
+export function setTapMtu({ name, fds }: Pick<Tap, 'name' | 'fds'>, mtu: number): void {
   const fd = fds[0] as number;
-  const request = ifreq('');
-  if (libc.ioctl(fd, TUNGETIFF, request) < 0) throw systemError('OVL_LINK', `cannot find TAP ${name}`);
-  const namespace = libc.ioctlValue(fd, TUNGETDEVNETNS, 0);
-  // Linux before 5.8 cannot tell: there it is taken to be here.
-  if (namespace < 0) {
-    setInterfaceMtu(ifreqName(request), mtu);
+  const there = tun.attachedTo(fd);
+  if (there === undefined) throw systemError('OVL_LINK', `cannot find TAP ${name}`);
+  const namespace = tun.namespaceOf(fd);
+  // Where that cannot be told it is taken to be here.
+  if (namespace === undefined) {
+    setInterfaceMtu(there.name, mtu);
     return;
   }
   try {
-    inNamespaceOf(namespace, `of TAP ${name}`, () => setInterfaceMtu(ifreqName(request), mtu));
+    inNamespaceOf(namespace, `of TAP ${name}`, () => setInterfaceMtu(there.name, mtu));
   } finally {
     libc.close(namespace);
   }
@@ -161,15 +146,15 @@ export function gsoMaxSegments(mtu: number, seal = 0): number {
   return Math.max(1, Math.floor(UDP_PAYLOAD_MAX / (mtu + ETHERNET_HEADER_SIZE + VXLAN_HEADER_SIZE + seal)));
 }
 
-function closeQueues(fds: readonly number[], remove: boolean): void {
-  if (remove && fds[0] !== undefined) libc.ioctlValue(fds[0], TUNSETPERSIST, 0);
+/** At once; a new TAP goes with them. */
+export function closeQueues(fds: readonly number[], remove: boolean): void {
+  if (remove && fds[0] !== undefined) tun.setPersistent(fds[0], false);
   for (const fd of fds) libc.close(fd);
 }
 
 function attachQueue(request: TapRequest, existed: boolean): number {
   const fd = openTunDevice();
-  const wanted = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  if (setIff(fd, request.name, request.queues > 1 ? wanted | IFF_MULTI_QUEUE : wanted)) return fd;
+  if (tun.attach(fd, request.name, tun.tapMode(request.queues))) return fd;
   const number = libc.errno();
   try {
     throw attachError(request, existed, number, fd);
@@ -179,29 +164,23 @@ function attachQueue(request: TapRequest, existed: boolean): number {
 }
 
 function openTunDevice(): number {
-  const fd = libc.open(TUN_DEVICE, libc.O_RDWR | libc.O_NONBLOCK | libc.O_CLOEXEC);
+  const fd = libc.open(tun.TUN_DEVICE, libc.O_RDWR | libc.O_NONBLOCK | libc.O_CLOEXEC);
   if (fd >= 0) return fd;
   const number = libc.errno();
   if (number === libc.ENOENT || number === libc.ENODEV || number === libc.ENXIO) {
     throw systemError(
       'OVL_TUN_MISSING',
-      `cannot open ${TUN_DEVICE}`,
+      `cannot open ${tun.TUN_DEVICE}`,
       'Load the driver with "modprobe tun"; in a container add "--device /dev/net/tun".',
       number,
     );
   }
   throw systemError(
     'OVL_TUN_OPEN',
-    `cannot open ${TUN_DEVICE}`,
+    `cannot open ${tun.TUN_DEVICE}`,
     'Run as root; in a container add "--device /dev/net/tun --cap-add NET_ADMIN".',
     number,
   );
-}
-
-function setIff(fd: number, name: string, flags: number): boolean {
-  const request = ifreq(name);
-  ifreqValue(request).setUint16(0, flags, true);
-  return libc.ioctl(fd, TUNSETIFF, request) === 0;
 }
 
 function attachError(request: TapRequest, existed: boolean, number: number, fd: number): OverlaydError {
@@ -221,9 +200,9 @@ function attachError(request: TapRequest, existed: boolean, number: number, fd: 
     return missingCapability('CAP_NET_ADMIN', `cannot ${existed ? 'attach to' : 'create'} TAP ${name}`);
   }
   if (number === libc.EINVAL && existed) {
-    const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (queues > 1 ? 0 : IFF_MULTI_QUEUE);
+    const other = tun.tapMode(queues > 1 ? 1 : 2);
     // The kernel says EINVAL for both causes; trying the other mode tells them apart (EBUSY: it fits, but is in use).
-    const otherMode = setIff(fd, name, flags) || libc.errno() === libc.EBUSY;
+    const otherMode = tun.attach(fd, name, other) || libc.errno() === libc.EBUSY;
     return new OverlaydError(
       'OVL_TAP_MODE',
       otherMode
@@ -248,15 +227,7 @@ function attachError(request: TapRequest, existed: boolean, number: number, fd: 
 function configure(request: TapRequest, existed: boolean, fds: readonly number[]): Tap {
   const { name, mtu } = request;
   const notes: string[] = [];
-  let accepted = 0;
-  for (const fd of fds) {
-    if (libc.ioctl(fd, TUNSETVNETHDRSZ, i32(VNET_HEADER_SIZE)) < 0) {
-      throw systemError('OVL_TAP_ATTACH', `cannot set the vnet header size of ${name}`);
-    }
-    accepted = setOffload(fd, request.offload);
-  }
-  if (request.offload && accepted === 0)
-    notes.push(`${name}: the kernel refuses segmentation offload; slower`);
+  const accepted = prepareQueues(request, name, fds, notes);
 
   const previousMtu = interfaceMtu(name);
   if (previousMtu !== mtu) {
@@ -271,28 +242,27 @@ function configure(request: TapRequest, existed: boolean, fds: readonly number[]
   if (gsoError !== undefined) notes.push(`${name}: gso_max_segs not set (${gsoError})`);
   setQueueLength(name, request.endpoint === undefined ? QUEUE_FRAMES : ENDPOINT_QUEUE_FRAMES);
   if (request.endpoint === undefined) setInterfaceUp(name);
-  else if (request.endpoint.mac !== undefined) setInterfaceMac(name, request.endpoint.mac);
+  else if (request.endpoint.mac !== undefined) tun.setMac(fds[0] as number, name, request.endpoint.mac);
 
   // Last, so that a failure above takes a new TAP away again.
-  const first = fds[0] as number;
-  if (request.persist && libc.ioctlValue(first, TUNSETPERSIST, 1) < 0) {
+  if (request.persist && !tun.setPersistent(fds[0] as number, true)) {
     throw systemError('OVL_TAP_ATTACH', `cannot make ${name} persistent`);
   }
-  const udpOffload = (accepted & TUN_F_USO) !== 0;
-  return { name, index, mtu, fds, offload: accepted !== 0, udpOffload, existed, notes };
+  return { name, index, mtu, fds, ...accepted, existed, notes };
 }
 
-/** The offloads that the kernel took: all, those of kernels before 6.2, or none. */
-function setOffload(fd: number, wanted: boolean): number {
-  if (wanted) {
-    for (const flags of [TUN_F_CSUM_TSO | TUN_F_USO, TUN_F_CSUM_TSO]) {
-      if (libc.ioctlValue(fd, TUNSETOFFLOAD, flags) === 0) return flags;
-    }
+/** What every queue of ours has, whoever opened it. */
+export function prepareQueues(
+  { offload: wanted }: Pick<TapRequest, 'offload'>,
+  name: string,
+  fds: readonly number[],
+  notes: string[],
+): Pick<Tap, 'offload' | 'udpOffload'> {
+  let accepted = { offload: false, udpOffload: false };
+  for (const fd of fds) {
+    tun.setVnetHeader(fd, name);
+    accepted = tun.setOffload(fd, wanted);
   }
-  libc.ioctlValue(fd, TUNSETOFFLOAD, 0);
-  return 0;
-}
-
-function i32(value: number): Uint8Array {
-  return new Uint8Array(Int32Array.of(value).buffer);
+  if (wanted && !accepted.offload) notes.push(`${name}: the kernel refuses segmentation offload; slower`);
+  return accepted;
 }

@@ -3,9 +3,11 @@ import { monotonicMs } from '../clock.ts';
 import { SEAL_BYTES } from '../config/underlay.ts';
 import type { Dataplane, OpenedTap, TapSpec } from '../dataplane/dataplane.ts';
 import { OverlaydError } from '../errors.ts';
+import type { DescriptorStore } from '../io/descriptor-store.ts';
 import { interfaceIndex } from '../io/ifreq.ts';
-import { closeTap, openTap } from '../io/tap.ts';
+import { closeQueues, closeTap, openTap } from '../io/tap.ts';
 import type { Log } from '../log.ts';
+import { isOutOfReach } from '../io/netns.ts';
 import { IndexPool } from './index-pool.ts';
 import type { JoinedNetwork } from './joined.ts';
 
@@ -14,6 +16,8 @@ export interface HostPortOptions {
   /** Ports from here on are ours to give out; those below are of the configuration, each in the network of its number. */
   readonly firstPort: number;
   readonly workers: number;
+  /** What an earlier run has left open; the data path takes it from there. */
+  readonly descriptors: Pick<DescriptorStore, 'holds' | 'take' | 'drop'>;
   readonly log: Log;
 }
 
@@ -74,32 +78,50 @@ export class HostPorts {
 
   /**
    * Gives all TAPs of a network, by index, another MTU, wherever they are. One that does not take it is said and keeps
-   * what it has; throws OverlaydError when none does.
+   * what it has; throws OverlaydError when none does, unless all that do not are in containers out of our reach: those
+   * have it when they are started again, and new ones at once.
    */
   setMtu(network: number, mtu: number): void {
     const { dataplane, log } = this.#options;
     const ports = this.#byNetwork.get(network) ?? [];
     const errors: unknown[] = [];
     let done = 0;
+    let away = 0;
     for (const port of ports) {
       try {
         dataplane.setTapMtu(port, mtu);
         done++;
       } catch (error) {
-        errors.push(error);
+        if (isOutOfReach(error)) away++;
+        else errors.push(error);
       }
     }
-    if (done === 0 && errors.length > 0) throw errors[0];
+    if (done + away === 0 && errors.length > 0) throw errors[0];
+    if (away > 0)
+      log.warn(
+        { count: away, mtu },
+        'containers keep the MTU that they have until they are started again: to reach into them takes CAP_SYS_ADMIN',
+      );
     for (const err of errors) log.warn({ err, mtu }, 'a TAP keeps the MTU that it had');
   }
 
+  /** It can be opened, wherever it is: an earlier run has left it open. */
+  isHeld(name: string): boolean {
+    return this.#options.descriptors.holds(name);
+  }
+
   /**
-   * Takes away a TAP that an earlier run made and that is not open. Only on this host: where a container has it, it goes
-   * with the container. What is no TAP, or busy, stays and is said.
+   * Takes away a TAP that an earlier run made and that is not open. Only what was left open, or is on this host: else it
+   * goes with the container that has it. What is no TAP, or busy, stays and is said.
    */
   async sweep(name: string): Promise<void> {
+    const { workers: queues, descriptors, log } = this.#options;
+    if (descriptors.holds(name)) {
+      descriptors.drop(name);
+      closeQueues(descriptors.take(name), true);
+      return;
+    }
     if (interfaceIndex(name) === undefined) return;
-    const { workers: queues, log } = this.#options;
     try {
       await closeTap(openTap({ name, mtu: LEFTOVER_MTU, queues, offload: false, persist: true }), true);
     } catch (err) {

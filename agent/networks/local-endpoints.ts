@@ -110,8 +110,11 @@ export class LocalEndpoints {
   /** Of an earlier run: kept also when it cannot be opened now. Throws OverlaydError then. */
   retake(network: JoinedNetwork, spec: EndpointSpec): void {
     const endpoint = this.#enter(network, spec);
-    // Not here: in a container, and whoever put it there says where; or it was never made.
-    if (spec.netns !== undefined || interfaceIndex(spec.ifName) !== undefined) this.#open(network, endpoint);
+    const { ports } = this.#options;
+    const { netns, ifName } = spec;
+    // Else it is in a container, and whoever put it there says where; or it was never made.
+    const isToBeFound = ports.isHeld(ifName) || netns !== undefined || interfaceIndex(ifName) !== undefined;
+    if (isToBeFound) this.#open(network, endpoint);
   }
 
   async remove(id: string): Promise<void> {

@@ -186,8 +186,8 @@ export class LocalNetworks implements Networks {
   addEndpoint(given: EndpointSpec): Promise<OpenedTap> {
     return this.#turns.take(`endpoint ${given.id}`, async () => {
       const spec = checkedEndpoint(given);
-      this.#endpoints.waiting = this.#endpoints.waiting.filter(({ id }) => id !== spec.id);
       const definition = definitionOf(this.#options.definitions.known(spec.network));
+      this.#endpoints.waiting = this.#endpoints.waiting.filter(({ id }) => id !== spec.id);
       if (this.#endpoints.get(spec.id) !== undefined) {
         return this.#endpoints.again(this.#joinedAs(definition.id), spec);
       }

@@ -8,6 +8,7 @@ import type { PathKeeper } from '../control/path-keeper.ts';
 import type { TapMtus } from '../control/tap-mtus.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
 import { OverlaydError } from '../errors.ts';
+import type { DescriptorStore } from '../io/descriptor-store.ts';
 import type { Log } from '../log.ts';
 import { ConfiguredNetworks } from './configured-networks.ts';
 import { NetworkDefinitions } from './definitions.ts';
@@ -25,6 +26,7 @@ export interface NetworkParts {
   readonly state: State;
   readonly control: ControlPlane;
   readonly dataplane: Dataplane;
+  readonly descriptors: DescriptorStore;
   readonly tapMtus: TapMtus;
   readonly paths: Pick<PathKeeper, 'takenBy'>;
   /** Sessions are wanted from now on; false: there are no keys to make them with. */
@@ -42,7 +44,7 @@ export interface OpenNetworks {
 
 /** Takes up what earlier runs have left. */
 export async function openNetworks(parts: NetworkParts): Promise<OpenNetworks> {
-  const { config, state, control, dataplane, tapMtus, paths, log } = parts;
+  const { config, state, control, dataplane, descriptors, tapMtus, paths, log } = parts;
   const family = ipFamily(config.dataPathAddr);
   const largestMtu = (encrypted: boolean): number => defaultTapMtu(config.underlayMtu, family, encrypted);
   const wrote = (): void => control.touch();
@@ -66,7 +68,13 @@ export async function openNetworks(parts: NetworkParts): Promise<OpenNetworks> {
     prepareSealing: (network) => prepareSealing(network, parts),
     networksMax: dataplane.limits.networks,
   });
-  const ports = new HostPorts({ dataplane, firstPort: config.networks.length, workers: config.workers, log });
+  const ports = new HostPorts({
+    dataplane,
+    firstPort: config.networks.length,
+    workers: config.workers,
+    descriptors,
+    log,
+  });
   tapMtus.onChange((network, mtu) => ports.setMtu(network, mtu));
   const local = new LocalNetworks({
     definitions,

@@ -16,6 +16,8 @@ import type {
   TapSpec,
 } from '../../agent/dataplane/dataplane.ts';
 import { OverlaydError } from '../../agent/errors.ts';
+import { openDescriptorStore } from '../../agent/io/descriptor-store.ts';
+import { ServiceManager } from '../../agent/io/service-manager.ts';
 
 export type Request =
   | {
@@ -25,7 +27,7 @@ export type Request =
       readonly cipher?: CipherName;
     }
   | { readonly call: 'apply'; readonly changes: readonly TableChange[] }
-  | { readonly call: 'counters' | 'fdb' | 'events' | 'health' | 'namespaces' | 'poison' }
+  | { readonly call: 'counters' | 'fdb' | 'events' | 'health' | 'namespaces' | 'notes' | 'poison' }
   | { readonly call: 'peer'; readonly peer: number }
   | { readonly call: 'open-port'; readonly spec: TapSpec }
   /** Many at once; answers how long that took, and what it cost this process. */
@@ -100,7 +102,8 @@ function openPorts(on: Dataplane, specs: readonly TapSpec[]): OpenedPorts {
 async function answer(request: Request): Promise<unknown> {
   if (request.call === 'open') {
     const log = { debug: note, info: note, warn: note, error: note };
-    dataplane = await openDataplane(request.options, log, {
+    const descriptors = openDescriptorStore(process.env, new ServiceManager(process.env));
+    dataplane = await openDataplane({ ...request.options, descriptors }, log, {
       tuning: request.tuning ?? {},
       ...(request.cipher !== undefined && { cipher: request.cipher }),
       startWorker: async (birth, listener) => (worker = await WorkerThread.start(birth, listener)),
@@ -120,6 +123,8 @@ async function answer(request: Request): Promise<unknown> {
       return events;
     case 'health':
       return { stallSeconds: dataplane.takeStallSeconds(), heartbeatAgeMs: dataplane.heartbeatAgeMs() };
+    case 'notes':
+      return notes;
     case 'namespaces':
       return threadNamespaces();
     case 'open-port':

@@ -14,9 +14,12 @@ import type {
 } from '../../agent/dataplane/dataplane.ts';
 import { sleep } from '../../agent/demo/process.ts';
 import type { CipherName } from '../../agent/dataplane/session-keys.ts';
+import type { FakeManager } from '../agent/fake-manager.ts';
 import type { Reply, Request } from './dataplane-child.ts';
 
 const CHILD = fileURLToPath(new URL('dataplane-child.js', import.meta.url));
+/** systemd says whom the descriptors are for. */
+const TELL_PID = ['sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh'];
 const NETWORK = 0;
 const PORT = 0;
 export const VNI = 4096;
@@ -50,8 +53,11 @@ export class DataplaneHost {
   >();
   #calls = 0;
 
-  /** `prefix` wraps the process, as in `setpriv --bounding-set -net_admin --`. */
-  constructor(host: Host, prefix: readonly string[] = []) {
+  /**
+   * `prefix` wraps the process, as in `setpriv --bounding-set -net_admin --`. `manager` is its service manager, who has
+   * what an earlier one left open.
+   */
+  constructor(host: Host, prefix: readonly string[] = [], manager?: FakeManager) {
     this.host = host;
     const [file = '', ...rest] = host.inside([
       'setpriv',
@@ -59,12 +65,14 @@ export class DataplaneHost {
       'KILL',
       '--',
       ...prefix,
+      ...(manager === undefined ? [] : TELL_PID),
       process.execPath,
       CHILD,
     ]);
+    const handed = manager?.hand();
     this.#child = spawn(file, rest, {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      env: quietEnvironment(),
+      stdio: ['ignore', 'inherit', 'inherit', ...(handed?.fds ?? []), 'ipc'],
+      env: { ...quietEnvironment(), ...handed?.environment },
     });
     this.#child.on('message', (reply: Reply) => this.#take(reply));
     this.#exited = new Promise((resolve) => {

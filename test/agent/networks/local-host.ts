@@ -12,6 +12,8 @@ import type {
   TapSpec,
 } from '../../../agent/dataplane/dataplane.ts';
 import { OverlaydError } from '../../../agent/errors.ts';
+import { NO_DESCRIPTORS } from '../../../agent/io/descriptor-store.ts';
+import type { DescriptorStore } from '../../../agent/io/descriptor-store.ts';
 import { ConfiguredNetworks } from '../../../agent/networks/configured-networks.ts';
 import { NetworkDefinitions } from '../../../agent/networks/definitions.ts';
 import { HostPorts } from '../../../agent/networks/host-ports.ts';
@@ -41,6 +43,8 @@ export class FakeDataplane {
   readonly mtus = new Map<number, number>();
   /** Names of TAPs that take none. */
   readonly stubborn = new Set<string>();
+  /** Names of TAPs that are in containers, out of reach. */
+  readonly away = new Set<string>();
   failWith: Error | undefined;
   /** Of this TAP alone. */
   failFor: string | undefined;
@@ -72,6 +76,7 @@ export class FakeDataplane {
 
   setTapMtu(port: number, mtu: number): void {
     const name = this.open.get(port)?.name ?? CONFIGURED.tap;
+    if (this.away.has(name)) throw new OverlaydError('OVL_CAPABILITY', 'this process lacks CAP_SYS_ADMIN');
     if (this.stubborn.has(name)) throw new OverlaydError('OVL_LINK', `cannot set the MTU of ${name}`);
     this.mtus.set(port, mtu);
   }
@@ -124,6 +129,7 @@ export async function localHost(
     readonly joinAll?: boolean;
     readonly seals?: boolean;
     readonly paths?: (number | undefined)[];
+    readonly descriptors?: DescriptorStore;
   } = {},
 ): Promise<LocalHost> {
   const { log, lines } = recordingLog();
@@ -151,7 +157,13 @@ export async function localHost(
     log,
   });
   const tapMtus = new TapMtus({ networks: [CONFIGURED], overhead: () => 50, stateDir: folder, log });
-  const ports = new HostPorts({ dataplane, firstPort: 1, workers: 1, log });
+  const ports = new HostPorts({
+    dataplane,
+    firstPort: 1,
+    workers: 1,
+    descriptors: more.descriptors ?? NO_DESCRIPTORS,
+    log,
+  });
   tapMtus.onChange((index, mtu) => ports.setMtu(index, mtu));
   const joined = new JoinedNetworks({
     config: { networks: [CONFIGURED] } as unknown as RunConfig,

@@ -6,6 +6,7 @@ import { monotonicMs } from '../../../agent/clock.ts';
 import { OverlaydError } from '../../../agent/errors.ts';
 import { IndexPool } from '../../../agent/networks/index-pool.ts';
 import type { EndpointSpec } from '../../../agent/networks/interface.ts';
+import { NO_DESCRIPTORS } from '../../../agent/io/descriptor-store.ts';
 import { LocalFiles } from '../../../agent/networks/local-files.ts';
 import { Turns } from '../../../agent/networks/turns.ts';
 import { TABLE } from '../../../proto/state/interface.ts';
@@ -262,6 +263,76 @@ void t.test('5.5 the MTU of a made network is that of all its TAPs, those to com
   test.equal(next.joined.list().length, 2, 'left');
   await next.networks.attach('blue');
   test.equal([...next.dataplane.open.values()].at(-1)?.mtu, 1_330, 'also where it was left in between');
+});
+
+void t.test(
+  '5.5 containers out of reach keep their MTU, and new ones have the one that is right',
+  async (test) => {
+    const { networks, dataplane, tapMtus, joined, lines } = await localHost(test, folderOf(test));
+    await networks.create({ name: 'blue' });
+    await networks.addEndpoint(WEB);
+    dataplane.away.add(WEB.ifName);
+    const { index } = joined.list().find(({ name }) => name === 'blue')!;
+    for (let now = 0; now <= 90_000; now += 500) tapMtus.look(now, [{ network: index, proven: [1_400] }]);
+    const said = lines.filter(({ message }) => message.includes('keep the MTU that they have'));
+    test.match(said, [{ level: 'warn', fields: { count: 1, mtu: 1_350 }, message: /CAP_SYS_ADMIN/ }], 'once');
+    test.notOk(lines.some(({ message }) => message.includes('could not be set')));
+    await networks.addEndpoint({ ...WEB, id: 'e2', ifName: 'ovd-test-e2', mac: '02:42:0a:2b:00:03' });
+    test.equal([...dataplane.open.values()].at(-1)?.mtu, 1_350);
+  },
+);
+
+void t.test('5.3 what an earlier run left open is taken up without being told where it is', async (test) => {
+  const folder = folderOf(test);
+  const first = await localHost(test, folder);
+  await first.networks.create({ name: 'blue' });
+  for (const id of ['e1', 'e2'])
+    await first.networks.addEndpoint({
+      ...WEB,
+      id,
+      ifName: `ovd-test-${id}`,
+      mac: `02:42:0a:2b:00:0${id[1]}`,
+    });
+  first.close();
+  const held = new Set(['ovd-test-e1']);
+  const descriptors = {
+    ...NO_DESCRIPTORS,
+    holds: (name: string) => held.has(name),
+    drop: (name: string) => void held.delete(name),
+  };
+  const next = await localHost(test, folder, { descriptors });
+  const names = (): string[] => Array.from(next.dataplane.open.values(), ({ name }) => name);
+  test.same(names(), ['ovd-test-e1'], 'the other is in a container, or was never made');
+  await next.networks.addEndpoint({
+    ...WEB,
+    id: 'e2',
+    ifName: 'ovd-test-e2',
+    mac: '02:42:0a:2b:00:02',
+    netns: '/n',
+  });
+  test.same(names(), ['ovd-test-e1', 'ovd-test-e2']);
+});
+
+void t.test('5.3 what was left open of an endpoint that goes is let go', async (test) => {
+  const folder = folderOf(test);
+  const first = await localHost(test, folder);
+  await first.networks.create({ name: 'blue' });
+  await first.networks.addEndpoint(WEB);
+  first.close();
+  rmSync(join(folder, 'networks.json'));
+  const dropped: string[] = [];
+  const descriptors = {
+    ...NO_DESCRIPTORS,
+    holds: () => true,
+    drop: (name: string) => void dropped.push(name),
+  };
+  const next = await localHost(test, folder, { descriptors });
+  const again = next.networks.addEndpoint({ ...WEB, network: next.networks.endpoints()[0]!.network });
+  await test.rejects(again, { code: 'OVL_NETWORK_NOT_FOUND' });
+  test.match(next.networks.endpoints(), [{ id: 'e1' }], 'it still waits for its network');
+  await next.networks.removeEndpoint('e1');
+  test.same(dropped, [WEB.ifName]);
+  test.same([next.networks.endpoints(), files(folder)], [[], []]);
 });
 
 void t.test(
