@@ -299,5 +299,7 @@ const WORDS = {
   'not-mine': 'does not have it',
   'address-taken': 'has it in use',
   'other-lineage': 'began apart',
+  'copy-unsure':
+    'has a copy of what this host had before it lost its disk, but cannot know whether that is the last one; if no other host joined since, run "overlayd networks reclaim" with the name of this host there',
   silent: 'did not answer',
 } as const;

@@ -24,6 +24,7 @@ export const REFUSALS = [
   'not-mine',
   'address-taken',
   'other-lineage',
+  'copy-unsure',
 ] as const;
 export type Refusal = (typeof REFUSALS)[number];
 

@@ -68,7 +68,7 @@ export function takeGifts(holding: Holding): void {
     if (record === undefined || donor === holding.self || !isEffective(record) || !holding.isKin(record))
       continue;
     // What an ended life offered is its closer's to give.
-    if (holding.estate.closed.includes(record.life) || closerOf(holding, record.life) !== undefined) continue;
+    if (holding.mayBeOver(record.life)) continue;
     for (const gift of record.estate.gifts) if (isForUs(holding, gift)) take(holding, donor, record, gift);
   }
 }

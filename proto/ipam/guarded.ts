@@ -132,10 +132,12 @@ export function replaceGuardians(now: number, holding: Holding): void {
       return;
     }
     if (theirs !== undefined && theirs.life === guardian.life && theirs.ledger !== guardian.ledger) {
-      const next = guardians.map((each) => (each === guardian ? { ...each, ledger: theirs.ledger } : each));
-      const names = next.map(({ name }) => name);
-      holding.setGuardians(now, next, names);
-      return;
+      const renewed = { ...guardian, ledger: theirs.ledger };
+      holding.renewGuardians(
+        now,
+        guardians.map((each) => (each === guardian ? renewed : each)),
+      );
+      if (holding.estate.guardians !== guardians) return;
     }
   }
 }

@@ -69,6 +69,8 @@ export type HoldingEvent =
 const LONG_NAME = 'x'.repeat(128);
 /** Record keys that are remembered, since they are hashes. */
 const KEYS_MAX = 4_096;
+/** More lives than end while a host runs. */
+const SAID_MAX = 65_536;
 
 export class Holding {
   readonly options: HoldingOptions;
@@ -94,6 +96,8 @@ export class Holding {
   readonly peers = new Map<string, Peer>();
   /** Counts the estate records that came in. */
   peersVersion = 0;
+  /** Lives that others said are over, whether that counts or not. */
+  readonly #said = new Set<number>();
   readonly #closers = new Map<number, string>();
   #closersOf: { peers: number; lineage: Lineage | undefined } = { peers: -1, lineage: undefined };
   readonly #keys = new Map<string, string>();
@@ -145,6 +149,12 @@ export class Holding {
     return this.noted >= this.estate.rev;
   }
 
+  /** We have a guardian, and no other than this host. */
+  guardiansAre(name: string): boolean {
+    const { guardians } = this.estate;
+    return guardians.length > 0 && guardians.every((guardian) => guardian.name === name);
+  }
+
   /** Silence of a ward that lets us take it over: longer than its own lease by more than clocks may differ. */
   get patienceMs(): number {
     return this.options.leaseMs + this.options.leaseMs / 64 + 1;
@@ -176,6 +186,22 @@ export class Holding {
       for (const life of record.estate.closed) if (!this.#closers.has(life)) this.#closers.set(life, name);
     }
     return this.#closers;
+  }
+
+  heard(peer: Peer, record: EstateRecord): void {
+    peer.estate = record;
+    for (const life of record.estate.closed) this.#said.add(life);
+    if (this.#said.size > SAID_MAX) this.#said.delete(this.#said.keys().next().value!);
+    this.peersVersion++;
+    this.version++;
+  }
+
+  /**
+   * Whether that life may be over. Nothing is taken from such a one, nor given into its care: who ended it may have settled
+   * all with us already, and now say something newer that does not count yet, or have ended itself.
+   */
+  mayBeOver(life: number): boolean {
+    return this.#said.has(life) || this.estate.closed.includes(life);
   }
 
   /** What a host says to one of its wards. */
@@ -243,8 +269,29 @@ export class Holding {
   changeGuardians(now: number, next: readonly Guardian[]): void {
     if (!this.canKeep(next)) return;
     const kept = this.#kept(next);
-    const retained = (kept.length > 0 ? kept : next).map(({ name }) => name);
-    this.setGuardians(now, next, retained);
+    // Whom one that was alone names first cannot have taken anything over yet.
+    const retained = kept.length > 0 || this.estate.guardians.length === 0 ? kept : next;
+    this.setGuardians(
+      now,
+      next,
+      retained.map(({ name }) => name),
+    );
+  }
+
+  /**
+   * A guardian lost its disk, and with the copy perhaps a promise that it gave to the root's heir. So a root goes on by the word
+   * of another guardian, or while its lease shows that no promise was given; else nobody can know whether it was taken over.
+   */
+  renewGuardians(now: number, next: readonly Guardian[]): void {
+    const { guardians, isRoot } = this.estate;
+    const kept = this.#kept(next);
+    const isUntakable = this.isSettled ? guardians.length === 1 : this.retained.length === 0;
+    if (isRoot && kept.length === 0 && !isUntakable && !this.isValid(now)) return;
+    this.setGuardians(
+      now,
+      next,
+      (kept.length > 0 ? kept : next).map(({ name }) => name),
+    );
   }
 
   setGuardians(now: number, guardians: readonly Guardian[], retained: readonly string[]): void {

@@ -59,7 +59,8 @@ function wordTo(now: number, holding: Holding, name: string, ward: Ward): WardRe
   if (lineage === undefined || (!ward.isRegistered && ward.fromRev > holding.noted)) return undefined;
   const { session, life, beat, isWanted, estate } = ward;
   const status = statusOf(holding, name, ward);
-  if (status === 'restore' && ward.isRegistered && !isSureOfCopy(now, holding, name)) return undefined;
+  // Whoever may have been taken over has a copy that may be old, most of all of the one that took it over.
+  if (status === 'restore' && ward.isRegistered && !holding.isValid(now)) return undefined;
   const copy = status === 'noted' ? undefined : estate;
   const guardian = holding.asGuardian;
   return {
@@ -76,17 +77,10 @@ function wordTo(now: number, holding: Holding, name: string, ward: Ward): WardRe
   };
 }
 
-/**
- * Whoever may have been taken over has a copy that may be old, most of all of the one that took it over. Where all depends on
- * the ward itself, and it has said that it knows, there is no other.
- */
-function isSureOfCopy(now: number, holding: Holding, ward: string): boolean {
-  const { guardians } = holding.estate;
-  return holding.isValid(now) || (holding.isSettled && guardians.every(({ name }) => name === ward));
-}
-
 function statusOf(holding: Holding, name: string, ward: Ward): WardStatus {
   if (ward.isPromised) return 'promised';
+  // Its life is offered no more, whatever becomes of the one that it lives now.
+  if (ward.isOver) return 'noted';
   if (!ward.isRegistered) return 'restore';
   const record = holding.peers.get(name)?.estate;
   if (record === undefined || record.session !== ward.session) return 'noted';

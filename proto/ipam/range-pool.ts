@@ -28,7 +28,7 @@ import type { RecordWrite } from './publication.ts';
 import { Publication } from './publication.ts';
 import { decodeEstateRecord, decodeWardRecord } from './records.ts';
 import { Space, without } from './space.ts';
-import { QUIET_MS, chooseGuardians, hearWards, takeOver } from './wards.ts';
+import { QUIET_MS, chooseGuardians, hasNewer, hearWards, takeOver } from './wards.ts';
 
 export interface RangePoolOptions {
   readonly self: string;
@@ -110,9 +110,7 @@ export class RangePool {
     if (!isWithin(record, this.options.subnet)) throw new WireError('a range outside its subnet');
     const peer = this.#peer(owner);
     if (peer === undefined || isEarlierSaid(record, peer.estate)) return;
-    peer.estate = record;
-    this.#holding.peersVersion++;
-    this.#holding.version++;
+    this.#holding.heard(peer, record);
   }
 
   /** A ward record of another host; undefined: it is taken back, or its host is not visible any more. Throws WireError. */
@@ -254,18 +252,22 @@ export class RangePool {
   /** Takes over the estate of a host that is gone for good, by an operator's word. */
   reclaim(now: number, host: string): ReclaimAnswer {
     const ward = this.#holding.wards.get(host);
-    if (ward === undefined) {
-      const guardian = this.#holding.peers.get(host)?.estate?.estate.guardians[0]?.name;
-      return { done: false, reason: 'not-our-ward', guardian };
-    }
-    if (this.#alive.has(host) || now < (this.#holding.heardMs.get(host) ?? now) + QUIET_MS)
+    const theirs = this.#holding.peers.get(host)?.estate;
+    if (ward === undefined)
+      return { done: false, reason: 'not-our-ward', guardian: theirs?.estate.guardians[0]?.name };
+    // One that began anew with nothing does not live the life that is taken over.
+    const isAlive = this.#alive.has(host) && theirs?.life !== 0;
+    if (isAlive || now < (this.#holding.heardMs.get(host) ?? now) + QUIET_MS)
       return { done: false, reason: 'alive' };
     ward.isWanted = true;
     this.#holding.touch();
     this.#run(now);
     if (!this.#holding.wards.has(host)) return { done: true };
     const isQuorum = ward.estate.isRoot && ward.estate.guardians.length === 2;
-    return { done: false, reason: isQuorum || this.#holding.isValid(now) ? 'waiting' : 'not-ready' };
+    if (isQuorum || this.#holding.isValid(now)) return { done: false, reason: 'waiting' };
+    const newer = hasNewer(this.#holding, host, ward);
+    if (newer !== undefined) return { done: false, reason: 'not-our-ward', guardian: newer };
+    return { done: false, reason: 'not-ready' };
   }
 
   /** It did not come about. */
@@ -297,8 +299,9 @@ export class RangePool {
   /** undefined: something is on its way to the asker. */
   #answer(now: number, from: string, ask: Ask): Refusal | undefined {
     const holding = this.#holding;
-    if (!holding.isValid(now)) return 'not-ready';
     const isFirst = ask.life === 0;
+    if (!holding.isValid(now))
+      return isFirst && holding.wards.has(from) && holding.guardiansAre(from) ? 'copy-unsure' : 'not-ready';
     const record = holding.peers.get(from)?.estate;
     if (!isFirst && (record?.life !== ask.life || !holding.isKin(record))) return 'other-lineage';
     if (isFirst && holding.wards.has(from)) return undefined;

@@ -5,9 +5,10 @@
  * - One that names this disk as its guardian is taken in, unless its life has ended: whoever lost the copies with its disk
  *   had its own estate restored, and with it the list of lives that it had ended.
  * - A ward is taken over when it has been silent for longer than its lease. Of the root, which has two guardians,
- *   the heir does so, once the witness has promised no longer to answer it. The witness' copy may be the newer one.
+ *   the heir does so, once the witness has promised it, and no other heir, no longer to answer the root. The witness' copy may
+ *   be the newer one.
  */
-import { isInside } from './block.ts';
+import { intersect, isInside } from './block.ts';
 import type { Estate, EstateRecord, Guardian } from './estate.ts';
 import { inherit, isGuardian, isSameGuardian } from './estate.ts';
 import { closerOf } from './guarded.ts';
@@ -34,8 +35,7 @@ export function hearWards(now: number, holding: Holding): void {
 function takeIn(now: number, holding: Holding, name: string, record: EstateRecord): void {
   const { life, session, beat, estate } = record;
   if (life === 0 || !holding.isBorn || !holding.isKin(record)) return;
-  if (!isGuardian(estate, holding.asGuardian) || holding.estate.closed.includes(life)) return;
-  if (closerOf(holding, life) !== undefined) return;
+  if (!isGuardian(estate, holding.asGuardian) || holding.mayBeOver(life)) return;
   if (holding.wards.size >= WARDS_MAX) return;
   const flags = { isRegistered: true, isPromised: false, isOver: false, isWanted: false };
   holding.wards.set(name, { life, session, beat, estate, fromRev: 0, ...flags });
@@ -86,7 +86,8 @@ export function takeOver(now: number, holding: Holding): void {
     if (ward.fromRev > holding.noted && !ward.isRegistered && holding.estate.guardians.length > 0) continue;
     const { guardians, isRoot } = ward.estate;
     if (isRoot && guardians.length === 2) succeed(now, holding, name, ward);
-    else if (holding.isValid(now) && isDue(now, holding, name, ward)) close(now, holding, name, ward.estate);
+    else if (isDue(now, holding, name, ward) && (holding.isValid(now) || isGoneByWord(holding, name, ward)))
+      close(now, holding, name, ward.estate);
   }
 }
 
@@ -94,6 +95,28 @@ function isDue(now: number, holding: Holding, name: string, ward: Ward): boolean
   if (ward.isOver || ward.isWanted) return true;
   const isHeldBySilence = !ward.estate.isRoot;
   return isHeldBySilence && isSilent(now, holding, name);
+}
+
+/**
+ * The root is our only guardian, and our lease ran out with it. An operator's word then is all there is, against which only
+ * a host can speak that has what was the root's or ours when we heard of it last.
+ */
+function isGoneByWord(holding: Holding, name: string, ward: Ward): boolean {
+  const { guardians } = holding.estate;
+  const isMeant = ward.isWanted && ward.estate.isRoot && holding.isSettled;
+  if (!isMeant || !guardians.every(({ life }) => life === ward.life)) return false;
+  return hasNewer(holding, name, ward) === undefined;
+}
+
+/** Who has something that is its or ours, as far as we know: so that is long ago. */
+export function hasNewer(holding: Holding, name: string, { estate }: Ward): string | undefined {
+  const ours = [...estate.own, ...holding.estate.own];
+  for (const [other, { estate: record }] of holding.peers) {
+    if (other === name || record === undefined || !holding.isKin(record)) continue;
+    const theirs = [...record.estate.own, ...record.estate.gifts.map(({ block }) => block)];
+    if (intersect(theirs, ours).length > 0) return other;
+  }
+  return undefined;
 }
 
 const isSilent = (now: number, holding: Holding, name: string): boolean =>
@@ -114,12 +137,18 @@ function succeed(now: number, holding: Holding, name: string, ward: Ward): void 
   }
   if (!(ward.isOver || ward.isWanted || isSilent(now, holding, name))) return;
   if (!isTheirs || word.status !== 'promised' || word.estate === undefined) return;
+  // Both copies name us: the witness of an older one has given the root up to the heir of that time.
+  if (![word.estate, ward.estate].every((copy) => isPair(copy.guardians, heir!, witness!))) return;
   const estate = word.estate.rev > ward.estate.rev ? word.estate : ward.estate;
-  const isSame = estate.guardians.length === 2 && isSameGuardian(estate.guardians[0]!, heir!);
-  if (!isSame || !isSameGuardian(estate.guardians[1]!, witness!)) return;
   if (estate.closed.includes(holding.life)) holding.lose(now, 'closed', name);
   else close(now, holding, name, estate);
 }
+
+const isPair = ([first, second]: readonly Guardian[], heir: Guardian, witness: Guardian): boolean =>
+  first !== undefined &&
+  second !== undefined &&
+  isSameGuardian(first, heir) &&
+  isSameGuardian(second, witness);
 
 function close(now: number, holding: Holding, name: string, estate: Estate): void {
   const { life } = holding.wards.get(name)!;
@@ -173,12 +202,7 @@ function candidates(holding: Holding, alive: ReadonlySet<string>): Guardian[] {
   const found: Guardian[] = [];
   for (const [name, { estate: record }] of holding.peers) {
     if (name === holding.self || !alive.has(name) || record === undefined || !holding.isKin(record)) continue;
-    if (
-      hasPromised(holding, name) ||
-      holding.estate.closed.includes(record.life) ||
-      closerOf(holding, record.life) !== undefined
-    )
-      continue;
+    if (hasPromised(holding, name) || holding.mayBeOver(record.life)) continue;
     found.push({ name, life: record.life, ledger: record.ledger });
   }
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -173,6 +173,15 @@ export class RangeCluster {
     if (!keepsContainers) host.inUse.clear();
   }
 
+  /** It is gone for good, with all that was on it; another may get its name. */
+  wipe(host: RangeHost): void {
+    this.crash(host, true);
+    this.note(`wipe ${host.name}`);
+    host.disk = undefined;
+    host.hadDiskLoss = true;
+    host.inUse.clear();
+  }
+
   partition(side: (host: RangeHost) => number): void {
     this.note('partition');
     this.#side = new Map(this.hosts.map((host) => [host.name, side(host)]));
@@ -373,14 +382,10 @@ export class RangeCluster {
   }
 }
 
-/**
- * What a host gave and took alone, with no guardian yet or any more, and what it promised as a witness, nobody can know once
- * its disk is lost.
- */
+/** What a host gave and took alone, with no guardian yet or any more, nobody can know once its disk is lost. */
 function isOnlyCopy({ disk }: RangeHost): boolean {
   if (disk === undefined || disk.saved.life === 0) return false;
-  const { estate, isSettled, wards } = disk.saved;
-  if ([...wards.values()].some(({ isPromised }) => isPromised)) return true;
+  const { estate, isSettled } = disk.saved;
   return estate.guardians.length === 0 || (estate.isRoot && estate.guardians.length === 1 && !isSettled);
 }
 

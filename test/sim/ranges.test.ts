@@ -59,13 +59,7 @@ function play(seed: number): Play {
         cluster.crashIn = [0, 30, 8][dice(3)]!;
         break;
       case 7:
-        // By an operator who knows that the host is down.
-        if (host.pool === undefined) {
-          const other = any();
-          wasReclaimed ||= other.pool !== undefined;
-          other.pool?.reclaim(cluster.clock(other), host.name);
-          cluster.pump(other);
-        }
+        wasReclaimed = reclaim(cluster, host, any()) || wasReclaimed;
         break;
       case 8:
         cluster.release(host);
@@ -85,6 +79,19 @@ function play(seed: number): Play {
   }
   const isHarmed = (): boolean => wasReclaimed || cluster.hosts.some(({ hadDiskLoss }) => hadDiskLoss);
   return { cluster, isHarmed };
+}
+
+/** By an operator who knows that the host is down, or has lost its disk. */
+function reclaim(cluster: RangeCluster, host: RangeHost, by: RangeHost): boolean {
+  if (by.pool === undefined || by === host) return false;
+  const isGone = host.pool === undefined || !host.pool.holding.isBorn;
+  // His word alone, when there is no second copy: only if nobody else can have had to do with it, and it never comes back.
+  const isWordAlone = by.pool.holding.guardiansAre(host.name);
+  if (!isGone || (isWordAlone && cluster.hosts.length > 2)) return false;
+  if (isWordAlone) cluster.wipe(host);
+  by.pool.reclaim(cluster.clock(by), host.name);
+  cluster.pump(by);
+  return true;
 }
 
 const rootOf = ({ hosts }: RangeCluster): RangeHost | undefined =>
