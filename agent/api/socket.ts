@@ -52,8 +52,9 @@ interface Listener {
 
 /** Listens on the socket `path`, whose file is never there with a wider mode than `mode`. Closes `app` when it throws. */
 export async function listenOn(app: Listener, path: string, mode: number, flag = '--socket'): Promise<void> {
-  // So the umask and not only the chmod narrows it.
-  const umask = process.umask(0o777 & ~mode);
+  // So the umask and not only the chmod narrows it. It holds for the whole process: a folder that is made meanwhile must
+  // stay one that its owner can use.
+  const umask = process.umask(0o077 & ~mode);
   try {
     await app.listen({ path });
     await chmod(path, mode);

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import tap from 'tap';
@@ -7,6 +7,7 @@ import { openApiDocument } from '../../../agent/api/openapi.ts';
 import { PROBLEM_TYPE, problemSchema } from '../../../agent/api/problem.ts';
 import { ROUTES } from '../../../agent/api/routes.ts';
 import { buildApi, startApi } from '../../../agent/api/server.ts';
+import { listenOn } from '../../../agent/api/socket.ts';
 import { OverlaydError } from '../../../agent/errors.ts';
 import { golden } from '../golden.ts';
 import { fakeView, scratchDirectory, silentLog, startFakeDaemon } from './fake-view.ts';
@@ -107,6 +108,26 @@ void tap.test('the socket is 0660 from the start, and gone at the end', async (t
   t.equal(statSync(daemon.socket).mode & 0o777, 0o660);
   await daemon.close();
   t.notOk(existsSync(daemon.socket));
+});
+
+void tap.test('0.5 what is made while a socket comes up can be used without CAP_DAC_OVERRIDE', async (t) => {
+  const folder = scratchDirectory();
+  for (const mode of [0o600, 0o660]) {
+    const path = join(folder, `socket-${mode}`);
+    const [inside, file] = [join(folder, `folder-${mode}`), join(folder, `file-${mode}`)];
+    const app = {
+      listen: async () => {
+        mkdirSync(inside, { mode: 0o700 });
+        writeFileSync(file, '', { mode: 0o600 });
+        writeFileSync(path, '');
+        await Promise.resolve();
+      },
+      close: () => Promise.resolve(),
+    };
+    await listenOn(app, path, mode);
+    const modes = [inside, file, path].map((each) => statSync(each).mode & 0o777);
+    t.strictSame(modes, [0o700, 0o600, mode]);
+  }
 });
 
 void tap.test('a socket that nobody answers on is taken over, a live one is not', async (t) => {
