@@ -23,6 +23,7 @@ void tap.test('5.7 what the daemon relies on', async (t) => {
   t.ok(Number.parseInt(values('WatchdogSec')[0] ?? '', 10) > 10, 'a worker that hangs is replaced before');
   t.ok(Number.parseInt(values('TimeoutStopSec')[0] ?? '', 10) > 15, 'longer than the daemon takes to leave');
   t.notMatch(UNIT, /^MemoryDenyWriteExecute=/m);
+  t.strictSame(values('SystemCallFilter'), ['@system-service @pkey'], 'V8 takes memory protection keys');
   const held = Number(values('FileDescriptorStoreMax')[0]);
   t.ok(held >= PORTS, 'one descriptor for each port of the core');
   // Interface names of 15 characters in LISTEN_FDNAMES; execve(2): MAX_ARG_STRLEN. Longer, the service could not start.
