@@ -20,7 +20,8 @@ exec </dev/null
 PACKAGES='ip=iproute2 iptables=iptables ping=iputils-ping ethtool=ethtool iperf3=iperf3 tshark=tshark tcpdump=tcpdump
   serf=serf go=golang-go
   /usr/share/gocode/src/github.com/hashicorp/memberlist=golang-github-hashicorp-memberlist-dev
-  busybox=busybox-static dockerd=docker.io socat=socat ps=procps capsh=libcap2-bin setpriv=util-linux'
+  busybox=busybox-static dockerd=docker.io socat=socat ps=procps capsh=libcap2-bin setpriv=util-linux
+  /lib/systemd/systemd=systemd'
 
 say() { printf -- '-- %s\n' "$*"; }
 fail() { say "FAILED: $*"; printf '0 passed, 1 failed, 0 skipped\n'; exit 1; }
