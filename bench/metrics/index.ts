@@ -1,6 +1,7 @@
 /** All metrics, in the order they run: idle first, before load leaves work behind. */
 
 import { idleMetric } from './idle.ts';
+import { edgeMetric } from './mtu-edge.ts';
 import type { Metric } from './metric.ts';
 import { packetsMetric } from './packets.ts';
 import { roundTripMetric } from './round-trip.ts';
@@ -12,4 +13,5 @@ export const METRICS: readonly Metric[] = [
   tcp1Metric,
   tcp4Metric,
   packetsMetric,
+  edgeMetric,
 ];

@@ -7,7 +7,18 @@
 import type { CpuGroup } from '../harness/cpu-group.ts';
 import type { Endpoint } from '../harness/testbed.ts';
 
-export type SeriesId = 'tcp1' | 'tcp4' | 'pps' | 'rtt-p50' | 'rtt-p99' | 'cpu' | 'rss' | 'rss-peak' | 'idle';
+export type SeriesId =
+  | 'tcp1'
+  | 'tcp4'
+  | 'pps'
+  | 'edge-tcp'
+  | 'edge-udp'
+  | 'rtt-p50'
+  | 'rtt-p99'
+  | 'cpu'
+  | 'rss'
+  | 'rss-peak'
+  | 'idle';
 
 export interface Series {
   readonly id: SeriesId;
@@ -24,6 +35,8 @@ export const SERIES: readonly Series[] = [
   series('tcp1', 'TCP, 1 stream', 'Gb/s', true, true, 2),
   series('tcp4', 'TCP, 4 streams', 'Gb/s', true, true, 2),
   series('pps', '64-byte UDP without loss', 'kpps', true, true, 0),
+  series('edge-tcp', 'TCP, writes of 1,500 over 1,400 bytes', '%', true, true, 0),
+  series('edge-udp', 'UDP, datagrams of 1,500 over 1,400 bytes', '%', true, true, 0),
   series('rtt-p50', 'round trip, median', 'µs', false, true, 1),
   series('rtt-p99', 'round trip, p99', 'µs', false, true, 1),
   series('cpu', 'CPU per GB (TCP, 1 stream)', 's/GB', false, true, 2),

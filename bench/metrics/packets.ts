@@ -1,6 +1,6 @@
 /**
- * 64-byte UDP datagrams a second without loss (payload of 64 bytes, one flow, at most 0.1 % lost as the receiver
- * counts), by bisection over paced rates.
+ * UDP datagrams a second without loss (one flow, at most 0.1 % lost as the receiver counts), by bisection over paced
+ * rates; the metric has payloads of 64 bytes.
  */
 
 import { bisectRate } from '../harness/bisection.ts';
@@ -8,10 +8,10 @@ import type { Trial } from '../harness/bisection.ts';
 import { Service } from '../harness/command.ts';
 import { BenchError } from '../harness/errors.ts';
 import { loadProgram } from './load-program.ts';
-import type { Metric, Subject } from './metric.ts';
+import type { Metric, MetricSettings, Subject } from './metric.ts';
 
 const PORT = '5301';
-const BYTES = '64';
+const BYTES = 64;
 const MAX_TRIAL_SECONDS = 1;
 const SEARCH = { maxLoss: 0.001, resolution: 0.04, floorPps: 500, attempts: 2 };
 
@@ -20,15 +20,24 @@ export const packetsMetric: Metric = {
   title: '64-byte packets',
   needsDaemon: false,
   async measure(subject, settings) {
-    const seconds = Math.min(MAX_TRIAL_SECONDS, settings.seconds);
-    const { pps } = await bisectRate((asked) => runTrial(subject, asked, seconds), SEARCH);
-    return { pps: pps / 1000 };
+    return { pps: (await packetsWithoutLoss(subject, settings, BYTES)) / 1000 };
   },
 };
 
-async function runTrial(subject: Subject, askedPps: number, seconds: number): Promise<Trial> {
+/** A second, of that many bytes of payload each. */
+export async function packetsWithoutLoss(
+  subject: Subject,
+  settings: MetricSettings,
+  bytes: number,
+): Promise<number> {
+  const seconds = Math.min(MAX_TRIAL_SECONDS, settings.seconds);
+  const { pps } = await bisectRate((asked) => runTrial(subject, asked, seconds, String(bytes)), SEARCH);
+  return pps;
+}
+
+async function runTrial(subject: Subject, askedPps: number, seconds: number, bytes: string): Promise<Trial> {
   const [from, to] = subject.endpoints;
-  const receiver = new Service(loadProgram('udp-receiver', { on: to.address, port: PORT, bytes: BYTES }), {
+  const receiver = new Service(loadProgram('udp-receiver', { on: to.address, port: PORT, bytes }), {
     netns: to.netns,
     signal: subject.signal,
   });
@@ -37,7 +46,7 @@ async function runTrial(subject: Subject, askedPps: number, seconds: number): Pr
     const asked = {
       to: to.address,
       port: PORT,
-      bytes: BYTES,
+      bytes,
       pps: String(askedPps),
       seconds: String(seconds),
     };

@@ -43,10 +43,12 @@ interface IperfReport {
   readonly end?: { readonly sum_received?: { readonly bits_per_second: number; readonly bytes: number } };
 }
 
-async function runIperf(
+/** `writeBytes`: what the sender hands to the kernel at a time. */
+export async function runIperf(
   subject: Subject,
   settings: MetricSettings,
   streams: number,
+  writeBytes?: number,
 ): Promise<{ bitsPerSecond: number; bytes: number }> {
   const [from, to] = subject.endpoints;
   const server = new Service(['iperf3', '-s', '-1', '-p', PORT, '--forceflush'], {
@@ -56,7 +58,8 @@ async function runIperf(
   try {
     await server.waitUntil(() => server.output.includes('Server listening'), 5_000, subject.signal);
     const what = ['-c', to.address, '-p', PORT, '-P', String(streams), '-t', String(settings.seconds)];
-    const text = await run(['iperf3', ...what, '-C', CONGESTION_CONTROL, '-J'], {
+    const write = writeBytes === undefined ? [] : ['-l', String(writeBytes)];
+    const text = await run(['iperf3', ...what, ...write, '-C', CONGESTION_CONTROL, '-J'], {
       netns: from.netns,
       signal: subject.signal,
       timeoutMs: (settings.seconds + 20) * 1000,
