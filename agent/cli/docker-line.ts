@@ -5,23 +5,39 @@
  * address allocation is per host, so two hosts with the same subnet need disjoint `--ip-range`s.
  */
 
-interface DockerNetwork {
-  readonly name: string;
-  readonly tap: string;
+interface DockerSubnet {
   readonly subnet: string;
   readonly gateway?: string | undefined;
   readonly ipRange?: string | undefined;
 }
 
-export function dockerLine({ name, tap, subnet, gateway, ipRange }: DockerNetwork): string {
+interface DockerNetwork extends DockerSubnet {
+  readonly name: string;
+  readonly tap: string;
+  /** Of the second family. */
+  readonly second?: DockerSubnet | undefined;
+  /** Further words, such as `-o`, `macvlan_mode=vepa`. */
+  readonly words?: readonly string[];
+}
+
+export function dockerLine({ name, tap, second, words = [], ...first }: DockerNetwork): string {
+  const subnets = second === undefined ? [first] : [first, second];
   return [
-    `docker network create -d macvlan -o parent=${tap}`,
-    ...(subnet.includes(':') ? ['--ipv6'] : []),
-    `--subnet ${subnet}`,
-    ...(gateway === undefined ? [] : [`--gateway ${gateway}`]),
-    ...(ipRange === undefined ? [] : [`--ip-range ${ipRange}`]),
-    name,
+    `docker network create -d macvlan -o parent=${quoted(tap)}`,
+    ...words.map(quoted),
+    ...(subnets.some(({ subnet }) => subnet.includes(':')) ? ['--ipv6'] : []),
+    ...subnets.flatMap(({ subnet, gateway, ipRange }) => [
+      `--subnet ${subnet}`,
+      ...(gateway === undefined ? [] : [`--gateway ${gateway}`]),
+      ...(ipRange === undefined ? [] : [`--ip-range ${ipRange}`]),
+    ]),
+    quoted(name),
   ].join(' ');
+}
+
+/** One word to a shell, whatever is in it. */
+export function quoted(word: string): string {
+  return /^[\w.:/@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /** Said wherever the line has no --ip-range. */

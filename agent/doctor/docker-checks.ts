@@ -1,23 +1,9 @@
 /** The traps of Docker's macvlan driver and address management (checklist T1, T3 to T8), judged from what it says of itself. */
-import { dockerLine } from '../cli/docker-line.ts';
-import { cidrContains } from '../config/address.ts';
+import { dockerLine, quoted } from '../cli/docker-line.ts';
+import { flawsOf } from './docker-addresses.ts';
 import type { DockerEndpoint, DockerFacts, DockerNetwork } from './docker-facts.ts';
 import type { Finding } from './finding.ts';
-
-/** A network of ours, as far as it matters to Docker's. */
-export interface OwnNetwork {
-  readonly name: string;
-  readonly tap: string;
-  readonly subnet: string | undefined;
-  readonly gateway: string | undefined;
-  readonly ipRange: string | undefined;
-  /** Now; undefined when the TAP is not there. */
-  readonly mtu: number | undefined;
-  /** Kept by the kernel when overlayd ends; undefined where that cannot be told. */
-  readonly persistent: boolean | undefined;
-  /** Other hosts that take part. */
-  readonly peers: number;
-}
+import type { OwnNetwork } from './own-networks.ts';
 
 export interface OwnFacts {
   readonly networks: readonly OwnNetwork[];
@@ -51,7 +37,7 @@ export function checkDocker(docker: DockerFacts, own: OwnFacts): Finding[] {
         ...checkTap(network, ours),
         ...checkVlan(network, ours, vlan),
         ...checkMtuOf(network, ours, endpoints),
-        ...checkAddresses(network, ours),
+        ...checkAddresses(network, ours, endpoints),
         ...checkTwins(ours, endpoints, own),
       ];
     }),
@@ -72,20 +58,17 @@ function checkSwarm({ swarmDataPort }: DockerFacts, ports: readonly number[]): F
 }
 
 function bridgeWithParent(network: DockerNetwork, parent: string, ours: OwnNetwork | undefined): Finding {
-  const [config] = network.ipam;
-  const subnet = ours?.subnet ?? config?.subnet ?? 'CIDR';
-  const line = dockerLine({
-    name: network.name,
-    tap: parent,
-    subnet,
-    gateway: ours?.gateway,
-    ipRange: ours?.ipRange,
-  });
+  const { name } = network;
+  const subnet = network.ipam[0]?.subnet ?? 'CIDR';
+  const line =
+    ours === undefined
+      ? `docker network rm ${quoted(name)}; ${dockerLine({ name, tap: parent, subnet })}`
+      : anew(network, ours);
   return {
     check: 'docker-t1',
     severity: 'error',
-    what: `Docker network "${network.name}" is a bridge that carries parent=${parent}, which a bridge ignores: its containers are not on the overlay`,
-    cure: `"-d macvlan" was forgotten: docker network rm ${network.name}; ${line}`,
+    what: `Docker network "${name}" is a bridge that carries parent=${parent}, which a bridge ignores: its containers are not on the overlay`,
+    cure: `"-d macvlan" was forgotten: ${line}`,
   };
 }
 
@@ -181,49 +164,40 @@ function checkMtuOf(
   return findings;
 }
 
-function checkAddresses(network: DockerNetwork, ours: OwnNetwork): Finding[] {
-  const finding = (check: string, severity: Finding['severity'], what: string, cure: string): Finding => ({
-    check,
-    severity,
+function checkAddresses(
+  network: DockerNetwork,
+  ours: OwnNetwork,
+  endpoints: readonly DockerEndpoint[],
+): Finding[] {
+  const containers = endpoints.map(({ container }) => container).join(', ');
+  const first = containers === '' ? '' : `Remove its containers (${containers}), then: `;
+  return flawsOf(network, ours).map(({ what, cure = first + anew(network, ours), ...rest }) => ({
+    ...rest,
     what: `Docker network "${network.name}": ${what}`,
     cure,
-  });
-  const anew = `docker network rm ${network.name}; then what "overlayd docker-command ${ours.name}" prints`;
-  return network.ipam.flatMap(({ subnet, gateway, ipRange }): Finding[] => {
-    if (
-      subnet === undefined ||
-      ours.subnet === undefined ||
-      subnet.includes(':') !== ours.subnet.includes(':')
-    )
-      return [];
-    if (subnet !== ours.subnet)
-      return [
-        finding(
-          'docker-t8',
-          'warn',
-          `its subnet is ${subnet}, that of network "${ours.name}" is ${ours.subnet}`,
-          anew,
-        ),
-      ];
-    const found: Finding[] = [];
-    if (ipRange === undefined && ours.peers > 0) {
-      const what = 'without --ip-range Docker hands out the same addresses on every host';
-      found.push(finding('docker-t8', 'warn', what, anew));
-    } else if (ipRange !== undefined && ours.ipRange !== undefined && !isWithin(ipRange, ours.ipRange)) {
-      const what = `it hands out ${ipRange}, this host's part is ${ours.ipRange}`;
-      found.push(finding('docker-t8', 'error', what, anew));
-    }
-    if (ours.gateway !== undefined && gateway !== undefined && gateway !== ours.gateway) {
-      const what = `its gateway is ${gateway}, that of network "${ours.name}" is ${ours.gateway}`;
-      found.push(finding('docker-t6', 'warn', what, anew));
-    }
-    return found;
-  });
+  }));
 }
 
-function isWithin(inner: string, outer: string): boolean {
-  const [address = '', length = '0'] = inner.split('/');
-  return cidrContains(outer, address) && Number(length) >= Number(outer.split('/')[1]);
+/**
+ * The words that make it as it should be. While this host has no range for Docker only the daemon can say one, and marks
+ * it: the doctor changes nothing.
+ */
+function anew({ name, options, ipam }: DockerNetwork, ours: OwnNetwork): string {
+  const rm = `docker network rm ${quoted(name)}; `;
+  const [first, second] = ours.subnets.filter(
+    ({ subnet }, i) => i === 0 || ipam.some((each) => each.subnet?.includes(':') === subnet.includes(':')),
+  );
+  if (first === undefined)
+    return rm + dockerLine({ name, tap: options['parent'] ?? ours.tap, subnet: 'CIDR' });
+  if (first.ipRange === undefined) return `${rm}sh -c "$(overlayd docker-command ${quoted(ours.name)})"`;
+  const mode = options['macvlan_mode'];
+  const words = [
+    ...(mode === undefined ? [] : ['-o', `macvlan_mode=${mode}`]),
+    ...ipam.flatMap(({ reserved }) =>
+      reserved.flatMap((each) => ['--aux-address', `${each.name}=${each.ip}`]),
+    ),
+  ];
+  return rm + dockerLine({ ...first, second, words, name, tap: options['parent'] ?? ours.tap });
 }
 
 /** A container of ours whose address another host has as well. */

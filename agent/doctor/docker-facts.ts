@@ -8,15 +8,20 @@ import type {
   DockerNetwork as AnsweredNetwork,
 } from '../docker/client/schemas.ts';
 
+export interface DockerSubnet {
+  readonly subnet: string | undefined;
+  readonly gateway: string | undefined;
+  readonly ipRange: string | undefined;
+  /** Addresses that it keeps off, by what they were called (--aux-address). */
+  readonly reserved: readonly { readonly name: string; readonly ip: string }[];
+}
+
 export interface DockerNetwork {
   readonly name: string;
   readonly driver: string;
   readonly options: Readonly<Record<string, string>>;
-  readonly ipam: readonly {
-    readonly subnet: string | undefined;
-    readonly gateway: string | undefined;
-    readonly ipRange: string | undefined;
-  }[];
+  readonly ipamDriver: string;
+  readonly ipam: readonly DockerSubnet[];
 }
 
 /** A container's place on one network. */
@@ -70,10 +75,12 @@ function networkOf({ Name: name, Driver: driver, Options: options, IPAM }: Answe
     name,
     driver,
     options,
-    ipam: IPAM.Config.map(({ Subnet, Gateway, IPRange }) => ({
+    ipamDriver: IPAM.Driver || 'default',
+    ipam: IPAM.Config.map(({ Subnet, Gateway, IPRange, AuxiliaryAddresses }) => ({
       subnet: Subnet || undefined,
       gateway: Gateway || undefined,
       ipRange: IPRange || undefined,
+      reserved: Object.entries(AuxiliaryAddresses).map(([label, ip]) => ({ name: label, ip })),
     })),
   };
 }

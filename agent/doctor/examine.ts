@@ -10,12 +10,14 @@ import { thisMachine } from '../config/underlay.ts';
 import { OverlaydError } from '../errors.ts';
 import type { FdbEntry, Status } from '../status.ts';
 import { checkDocker } from './docker-checks.ts';
-import type { OwnFacts, OwnNetwork } from './docker-checks.ts';
+import type { OwnFacts } from './docker-checks.ts';
 import { checkKeyringFile, checkStateDir } from './file-checks.ts';
 import type { Finding } from './finding.ts';
 import { findingOf, sorted } from './finding.ts';
 import { checkMtu } from './mtu-checks.ts';
-import { checkOrdering, ownNetwork } from './own-networks.ts';
+import { keptNetworks } from './kept-networks.ts';
+import type { OwnNetwork } from './own-networks.ts';
+import { checkOrdering, ownNetwork, ownSubnets } from './own-networks.ts';
 import { checkPortsFree, checkSeeds } from './port-checks.ts';
 import { checkLimits, checkRights, checkTun } from './process-checks.ts';
 
@@ -62,10 +64,12 @@ function readiness({ ready }: Status): Finding[] {
 async function factsOf(client: ApiClient, status: Status): Promise<OwnFacts> {
   const [networks, fdb] = await Promise.all([client.networks(), client.fdb()]);
   const own: OwnNetwork[] = [];
-  for (const { name, tap, subnet, peers } of networks) {
+  for (const { name, tap, peers, subnet } of networks) {
     if (tap === undefined) continue;
-    const { gateway, ipRange } = await client.network(name);
-    own.push(await ownNetwork({ name, tap, subnet, gateway, ipRange, peers }, thisMachine));
+    const { ranges } = subnet === undefined ? { ranges: [] } : await client.ranges(name);
+    const known = ranges.map((range) => ({ ...range, isOurs: range.host === status.node }));
+    const subnets = ownSubnets(await client.network(name), known);
+    own.push(await ownNetwork({ name, tap, subnets, peers }, thisMachine));
   }
   return { networks: own, ports: [status.dataPort, status.gossipPort], remote: remoteOf(fdb) };
 }
@@ -97,11 +101,7 @@ async function withoutDaemon({
     ...(await checkPortsFree(config)),
     ...(await checkSeeds(config.join)),
   );
-  const networks = await Promise.all(
-    config.networks.map(({ name, tap, subnet, gateway, ipRange }) =>
-      ownNetwork({ name, tap, subnet, gateway, ipRange, peers: 0 }, thisMachine),
-    ),
-  );
+  const networks = await Promise.all(keptNetworks(config).map((network) => ownNetwork(network, thisMachine)));
   const taps = networks.flatMap(({ name: network, tap, mtu }, i) => {
     // Before the first start there is none yet: that is no illness.
     return mtu === undefined

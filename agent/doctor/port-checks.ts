@@ -1,4 +1,4 @@
-/** Ports of this host while no daemon has them (checklist T3), and whether the seeds answer on theirs. */
+/** Ports of this host while no daemon has them (checklist T2, T3), and whether the seeds answer on theirs. */
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 import { formatHostPort, ipFamily } from '../config/address.ts';
@@ -8,6 +8,8 @@ import type { Finding } from './finding.ts';
 
 const SEED_PATIENCE_MS = 2_000;
 const SEEDS_MAX = 16;
+/** Ours is a script: the kernel shows it as node. */
+const NAMESAKE = 'overlayd';
 
 export interface Ports {
   readonly advertiseAddr: string;
@@ -49,13 +51,19 @@ function portFinding(
           : `Give another port with ${flag}.`,
     };
   }
-  const holders = describeHolders((transport === 'UDP' ? udpPortHolders : tcpPortHolders)(port));
-  const who = holders ?? 'no visible process: the kernel itself (a vxlan device), or another container';
+  const holders = (transport === 'UDP' ? udpPortHolders : tcpPortHolders)(port);
+  const who =
+    describeHolders(holders) ??
+    'no visible process: the kernel itself (a vxlan device), or another container';
+  const isNamesake = holders.some(({ command }) => command === NAMESAKE);
+  const holder = isNamesake
+    ? 'that overlayd, which is not this one (Junos has another of the name: CVE-2021-0254)'
+    : 'the holder (dockerd in swarm mode has 4789 and 7946)';
   return {
     check: 'port',
     severity: 'error',
     what: `${transport} port ${port} is taken by ${who}`,
-    cure: `Stop the holder (dockerd in swarm mode has 4789 and 7946), or give ${flag} on all hosts.`,
+    cure: `Stop ${holder}, or give ${flag} on all hosts.`,
   };
 }
 

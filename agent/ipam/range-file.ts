@@ -10,7 +10,7 @@ import { z } from 'zod';
 import type { Block, Family } from '../../proto/ipam/block.ts';
 import { addressText, blockText, parseAddress, parseBlock } from '../../proto/ipam/block.ts';
 import type { SavedHolding } from '../../proto/ipam/holding.ts';
-import { keepDurably, readKept } from '../control/state-file.ts';
+import { keepDurably, readKept, readState } from '../control/state-file.ts';
 import type { Log } from '../log.ts';
 
 const u32 = z.int().min(0).max(0xffff_ffff);
@@ -82,9 +82,13 @@ export class RangeFile {
   readonly #path: string;
   readonly #family: Family;
   readonly #subnet: Block;
-  readonly #log: Log;
+  readonly #log: Pick<Log, 'error' | 'warn'>;
 
-  constructor(stateDir: string, pool: { id: string; family: Family; subnet: Block }, log: Log) {
+  constructor(
+    stateDir: string,
+    pool: { id: string; family: Family; subnet: Block },
+    log: Pick<Log, 'error' | 'warn'>,
+  ) {
     this.#path = join(stateDir, 'ranges', `${pool.id}-${pool.family}.json`);
     this.#family = pool.family;
     this.#subnet = pool.subnet;
@@ -93,13 +97,21 @@ export class RangeFile {
 
   /** undefined: there is none, or it was of another subnet. Throws OverlaydError where it cannot be read at all. */
   read(): RangeFileContent | undefined {
-    const schema = fileSchema.transform((file) => this.#contentOf(file));
-    return readKept(this.#path, 'address ranges', schema, ({ message }, aside) =>
+    return readKept(this.#path, 'address ranges', this.#schema, ({ message }, aside) =>
       this.#log.error(
         { error: message },
         `the address ranges of this host could not be read: what was there is in ${aside}; the ranges come back from the hosts that keep a copy`,
       ),
     );
+  }
+
+  /** For who only looks: a file that cannot be read stays where it is. */
+  peek(): RangeFileContent | undefined {
+    return readState(this.#path, this.#schema, () => undefined);
+  }
+
+  get #schema(): z.ZodType<RangeFileContent | undefined> {
+    return fileSchema.transform((file) => this.#contentOf(file));
   }
 
   #contentOf(file: z.infer<typeof fileSchema>): RangeFileContent | undefined {

@@ -31,9 +31,9 @@ const endpointSchema = z.object({
 export class LocalFiles {
   readonly #attached: string;
   readonly #endpoints: string;
-  readonly #log: Log;
+  readonly #log: Pick<Log, 'error'>;
 
-  constructor(stateDir: string, log: Log) {
+  constructor(stateDir: string, log: Pick<Log, 'error'>) {
     this.#attached = join(stateDir, 'attached.json');
     this.#endpoints = join(stateDir, 'endpoints');
     this.#log = log;

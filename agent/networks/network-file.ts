@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { SavedNetworks } from '../../proto/networks/registry.ts';
 import { GONE_MAX, NETWORKS_MAX } from '../../proto/networks/registry.ts';
-import { keepDurably, readKept } from '../control/state-file.ts';
+import { keepDurably, readKept, readState } from '../control/state-file.ts';
 import type { Log } from '../log.ts';
 
 const id = z.string().regex(/^[0-9a-f]{32}$/);
@@ -44,9 +44,9 @@ const fileSchema = z.object({
 
 export class NetworkFile {
   readonly #path: string;
-  readonly #log: Log;
+  readonly #log: Pick<Log, 'error'>;
 
-  constructor(stateDir: string, log: Log) {
+  constructor(stateDir: string, log: Pick<Log, 'error'>) {
     this.#path = join(stateDir, 'networks.json');
     this.#log = log;
   }
@@ -59,6 +59,11 @@ export class NetworkFile {
         `the networks of this host could not be read: learning them from the others; what was there is in ${aside}`,
       ),
     );
+  }
+
+  /** For who only looks: a file that cannot be read stays where it is. */
+  peek(): SavedNetworks | undefined {
+    return readState(this.#path, fileSchema, () => undefined);
   }
 
   /** Throws OverlaydError: what cannot be kept must not be announced. */

@@ -1,7 +1,10 @@
 /** `overlayd doctor` and the traps of Docker's macvlan driver, made with a real engine (checklist T1, T4 to T6, T8). */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import tap from 'tap';
 import { run, until } from '../../agent/demo/process.ts';
+import type { HostRange } from '../../agent/ipam/interface.ts';
 import type { Finding } from '../../agent/doctor/finding.ts';
 import { startCluster } from '../netns/cluster.ts';
 import { dockerTest } from './driver-hosts.ts';
@@ -84,5 +87,94 @@ dockerTest(
       (JSON.parse(gone.stdout) as Finding[]).find(({ check }) => check === 'docker-t5'),
       { severity: 'error', what: /"overlay" hangs on tap0, which is not there/ },
     );
+  },
+);
+
+dockerTest(
+  'T8: Docker hands out what is another host’s, also while no daemon runs; the cure cures',
+  async (t) => {
+    const network = 'name=overlay,vni=4096,subnet=10.42.0.0/16,gateway=10.42.255.254';
+    const { testbed, daemons } = await startCluster(t, { hosts: 2, args: ['--network', network] });
+    const [daemon, other] = daemons;
+    const [host] = testbed.hosts;
+    if (daemon === undefined || other === undefined || host === undefined) throw new Error('two hosts');
+    const engine = await Engine.start(host);
+    const config = join(host.scratch, 'overlayd.yaml');
+    writeFileSync(
+      config,
+      `advertise-addr: ${host.ipv4}\nstate-dir: ${host.scratch}/state\nnetworks:\n` +
+        '  - { name: overlay, vni: 4096, subnet: 10.42.0.0/16, gateway: 10.42.255.254, tap: tap0 }\n',
+    );
+    const doctor = async (): Promise<Finding[]> => {
+      const verb = [process.execPath, MAIN, 'doctor', '--socket', daemon.socket, '-o', 'json'];
+      const { stdout } = await run(
+        engine.inside([...verb, '--config', config, '--docker-socket', engine.socket]),
+      );
+      return (JSON.parse(stdout) as Finding[]).filter(({ check }) => /^docker-t[68]$/.test(check));
+    };
+    const words = [
+      '-d',
+      'macvlan',
+      '-o',
+      'parent=tap0',
+      '-o',
+      'macvlan_mode=vepa',
+      '--subnet',
+      '10.42.0.0/16',
+    ];
+    const gateway = ['--gateway', '10.42.255.254'];
+    const found = async (...more: string[]): Promise<Finding[]> => {
+      await engine.docker('network', 'create', ...words, ...more, 'ov');
+      return doctor();
+    };
+    const remove = (): Promise<string> => engine.docker('network', 'rm', 'ov');
+
+    // Nothing is marked for Docker here yet: the daemon is to say a range.
+    const unmarked = await found(...gateway);
+    t.match(unmarked, [
+      {
+        check: 'docker-t8',
+        severity: 'warn',
+        what: /"ov": without --ip-range Docker hands out the same addresses on every host/,
+        cure: 'docker network rm ov; sh -c "$(overlayd docker-command overlay)"',
+      },
+    ]);
+    await remove();
+    const rangeOf = async (of: typeof daemon): Promise<string> => {
+      const { stdout } = await of.client('docker-command', 'overlay');
+      return /--ip-range (\S+)/.exec(stdout)?.[1] ?? '';
+    };
+    const [mine, theirs] = [await rangeOf(daemon), await rangeOf(other)];
+    await until('the host knows what the other has for Docker', 10_000, async () => {
+      const { ranges } = (
+        await daemon.json<readonly { readonly ranges: readonly HostRange[] }[]>('networks', 'ranges')
+      )[0]!;
+      return ranges.some(({ host: name, docker }) => name === 'h2' && docker.includes(theirs));
+    });
+    const cure = `docker network rm ov; docker network create -d macvlan -o parent=tap0 -o macvlan_mode=vepa --subnet 10.42.0.0/16 --gateway 10.42.255.254 --ip-range ${mine} ov`;
+    t.strictSame(await found(...gateway), [{ ...unmarked[0], cure }]);
+    await remove();
+    const [a, b, c] = theirs.split('.');
+    const kept = `${a}.${b}.${c}.9`;
+    t.match(await found(...gateway, '--ip-range', mine, '--aux-address', `router=${kept}`), [
+      { check: 'docker-t8', severity: 'warn', what: new RegExp(`keeps ${kept} .*Docker on h2 hands it out`) },
+    ]);
+    await remove();
+    t.match(await found('--ip-range', mine), [
+      { check: 'docker-t6', severity: 'warn', what: /that of network "overlay" is 10\.42\.255\.254/, cure },
+    ]);
+    await remove();
+
+    const belongs = {
+      check: 'docker-t8',
+      severity: 'error',
+      what: `Docker network "ov": it hands out ${theirs}, which belongs to h2; this host's part is ${mine}`,
+      cure,
+    };
+    t.strictSame(await found(...gateway, '--ip-range', theirs), [belongs]);
+    await daemon.stop();
+    t.strictSame(await doctor(), [belongs], 'from the files alone');
+    for (const command of cure.split('; ')) await engine.docker(...command.split(' ').slice(1));
+    t.strictSame(await doctor(), []);
   },
 );

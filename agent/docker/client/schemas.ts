@@ -28,6 +28,8 @@ const ipamConfigSchema = z.object({
   Subnet: text,
   IPRange: text,
   Gateway: text,
+  /** Named addresses that are not handed out. */
+  AuxiliaryAddresses: texts,
 });
 
 const attachmentSchema = z.object({

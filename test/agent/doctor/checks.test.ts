@@ -1,4 +1,6 @@
 /** What the doctor finds in the daemon, its files and its peers; each finding has a cure. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSocket } from 'node:dgram';
@@ -133,6 +135,24 @@ void tap.test('T3 ports taken, and by whom; seeds that do not answer', async (t)
     check: 'seed',
     what: /ECONNREFUSED/,
     cure: /Start overlayd on 127\.0\.0\.1/,
+  });
+});
+
+void tap.test('T2 another program of this name has the port: it is not taken for this one', async (t) => {
+  const program = join(t.testdir({ overlayd: t.fixture('symlink', process.execPath) }), 'overlayd');
+  const script = `const s = require('dgram').createSocket('udp4');
+    s.bind(0, '127.0.0.1', () => console.log(s.address().port));`;
+  const holder = spawn(program, ['-e', script]);
+  t.teardown(() => holder.kill());
+  const [line] = (await once(holder.stdout, 'data')) as [Buffer];
+  const dataPort = Number(String(line));
+  const address = '127.0.0.1';
+  const ports = { advertiseAddr: address, dataPathAddr: address, gossipPort: 0, dataPort };
+  only(t, await checkPortsFree(ports), {
+    check: 'port',
+    severity: 'error',
+    what: new RegExp(`UDP port ${dataPort} is taken by overlayd \\(pid ${holder.pid}\\)`),
+    cure: /not this one \(Junos.*--data-port/,
   });
 });
 

@@ -19,7 +19,16 @@ const NETWORK = {
   Name: 'ov',
   Driver: 'macvlan',
   Options: { parent: 'tap0' },
-  IPAM: { Config: [{ Subnet: '10.42.0.0/16', IPRange: '10.42.1.0/24' }] },
+  IPAM: {
+    Driver: 'ours',
+    Config: [
+      {
+        Subnet: '10.42.0.0/16',
+        IPRange: '10.42.1.0/24',
+        AuxiliaryAddresses: { router: '10.42.1.9' },
+      },
+    ],
+  },
   Containers: {},
 };
 
@@ -41,7 +50,15 @@ void tap.test('T1 to T8: networks, containers and the swarm, as far as the check
         name: 'ov',
         driver: 'macvlan',
         options: { parent: 'tap0' },
-        ipam: [{ subnet: '10.42.0.0/16', gateway: undefined, ipRange: '10.42.1.0/24' }],
+        ipamDriver: 'ours',
+        ipam: [
+          {
+            subnet: '10.42.0.0/16',
+            gateway: undefined,
+            ipRange: '10.42.1.0/24',
+            reserved: [{ name: 'router', ip: '10.42.1.9' }],
+          },
+        ],
       },
     ],
     endpoints: [
