@@ -162,9 +162,10 @@ export class IdentityControl {
         hint: 'There are too many already: undo those that are not needed ("overlayd identities ls").',
       });
     }
+    // Kept before the word is: a crash in between costs a key too many, not one too few.
+    const isRotating = action === 'restore' ? false : renewGossipKey();
     this.tick();
     onChange();
-    const isRotating = action === 'restore' ? false : renewGossipKey();
     const gossipKey = isRotating === undefined ? 'clear' : isRotating ? 'rotating' : 'kept';
     return {
       identity: this.#entry(name, keyHex, action === 'restore' ? 'first-sight' : 'revocation'),

@@ -101,9 +101,19 @@ export class KeyringControl {
     this.touch();
   }
 
-  /** A new key for all, as soon as may be; false where rotation is off. */
+  /** A new key for all, as soon as may be, also after a restart; false where rotation is off. */
   renew(): boolean {
-    const isOn = this.#driver.rotation.renew();
+    let isOn = true;
+    try {
+      isOn = this.#driver.renew(monotonicMs());
+    } catch (err) {
+      // It stands all the same, as long as this daemon runs.
+      if (!(err instanceof OverlaydError)) throw err;
+      this.#options.log.error(
+        { err },
+        'that a new gossip key is due could not be kept; a restart forgets it',
+      );
+    }
     if (isOn) this.touch();
     return isOn;
   }

@@ -29,6 +29,8 @@ const fileSchema = z.object({
   base: fingerprint,
   primaryAgeMs: z.number().min(0),
   savedAtMs: z.number(),
+  /** Absent in files of versions that forgot it. */
+  isRenewalDue: z.boolean().default(false),
 });
 
 export class RingFile {

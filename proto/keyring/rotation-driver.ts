@@ -37,6 +37,13 @@ export class RotationDriver {
     return this.#nextMs;
   }
 
+  /** A new key for all, as soon as may be; the wish is kept when this returns. False: rotation is off. */
+  renew(now: number): boolean {
+    const isOn = this.rotation.renew();
+    if (isOn) this.#parts.onRing(now);
+    return isOn;
+  }
+
   /** At the deadline, and at any time in between when keys or members changed. */
   run(now: number): void {
     const { rotation, swim, state, onRing } = this.#parts;

@@ -80,7 +80,7 @@ export class Rotation {
   #primarySinceMs = 0;
   /** Since when all live members seal with the key that is desired; Infinity while they do not. */
   #settledSinceMs = Infinity;
-  #isRenewalDue = false;
+  #isRenewalDue: boolean;
   #intervalMs: number;
 
   constructor(keyring: Keyring, options: RotationOptions) {
@@ -89,6 +89,7 @@ export class Rotation {
     this.#options = options;
     this.#records = new KeyRecords(keyring, this.#plan, options);
     this.#primary = keyring.primary.fingerprint;
+    this.#isRenewalDue = options.saved?.isRenewalDue ?? false;
     for (const { fingerprint, isMine, ...planned } of options.saved?.planned ?? []) {
       this.#plan.merge(fingerprint, planned);
       if (isMine) this.#records.claim(fingerprint);
@@ -123,7 +124,10 @@ export class Rotation {
     this.#intervalMs = ms;
   }
 
-  /** A new key now, whatever the age of the present one: somebody who knows that one is to be left behind. False: rotation is off. */
+  /**
+   * A new key as soon as may be, whatever the age of the present one: somebody who knows that one is to be left behind. It is
+   * to be kept on disk before it is promised, for it may be due only after a restart. False: rotation is off.
+   */
   renew(): boolean {
     if (this.#intervalMs === Infinity) return false;
     this.#isRenewalDue = true;
@@ -190,7 +194,9 @@ export class Rotation {
       return origin === undefined || origin === 'file' ? [] : [{ key, origin }];
     });
     const primaryAgeMs = Math.max(0, now - this.#primarySinceMs);
-    return { keys, planned, primary: this.#primary, base: keyring.base.fingerprint, primaryAgeMs };
+    const base = keyring.base.fingerprint;
+    const isRenewalDue = this.#isRenewalDue;
+    return { keys, planned, primary: this.#primary, base, primaryAgeMs, isRenewalDue };
   }
 
   #stateOf(fingerprint: string): KeyStatus['state'] {
@@ -282,15 +288,20 @@ export class Rotation {
   #propose(now: number, live: readonly KeyHolder[]): void {
     const { self, rng, crypto } = this.#options;
     const intervalMs = this.#intervalMs;
+    // A renewal that was asked for waits until rotation is on again.
+    if (intervalMs === Infinity) return;
     // What has been proposed and not yet been taken up by all would only wait behind a newer one.
     if ((this.#plan.desired ?? this.#primary) !== this.#primary) return;
     const turn = Math.min(TURNS, live.filter(({ name }) => name < self).length);
     const dueMs = this.#primarySinceMs + intervalMs + turn * Math.min(TURN_MS, intervalMs / TURNS);
     if ((now < dueMs && !this.#isRenewalDue) || now - this.#startMs! < SETTLE_MS) return;
-    this.#isRenewalDue = false;
     const words = Uint32Array.from({ length: NEW_KEY_WORDS }, () => rng.u32());
     const key = new SecretKey(new Uint8Array(words.buffer), crypto.sha256);
-    if (this.#hold(key, 'rotated')) this.#order(key.fingerprint, 'use', true);
+    if (this.#hold(key, 'rotated')) {
+      this.#order(key.fingerprint, 'use', true);
+      // Kept together with the key: what is done is not done again after a restart.
+      this.#isRenewalDue = false;
+    }
     this.#switchPrimary(live);
     this.#primary = this.keyring.primary.fingerprint;
     this.#primarySinceMs = now;

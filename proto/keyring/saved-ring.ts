@@ -11,6 +11,8 @@ export interface SavedRing {
   readonly base: string;
   /** How long the primary had been that. */
   readonly primaryAgeMs: number;
+  /** A new key was asked for, and this host has not proposed one since. */
+  readonly isRenewalDue: boolean;
 }
 
 /**

@@ -3,7 +3,7 @@
  * disturbed; a restart of all does not let it back in; undo and forget do. And a cluster by a list of identities.
  */
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import tap from 'tap';
 import type { Test } from 'tap';
@@ -11,7 +11,7 @@ import type { Daemon } from '../../agent/demo/daemon.ts';
 import type { Container, Host } from '../../agent/demo/hosts.ts';
 import { Ping } from '../../agent/demo/ping.ts';
 import { until } from '../../agent/demo/process.ts';
-import type { Identity, RevokeResult } from '../../agent/status.ts';
+import type { Identity, KeyringEntry, RevokeResult } from '../../agent/status.ts';
 import { allKnown, allLearnt, startCluster } from './cluster.ts';
 import { netnsTest } from './guard.ts';
 
@@ -102,6 +102,36 @@ netnsTest('a revoked host is out within 5 s, over restarts, until undo or forget
   );
   await good(t, daemons[0]!, 'identities', 'forget', name);
   await until('its new key is taken', 40_000, async () => (await bothPing()).every(Boolean));
+});
+
+netnsTest('kill -9 right after a revocation: the new gossip key comes after the restart', [], async (t) => {
+  const { testbed, daemons } = await startCluster(t, { hosts: 3, argsOf });
+  const [first, second, out] = testbed.hosts;
+  if (first === undefined || second === undefined || out === undefined) throw new Error('three hosts');
+  const primaries = async (): Promise<(string | undefined)[]> =>
+    Promise.all(
+      daemons.slice(0, 2).map(async (daemon) => {
+        const entries = await daemon.json<KeyringEntry[]>('keyring', 'ls');
+        return entries.find(({ state }) => state === 'primary')?.fingerprint;
+      }),
+    );
+  const [before] = await primaries();
+  t.match(await daemons[0]!.json<RevokeResult>('revoke', out.name), { gossipKey: 'rotating' });
+  await daemons[0]!.stop('SIGKILL');
+  const kept = (): string => readFileSync(join(first.scratch, 'state', 'keyring.json'), 'utf8');
+  t.match(kept(), /"isRenewalDue":true/, 'it had no time for it');
+  daemons[0] = first.startDaemon({ args: argsOf(first), join: [second] });
+  await until('both seal with another key', 60_000, async () => {
+    const [a, b] = await primaries().catch(() => []);
+    return a !== undefined && a === b && a !== before;
+  });
+  t.match(kept(), /"isRenewalDue":false/);
+  const held = await daemons[2]!.json<KeyringEntry[]>('keyring', 'ls');
+  const [now] = await primaries();
+  t.notOk(
+    held.some(({ fingerprint }) => fingerprint === now),
+    'the revoked host does not hold it',
+  );
 });
 
 netnsTest(

@@ -87,6 +87,11 @@ export class KeyringLayer implements SimLayer {
     this.#driver?.run(this.#now);
   }
 
+  /** As `overlayd revoke` does. */
+  renew(): boolean {
+    return this.#driver?.renew(this.#now) ?? false;
+  }
+
   #now = 0;
 
   #attach(now: number, swim: Swim): void {

@@ -285,9 +285,9 @@ scenario(
     const [out, rest] = [nodes[4]!, nodes.slice(0, 4)];
     const keyHex = toHex(fakeSigner(out.name).publicKey);
     nodes[0]!.do((_swim, now) => {
-      const { state, rotation } = keyLayerOf(nodes[0]!);
+      const { state } = keyLayerOf(nodes[0]!);
       state.revoke(now, { action: 'revoke', name: out.name, keyHex, addr: out.addr });
-      test.ok(rotation.renew());
+      test.ok(keyLayerOf(nodes[0]!).renew());
     });
     const isNew = (): boolean => agreed(rest) && primaryOf(rest[0]!) !== before;
     test.ok(sim.runUntil(isNew, 10_000), 'another key within seconds');
@@ -301,6 +301,93 @@ scenario(
     for (const node of rest) test.same(node.alive(), rest.map(({ name }) => name).sort());
   },
 );
+
+scenario(
+  'a revocation just before a restart: the new key comes after it, once, and nobody waits for its host',
+  [1, 2],
+  (test, sim) => {
+    const { nodes } = cluster(sim, 5, 20 * MINUTE);
+    sim.run(22 * MINUTE);
+    const [sayer, rest, out] = [nodes[0]!, nodes.slice(0, 4), nodes[4]!];
+    const restart = (): void => {
+      sayer.crash();
+      sim.run(2_000);
+      sayer.start();
+    };
+    const keys = new Set<string>();
+    const watch = (ms: number): void => {
+      for (const endMs = sim.now + ms; sim.now < endMs; sim.run(1_000)) {
+        for (const node of rest) if (node.layer !== undefined) keys.add(primaryOf(node));
+      }
+    };
+    restart();
+    sim.run(5_000);
+    const before = primaryOf(rest[1]!);
+    const keyHex = toHex(fakeSigner(out.name).publicKey);
+    sayer.do((_swim, now) => {
+      const { state } = keyLayerOf(sayer);
+      state.revoke(now, { action: 'revoke', name: out.name, keyHex, addr: out.addr });
+      test.ok(keyLayerOf(sayer).renew(), 'promised, but it has only just started');
+    });
+    sim.run(2_000);
+    test.equal(primaryOf(rest[1]!), before);
+    // Each time before it may propose anything.
+    for (let i = 0; i < 3; i++) {
+      restart();
+      watch(20_000);
+    }
+    test.same([...keys], [before], 'not yet');
+    watch(30_000);
+    test.ok(agreed(rest));
+    test.equal(keys.size, 2, 'one new key');
+    test.notOk(ringOf(out).includes(primaryOf(rest[0]!)), 'that the revoked host does not hold');
+    restart();
+    watch(3 * MINUTE);
+    test.equal(keys.size, 2, 'what was done is not done again');
+    test.ok(
+      rest.slice(1).every((node) => !ringOf(node).includes(before)),
+      'and the key that it knows goes, where a restart gives no reason to keep it longer',
+    );
+  },
+);
+
+scenario(
+  'a key that was proposed and not yet told when its host died is told after the restart, once',
+  [1],
+  (test, sim) => {
+    const { nodes, disks } = cluster(sim, 3, 20 * MINUTE);
+    sim.run(2 * MINUTE);
+    const ips = nodes.map(({ addr }) => addr.ip);
+    sim.network.partition([ips.slice(0, 1), ips.slice(1)]);
+    nodes[0]!.do(() => test.ok(keyLayerOf(nodes[0]!).renew()));
+    const isProposed = (): boolean => disks[0]!.saved?.planned.some(({ isRotated }) => isRotated) === true;
+    test.ok(sim.runUntil(isProposed, 5_000), 'it is on the disk');
+    nodes[0]!.crash();
+    test.equal(disks[0]!.saved?.isRenewalDue, false, 'with the word that this is done');
+    const proposed = disks[0]!.saved!.planned.find(({ isRotated }) => isRotated)!.fingerprint;
+    sim.run(2 * MINUTE);
+    sim.network.heal();
+    nodes[0]!.start();
+    const isDone = (): boolean => nodes.every((node) => primaryOf(node) === proposed);
+    test.ok(sim.runUntil(isDone, 2 * MINUTE), 'all seal with that one');
+    sim.run(5 * MINUTE);
+    test.ok(isDone(), 'and with no other after it');
+  },
+);
+
+scenario('a renewal waits while rotation is off, and is made when it is on again', [1], (test, sim) => {
+  const { nodes, disks } = cluster(sim, 3, 20 * MINUTE);
+  sim.run(10_000);
+  nodes[0]!.do(() => test.ok(keyLayerOf(nodes[0]!).renew()));
+  keyLayerOf(nodes[0]!).rotation.intervalMs = Infinity;
+  sim.run(5 * MINUTE);
+  test.equal(primaryOf(nodes[0]!), FILE.fingerprint);
+  test.ok(disks[0]!.saved?.isRenewalDue);
+  keyLayerOf(nodes[0]!).rotation.intervalMs = 20 * MINUTE;
+  const isNew = (): boolean => agreed(nodes) && primaryOf(nodes[0]!) !== FILE.fingerprint;
+  test.ok(sim.runUntil(isNew, 10_000));
+  test.notOk(disks[0]!.saved?.isRenewalDue);
+});
 
 scenario('another interval counts from now on, and "off" is off', [1], (test, sim) => {
   const { nodes } = cluster(sim, 3, Infinity);

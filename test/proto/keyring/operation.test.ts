@@ -121,7 +121,14 @@ void t.test('a ring after a restart', (test) => {
   const planned = (key: typeof A, action: KeyAction, isRotated = false) => {
     return { fingerprint: key.fingerprint, action, isRotated, stamp: 1, isMine: false };
   };
-  const saved = { keys: [], planned: [], primary: A.fingerprint, base: A.fingerprint, primaryAgeMs: 0 };
+  const saved = {
+    keys: [],
+    planned: [],
+    primary: A.fingerprint,
+    base: A.fingerprint,
+    primaryAgeMs: 0,
+    isRenewalDue: false,
+  };
   const names = (keyring: Keyring): readonly string[] => keyring.fingerprints;
   const rotated = { key: C, origin: 'rotated' as const };
   const ring = restoreKeyring([A, B], {
