@@ -18,8 +18,8 @@ export interface DescriptorStore {
   holds(name: string): boolean;
   /** They are the caller's now, and stay stored until `drop`. Empty when there are none. */
   take(name: string): readonly number[];
-  /** To be held for the next run. */
-  keep(name: string, fds: readonly number[]): void;
+  /** To be held for the next run. False: they cannot be, though there is somebody to hold them. */
+  keep(name: string, fds: readonly number[]): boolean;
   /** They are of no use to the next run. Whoever has a descriptor closes it. */
   drop(name: string): void;
   /** Closes and drops what nobody has taken, but what is still wanted; returns the names. */
@@ -29,7 +29,7 @@ export interface DescriptorStore {
 export const NO_DESCRIPTORS: DescriptorStore = {
   holds: () => false,
   take: () => [],
-  keep: () => undefined,
+  keep: () => true,
   drop: () => undefined,
   dropRest: () => [],
 };
@@ -93,8 +93,8 @@ class ManagedDescriptors implements DescriptorStore {
     return fds;
   }
 
-  keep(name: string, fds: readonly number[]): void {
-    if (isStorableName(name)) this.#manager.store(name, fds);
+  keep(name: string, fds: readonly number[]): boolean {
+    return isStorableName(name) && this.#manager.store(name, fds);
   }
 
   drop(name: string): void {

@@ -37,8 +37,9 @@ export function openStoredTap(request: TapRequest, store: DescriptorStore): Tap 
   }
   if (adopted !== undefined) return adopted;
   const tap = openTap(request);
-  if (request.persist) store.keep(request.name, tap.fds);
-  return tap;
+  if (!request.persist || store.keep(request.name, tap.fds)) return tap;
+  const note = `${tap.name}: the service manager could not be given its descriptor to hold over a restart`;
+  return { ...tap, notes: [...tap.notes, note] };
 }
 
 /** Undefined: these are no TAP of this kind, or its interface is gone. Throws OverlaydError. */

@@ -54,25 +54,29 @@ export class ServiceManager {
   /**
    * Has descriptors kept until `discard`, also when this process ends; the next run is given them under `name`. What is
    * said with them is in the manager's queue when this returns, whatever becomes of us then. FDPOLL=0: the manager is not
-   * to watch them, or each frame that comes out of a TAP would have to look at its wait queue as well.
+   * to watch them, or each frame that comes out of a TAP would have to look at its wait queue as well. False: there is a
+   * manager, and it could not be told.
    */
-  store(name: string, fds: readonly number[]): void {
-    this.#send(['FDSTORE=1', 'FDPOLL=0', `FDNAME=${name}`], fds);
+  store(name: string, fds: readonly number[]): boolean {
+    return this.#send(['FDSTORE=1', 'FDPOLL=0', `FDNAME=${name}`], fds);
   }
 
   discard(name: string): void {
     this.#send(['FDSTOREREMOVE=1', `FDNAME=${name}`]);
   }
 
-  #send(lines: readonly string[], fds: readonly number[] = []): void {
-    if (this.#address === undefined) return;
+  #send(lines: readonly string[], fds: readonly number[] = []): boolean {
+    if (this.#address === undefined) return true;
     // A socket each time: these are few, and a manager that was restarted has a new one.
     const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return;
+    if (fd < 0) return false;
     const message = new TextEncoder().encode(lines.map((line) => line.replaceAll('\n', ' ')).join('\n'));
-    if (fds.length === 0) sendTo(fd, message, message.length, 0, this.#address, this.#address.length);
-    else sendWithDescriptors(fd, message, this.#address, fds);
+    const sent =
+      fds.length === 0
+        ? sendTo(fd, message, message.length, 0, this.#address, this.#address.length)
+        : sendWithDescriptors(fd, message, this.#address, fds);
     close(fd);
+    return sent === message.length;
   }
 }
 
@@ -86,7 +90,7 @@ function sendWithDescriptors(
   message: Uint8Array,
   address: Uint8Array,
   fds: readonly number[],
-): void {
+): number {
   const control = CMSGHDR_BYTES + 4 * fds.length;
   const iovAt = MSGHDR_BYTES;
   const controlAt = iovAt + IOVEC_BYTES;
@@ -111,7 +115,7 @@ function sendWithDescriptors(
   for (const [i, fd] of fds.entries()) view.setInt32(controlAt + CMSGHDR_BYTES + 4 * i, fd, true);
   bytes.set(address, addressAt);
   bytes.set(message, messageAt);
-  sendmsgAt(socketFd, base, 0);
+  return sendmsgAt(socketFd, base, 0);
 }
 
 /** struct sockaddr_un; undefined when there is nobody to be told. */

@@ -191,7 +191,10 @@ function attachError(request: TapRequest, existed: boolean, number: number, fd: 
       'OVL_TAP_BUSY',
       `TAP ${name} is busy: ${holder ?? 'another process'} has it open`,
       {
-        hint: `Stop that process, or give this network another TAP (tap=IFNAME).`,
+        hint:
+          request.endpoint === undefined
+            ? 'Stop that process, or give this network another TAP (tap=IFNAME).'
+            : 'Stop that process. What systemd holds for a unit that was stopped, "systemctl clean --what=fdstore overlayd" lets go.',
         details: { tap: name, ...(holder === undefined ? {} : { holder }) },
       },
     );

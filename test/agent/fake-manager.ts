@@ -25,6 +25,8 @@ export class FakeManager {
   readonly #receiver: UnixReceiver;
   readonly #stored: { readonly name: string; readonly fd: number }[] = [];
 
+  #isClosed = false;
+
   /** `name` as in $NOTIFY_SOCKET. */
   constructor(name: string) {
     this.name = name;
@@ -63,7 +65,9 @@ export class FakeManager {
   }
 
   close(): void {
+    if (this.#isClosed) return;
     this.listen();
+    this.#isClosed = true;
     this.#discard(() => true);
     this.#receiver.close();
   }

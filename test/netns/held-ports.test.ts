@@ -30,10 +30,8 @@ function begin(t: Test): { host: Host; manager: FakeManager } {
   const testbed = new Testbed();
   const host = testbed.addHost();
   const manager = new FakeManager(join(host.scratch, 'notify'));
-  t.teardown(() => {
-    manager.close();
-    testbed.close();
-  });
+  t.teardown(() => testbed.close());
+  t.teardown(() => manager.close());
   return { host, manager };
 }
 
@@ -133,4 +131,16 @@ netnsTest('3.14 where namespaces can be entered, an MTU reaches a held TAP', [],
   await next.call({ call: 'mtu', port: 1, mtu: 1380 });
   t.match(a.ip('link', 'show', 'eth0'), 'mtu 1380');
   t.equal(await next.stop(true), 0);
+});
+
+netnsTest('3.14 that nobody holds a descriptor is said when its TAP is made', [], async (t) => {
+  const { host, manager } = begin(t);
+  const dataplane = new DataplaneHost(host, [], manager);
+  await dataplane.open({ taps: [] });
+  manager.close();
+  t.match(await dataplane.openPort(1), { name: 'ov1', existed: false });
+  t.match(await dataplane.call({ call: 'notes' }), [
+    /^ov1: the service manager could not be given its descriptor/,
+  ]);
+  t.equal(await dataplane.stop(true), 0);
 });

@@ -51,8 +51,8 @@ void tap.test('descriptors go to the manager, and are taken back by name', async
   const files = ['a', 'b', 'c'].map((name) => join(folder, name));
   for (const file of files) writeFileSync(file, '');
   const fds = files.map((file) => openSync(file, 'r')) as [number, number, number];
-  store.keep('ovl1', [fds[0], fds[1]]);
-  store.keep('ovl2', [fds[2]]);
+  t.ok(store.keep('ovl1', [fds[0], fds[1]]));
+  t.ok(store.keep('ovl2', [fds[2]]));
   for (const fd of fds) closeSync(fd);
   t.strictSame(manager.stored, ['ovl1', 'ovl1', 'ovl2']);
   t.strictSame(manager.said, ['FDSTORE=1\nFDPOLL=0\nFDNAME=ovl1', 'FDSTORE=1\nFDPOLL=0\nFDNAME=ovl2']);
@@ -67,17 +67,23 @@ void tap.test('descriptors go to the manager, and are taken back by name', async
   t.strictSame(manager.stored, ['ovl2']);
   t.equal(manager.said.at(-1), 'FDSTOREREMOVE=1\nFDNAME=ovl1');
   for (const name of ['a:b', 'tap0\nREADY=1', 'täp', '', 'x'.repeat(256)]) {
-    store.keep(name, [0]);
+    t.notOk(store.keep(name, [0]));
     store.drop(name);
   }
   t.strictSame(manager.stored, ['ovl2'], 'what systemd takes for no name is not said');
   t.equal(manager.said.length, 3);
 });
 
+void tap.test('a manager that does not hear is no manager that holds', async (t) => {
+  const NOTIFY_SOCKET = join(scratchDirectory(), 'nobody');
+  const manager = new ServiceManager({ NOTIFY_SOCKET });
+  t.notOk(openDescriptorStore({}, manager).keep('ovl1', [0]));
+});
+
 void tap.test('without a manager nothing is held', async (t) => {
   const store = openDescriptorStore({}, new ServiceManager({}));
   for (const each of [store, NO_DESCRIPTORS]) {
-    each.keep('ovl1', [0]);
+    t.ok(each.keep('ovl1', [0]), 'nobody was to hold it');
     each.drop('ovl1');
     t.notOk(each.holds('ovl1'));
     t.strictSame(each.take('ovl1'), []);
