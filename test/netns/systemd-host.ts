@@ -60,14 +60,17 @@ export class SystemdHost {
     this.#process = process;
   }
 
-  /** `units`: file name, under the folder of units, and content. */
-  static async start(host: Host, units: Readonly<Record<string, string>>): Promise<SystemdHost> {
+  /** `units`: file name, under the folder of units, and content; given the folder that they may write to. */
+  static async start(
+    host: Host,
+    units: (folder: string) => Readonly<Record<string, string>>,
+  ): Promise<SystemdHost> {
     const folder = join(host.scratch, 'systemd');
     const unitFolder = join(folder, 'units');
     const all = {
       ...Object.fromEntries(TARGETS.map((name) => [`${name}.target`, '[Unit]\nDefaultDependencies=no\n'])),
       'test.target': '[Unit]\nDefaultDependencies=no\n',
-      ...units,
+      ...units(folder),
     };
     for (const [name, text] of Object.entries(all)) {
       const file = join(unitFolder, name);
@@ -93,11 +96,6 @@ export class SystemdHost {
   async run(...argv: readonly string[]): Promise<string> {
     const done = await run(['nsenter', '-t', `${this.#pid}`, '-m', '-p', '--', ...argv]);
     return done.stdout + done.stderr;
-  }
-
-  /** A property of a unit. */
-  async property(unit: string, name: string): Promise<string> {
-    return (await this.run('systemctl', 'show', '--value', '-p', name, unit)).trim();
   }
 
   /** Where a file of its is for us. */
