@@ -3,8 +3,8 @@
  *
  * Synchronous calls only (koffi's asynchronous calls are unsafe in workers, and a packet loop wants none). Two spellings
  * of a pointer exist: `At` functions take an address as a number (inside WASM memory, prepared once; no allocation, no
- * BigInt), the others take a typed array and serve set-up. Every call returns -1 on failure; `errno()` must be read
- * before the next call. Structure layouts elsewhere in this folder are those of 64-bit little-endian Linux.
+ * BigInt), the others take a typed array and serve set-up. Every call returns -1 on failure, and `errno()` is its number
+ * until another call fails. Structure layouts elsewhere in this folder are those of 64-bit little-endian Linux.
  */
 import { constants } from 'node:os';
 import koffi from 'koffi';
@@ -13,123 +13,160 @@ const library = koffi.load(null);
 
 type Bytes = Uint8Array;
 
-export const open: (path: string, flags: number) => number = library.func('open', 'int', ['str', 'int']);
-export const close: (fd: number) => number = library.func('close', 'int', ['int']);
-export const dup: (fd: number) => number = library.func('dup', 'int', ['int']);
-export const fcntl: (fd: number, command: number, argument: number) => number = library.func('fcntl', 'int', [
-  'int',
-  'int',
-  'int',
-]);
-export const eventfd: (initial: number, flags: number) => number = library.func('eventfd', 'int', [
-  'uint',
-  'int',
-]);
+/** The number of the last failed call, read at once: whatever runs in between may set it, a line of the log for one. */
+let failure = 0;
 
+function noted(result: number): number {
+  if (result < 0) failure = koffi.errno();
+  return result;
+}
+
+type Native = (...args: readonly (number | string | Bytes | Int32Array)[]) => number;
+
+const native = (name: string, result: 'int' | 'int64', parameters: string[]): Native =>
+  library.func(name, result, parameters);
+
+const openNative = native('open', 'int', ['str', 'int']);
+export function open(path: string, flags: number): number {
+  return noted(openNative(path, flags));
+}
+
+const closeNative = native('close', 'int', ['int']);
+export function close(fd: number): number {
+  return noted(closeNative(fd));
+}
+
+const dupNative = native('dup', 'int', ['int']);
+export function dup(fd: number): number {
+  return noted(dupNative(fd));
+}
+
+const fcntlNative = native('fcntl', 'int', ['int', 'int', 'int']);
+export function fcntl(fd: number, command: number, argument: number): number {
+  return noted(fcntlNative(fd, command, argument));
+}
+
+const eventfdNative = native('eventfd', 'int', ['uint', 'int']);
+export function eventfd(initial: number, flags: number): number {
+  return noted(eventfdNative(initial, flags));
+}
+
+const setnsNative = native('setns', 'int', ['int', 'int']);
 /** Moves the calling thread into the namespace of a descriptor. */
-export const setns: (fd: number, type: number) => number = library.func('setns', 'int', ['int', 'int']);
+export function setns(fd: number, type: number): number {
+  return noted(setnsNative(fd, type));
+}
 
-export const read: (fd: number, buffer: Bytes, length: number) => number = library.func('read', 'int64', [
-  'int',
-  'void *',
-  'size_t',
-]);
-export const write: (fd: number, buffer: Bytes, length: number) => number = library.func('write', 'int64', [
-  'int',
-  'void *',
-  'size_t',
-]);
-export const readAt: (fd: number, address: number, length: number) => number = library.func('read', 'int64', [
-  'int',
-  'uintptr_t',
-  'size_t',
-]);
-export const writevAt: (fd: number, iov: number, count: number) => number = library.func('writev', 'int64', [
-  'int',
-  'uintptr_t',
-  'int',
-]);
+const readNative = native('read', 'int64', ['int', 'void *', 'size_t']);
+export function read(fd: number, buffer: Bytes, length: number): number {
+  return noted(readNative(fd, buffer, length));
+}
 
+const writeNative = native('write', 'int64', ['int', 'void *', 'size_t']);
+export function write(fd: number, buffer: Bytes, length: number): number {
+  return noted(writeNative(fd, buffer, length));
+}
+
+const readAtNative = native('read', 'int64', ['int', 'uintptr_t', 'size_t']);
+export function readAt(fd: number, address: number, length: number): number {
+  return noted(readAtNative(fd, address, length));
+}
+
+const writevAtNative = native('writev', 'int64', ['int', 'uintptr_t', 'int']);
+export function writevAt(fd: number, iov: number, count: number): number {
+  return noted(writevAtNative(fd, iov, count));
+}
+
+const ioctlNative = native('ioctl', 'int', ['int', 'ulong', 'void *']);
 /** The third argument is a pointer to `argument`. */
-export const ioctl: (fd: number, request: number, argument: Bytes) => number = library.func('ioctl', 'int', [
-  'int',
-  'ulong',
-  'void *',
-]);
+export function ioctl(fd: number, request: number, argument: Bytes): number {
+  return noted(ioctlNative(fd, request, argument));
+}
+
+const ioctlValueNative = native('ioctl', 'int', ['int', 'ulong', 'ulong']);
 /** The third argument is the number itself. */
-export const ioctlValue: (fd: number, request: number, argument: number) => number = library.func(
-  'ioctl',
-  'int',
-  ['int', 'ulong', 'ulong'],
-);
+export function ioctlValue(fd: number, request: number, argument: number): number {
+  return noted(ioctlValueNative(fd, request, argument));
+}
 
-export const socket: (domain: number, type: number, protocol: number) => number = library.func(
-  'socket',
-  'int',
-  ['int', 'int', 'int'],
-);
-export const bind: (fd: number, address: Bytes, length: number) => number = library.func('bind', 'int', [
-  'int',
-  'void *',
-  'uint',
-]);
-export const setsockopt: (fd: number, level: number, name: number, value: Bytes, length: number) => number =
-  library.func('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint']);
+const socketNative = native('socket', 'int', ['int', 'int', 'int']);
+export function socket(domain: number, type: number, protocol: number): number {
+  return noted(socketNative(domain, type, protocol));
+}
 
+const bindNative = native('bind', 'int', ['int', 'void *', 'uint']);
+export function bind(fd: number, address: Bytes, length: number): number {
+  return noted(bindNative(fd, address, length));
+}
+
+const setsockoptNative = native('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint']);
+export function setsockopt(fd: number, level: number, name: number, value: Bytes, length: number): number {
+  return noted(setsockoptNative(fd, level, name, value, length));
+}
+
+const sendToNative = native('sendto', 'int64', ['int', 'void *', 'size_t', 'int', 'void *', 'uint']);
 /** One datagram to an address. */
-export const sendTo: (
+export function sendTo(
   fd: number,
   message: Bytes,
   length: number,
   flags: number,
   address: Bytes,
   addressLength: number,
-) => number = library.func('sendto', 'int64', ['int', 'void *', 'size_t', 'int', 'void *', 'uint']);
-
-/** `message` is a struct msghdr; see service-manager.ts. */
-export const sendmsgAt: (fd: number, message: number, flags: number) => number = library.func(
-  'sendmsg',
-  'int64',
-  ['int', 'uintptr_t', 'int'],
-);
-
-/** `table` is struct mmsghdr[count]; returns how many messages went out. */
-export const sendmmsgAt: (fd: number, table: number, count: number, flags: number) => number = library.func(
-  'sendmmsg',
-  'int',
-  ['int', 'uintptr_t', 'uint', 'int'],
-);
-/** Returns how many messages came in; no timeout (the kernel's is not what its manual says). */
-const recvmmsgRaw: (fd: number, table: number, count: number, flags: number, timeout: number) => number =
-  library.func('recvmmsg', 'int', ['int', 'uintptr_t', 'uint', 'int', 'uintptr_t']);
-export function recvmmsgAt(fd: number, table: number, count: number, flags: number): number {
-  return recvmmsgRaw(fd, table, count, flags, 0);
+): number {
+  return noted(sendToNative(fd, message, length, flags, address, addressLength));
 }
-export const recv: (fd: number, buffer: Bytes, length: number, flags: number) => number = library.func(
-  'recv',
-  'int64',
-  ['int', 'void *', 'size_t', 'int'],
-);
 
+const sendmsgAtNative = native('sendmsg', 'int64', ['int', 'uintptr_t', 'int']);
+/** `message` is a struct msghdr; see service-manager.ts. */
+export function sendmsgAt(fd: number, message: number, flags: number): number {
+  return noted(sendmsgAtNative(fd, message, flags));
+}
+
+const sendmmsgAtNative = native('sendmmsg', 'int', ['int', 'uintptr_t', 'uint', 'int']);
+/** `table` is struct mmsghdr[count]; returns how many messages went out. */
+export function sendmmsgAt(fd: number, table: number, count: number, flags: number): number {
+  return noted(sendmmsgAtNative(fd, table, count, flags));
+}
+
+const recvmmsgAtNative = native('recvmmsg', 'int', ['int', 'uintptr_t', 'uint', 'int', 'uintptr_t']);
+/** Returns how many messages came in; no timeout (the kernel's is not what its manual says). */
+export function recvmmsgAt(fd: number, table: number, count: number, flags: number): number {
+  return noted(recvmmsgAtNative(fd, table, count, flags, 0));
+}
+
+const recvNative = native('recv', 'int64', ['int', 'void *', 'size_t', 'int']);
+export function recv(fd: number, buffer: Bytes, length: number, flags: number): number {
+  return noted(recvNative(fd, buffer, length, flags));
+}
+
+const pollNative = native('poll', 'int', ['void *', 'ulong', 'int']);
 /** `fds` is struct pollfd[count]: i32 fd, i16 events, i16 revents. */
-export const poll: (fds: Int32Array, count: number, timeoutMs: number) => number = library.func(
-  'poll',
-  'int',
-  ['void *', 'ulong', 'int'],
-);
-export const pollAt: (fds: number, count: number, timeoutMs: number) => number = library.func('poll', 'int', [
-  'uintptr_t',
-  'ulong',
-  'int',
-]);
+export function poll(fds: Int32Array, count: number, timeoutMs: number): number {
+  return noted(pollNative(fds, count, timeoutMs));
+}
 
-export const epollCreate: (flags: number) => number = library.func('epoll_create1', 'int', ['int']);
+const pollAtNative = native('poll', 'int', ['uintptr_t', 'ulong', 'int']);
+export function pollAt(fds: number, count: number, timeoutMs: number): number {
+  return noted(pollAtNative(fds, count, timeoutMs));
+}
+
+const epollCreateNative = native('epoll_create1', 'int', ['int']);
+export function epollCreate(flags: number): number {
+  return noted(epollCreateNative(flags));
+}
+
+const epollControlAtNative = native('epoll_ctl', 'int', ['int', 'int', 'int', 'uintptr_t']);
 /** `event` is struct epoll_event, packed on x86-64 alone; see tap-set.ts. */
-export const epollControlAt: (epoll: number, operation: number, fd: number, event: number) => number =
-  library.func('epoll_ctl', 'int', ['int', 'int', 'int', 'uintptr_t']);
+export function epollControlAt(epoll: number, operation: number, fd: number, event: number): number {
+  return noted(epollControlAtNative(epoll, operation, fd, event));
+}
+
+const epollWaitAtNative = native('epoll_wait', 'int', ['int', 'uintptr_t', 'int', 'int']);
 /** `events` is struct epoll_event[count]; returns how many were written. */
-export const epollWaitAt: (epoll: number, events: number, count: number, timeoutMs: number) => number =
-  library.func('epoll_wait', 'int', ['int', 'uintptr_t', 'int', 'int']);
+export function epollWaitAt(epoll: number, events: number, count: number, timeoutMs: number): number {
+  return noted(epollWaitAtNative(epoll, events, count, timeoutMs));
+}
 
 const memmove: (to: Bytes, from: Bytes, length: number) => number | bigint = library.func(
   'memmove',
@@ -147,7 +184,7 @@ export function addressOf(view: Uint8Array): number {
 
 /** The error number of the last failed call on this thread. */
 export function errno(): number {
-  return koffi.errno();
+  return failure;
 }
 
 const NAMES = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value, name]));

@@ -29,7 +29,7 @@ function make(count: number): number[] {
   const home = libc.open(own, libc.O_RDONLY | libc.O_CLOEXEC);
   const made: number[] = [];
   for (let i = 0; i < count; i++) {
-    if (unshare(CLONE_NEWNET) !== 0) throw new Error(`unshare: ${libc.errnoName(libc.errno())}`);
+    if (unshare(CLONE_NEWNET) !== 0) throw new Error(`unshare: ${libc.errnoName(koffi.errno())}`);
     // Docker switches IPv6 off where the network has none.
     writeFileSync('/proc/sys/net/ipv6/conf/default/disable_ipv6', '1');
     setInterfaceUp('lo');

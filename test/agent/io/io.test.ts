@@ -1,5 +1,6 @@
 /** What of agent/io needs neither root nor a namespace. */
 import { createSocket } from 'node:dgram';
+import { existsSync, writeSync } from 'node:fs';
 import tap from 'tap';
 import type { OverlaydError } from '../../../agent/errors.ts';
 import { describeHolders, socketInodes, tapHolders, udpPortHolders } from '../../../agent/io/holders.ts';
@@ -136,6 +137,13 @@ void tap.test('errors of system calls', async (t) => {
   t.equal(libc.open('/no/such/file', 0), -1);
   const error = systemError('OVL_X', 'cannot open it', 'Make it.');
   t.match(error, { code: 'OVL_X', message: 'cannot open it: ENOENT', hint: 'Make it.', exitCode: 1 });
+  t.notOk(existsSync('/proc/self/stat/none'), 'what Node does in between changes nothing');
+  writeSync(1, '# to wherever the output goes\n');
+  t.equal(libc.errno(), libc.ENOENT);
+  t.ok(libc.close(libc.open('/dev/null', 0)) === 0);
+  t.equal(libc.errno(), libc.ENOENT, 'nor do calls that succeed');
+  t.equal(libc.close(-1), -1);
+  t.equal(libc.errnoName(libc.errno()), 'EBADF', 'the next that fails does');
   t.equal(systemError('OVL_X', 'no', undefined, libc.EPERM).exitCode, 4);
   t.match(missingCapability('CAP_NET_ADMIN', 'cannot'), { exitCode: 4, message: /lacks CAP_NET_ADMIN/ });
   t.type(holdsCapability('CAP_NET_ADMIN'), 'boolean');
