@@ -111,3 +111,31 @@ netnsTest('5.2, T8: every host has its own addresses, also after restarts and de
   const { stdout } = await other.host.exec([process.execPath, '-e', metrics]);
   t.match(stdout, /overlayd_addresses_free\{network="overlay"\} [1-9]/);
 });
+
+netnsTest('3.33: of two hosts the founder is gone for good: an operator’s word', [], async (t) => {
+  const cluster = await startCluster(t, { hosts: 2 });
+  const { hosts } = cluster.testbed;
+  const given = await Promise.all(cluster.daemons.map((daemon) => dockerRange(t, daemon)));
+  // Of hosts that have it in their configuration the first by name founds a pool.
+  const [gone, left] = [0, 1];
+  t.match(cluster.daemons[left]!.log(), /has its addresses from another host/);
+  await until('the founder has a copy of its own elsewhere', 20_000, async () => {
+    const ranges = await rangesOf(cluster.daemons[left]!);
+    return ranges.length === 2 && ranges.every(({ guardians }) => guardians.length > 0);
+  });
+  await Promise.all(cluster.daemons.map((daemon) => daemon.stop('SIGKILL')));
+  const daemon = hosts[left]!.startDaemon({ join: [hosts[gone]!] });
+  await until('it answers', 30_000, () => daemon.status().catch(() => undefined));
+  const refused = await daemon.client('docker-command', 'overlay');
+  t.match(refused, { status: 1, stderr: /must hear from .* first.*networks reclaim/s });
+  await until('its word is taken', 60_000, async () => {
+    return (await daemon.client('networks', 'reclaim', hosts[gone]!.name)).status === 0;
+  });
+  t.equal(await dockerRange(t, daemon), given[left], 'it keeps what it had');
+
+  rmSync(join(hosts[gone]!.scratch, 'state', 'ranges'), { recursive: true });
+  const fresh = hosts[gone]!.startDaemon({ join: [hosts[left]!] });
+  await allKnown(fresh, 2);
+  const again = await dockerRange(t, fresh);
+  expectDisjoint(t, [[again], [given[left]!]], 'and the new one gets something of it');
+});
