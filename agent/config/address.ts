@@ -64,6 +64,12 @@ export function cidrContains(cidr: string, ip: string): boolean {
   return address?.kind() === network.kind() && address.match(network, length);
 }
 
+/** Whether all addresses of `inner` lie in `outer`. */
+export function cidrWithin(inner: string, outer: string): boolean {
+  const [address = '', length = '0'] = inner.split('/');
+  return cidrContains(outer, address) && Number(length) >= ipaddr.parseCIDR(outer)[1];
+}
+
 /** The network or (IPv4) broadcast address of a subnet: no endpoint may have it. */
 export function isReservedIn(cidr: string, ip: string): boolean {
   const [network, length] = ipaddr.parseCIDR(cidr);

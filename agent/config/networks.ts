@@ -1,5 +1,5 @@
 /** Networks and static peers: defaults, and that they fit each other and the underlay. */
-import { cidrContains, ipFamily, isReservedIn, parseCidr } from './address.ts';
+import { cidrContains, cidrWithin, ipFamily, isReservedIn } from './address.ts';
 import { configError } from './layer.ts';
 import type { Problem } from './layer.ts';
 import type { NetworkConfig, StaticPeerConfig } from './run-config.ts';
@@ -66,16 +66,10 @@ function addressMessages({ name, subnet, gateway, ipRange }: NetworkConfig): str
       say(`gateway ${gateway} is the network or broadcast address of ${subnet}`);
     }
   }
-  if (ipRange !== undefined && !isInside(ipRange, subnet)) {
+  if (ipRange !== undefined && !cidrWithin(ipRange, subnet)) {
     say(`ip-range ${ipRange} is not in subnet ${subnet}`);
   }
   return messages;
-}
-
-function isInside(inner: string, outer: string): boolean {
-  const innerLength = parseCidr(inner)?.cidr.prefixLength ?? 0;
-  const outerLength = parseCidr(outer)?.cidr.prefixLength ?? 0;
-  return innerLength >= outerLength && cidrContains(outer, inner.split('/')[0] as string);
 }
 
 /** Larger than the underlay carries would be a black hole for full-sized packets. */

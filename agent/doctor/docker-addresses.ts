@@ -2,7 +2,8 @@
  * Docker's own address management against ours (checklist T8): it knows of no other host, so it must hand out from a range
  * of this host alone, in the subnet and with the gateway that the network has everywhere (T6).
  */
-import { canonicalIp, cidrContains, parseCidr } from '../config/address.ts';
+import { cidrsOverlap } from '../../proto/networks/cidr.ts';
+import { canonicalIp, cidrContains, cidrWithin, parseCidr } from '../config/address.ts';
 import type { DockerNetwork, DockerSubnet } from './docker-facts.ts';
 import type { OwnNetwork, OwnRange, OwnSubnet } from './own-networks.ts';
 import type { Finding } from './finding.ts';
@@ -44,10 +45,10 @@ function rangeFlaws(ipRange: string | undefined, own: OwnSubnet, peers: number):
   const part = marked === undefined ? '' : `; this host's part is ${marked}`;
   if (owners.length > 0)
     return flaw('error', `it hands out ${ipRange}, which belongs to ${owners.join(' and ')}${part}`);
-  if (marked !== undefined && isWithin(ipRange, marked)) return [];
+  if (marked !== undefined && cidrWithin(ipRange, marked)) return [];
   if (own.isGiven) return flaw('error', `it hands out ${ipRange}${part}`);
   const mine = cidrsHere(own);
-  if (mine.some((cidr) => isWithin(ipRange, cidr))) {
+  if (mine.some((cidr) => cidrWithin(ipRange, cidr))) {
     const also = 'overlayd does not know that, and may give the same addresses to others';
     return flaw('warn', `it hands out ${ipRange}: ${also}${part}`);
   }
@@ -92,7 +93,7 @@ const cidrsHere = ({ ranges }: OwnSubnet): string[] =>
 /** Nobody else has a part of it; as far as is known, where nothing is. */
 function isAlone(own: OwnSubnet): boolean {
   const mine = cidrsHere(own);
-  return others(own).length === 0 && (mine.length === 0 || mine.some((cidr) => isWithin(own.subnet, cidr)));
+  return others(own).length === 0 && (mine.length === 0 || mine.some((cidr) => cidrWithin(own.subnet, cidr)));
 }
 
 /**
@@ -102,15 +103,10 @@ function isAlone(own: OwnSubnet): boolean {
 function ownersOf(ipRange: string, own: OwnSubnet): string[] {
   const having = (of: (range: OwnRange) => readonly string[]): string[] =>
     others(own)
-      .filter((range) => of(range).some((cidr) => isWithin(cidr, ipRange) || isWithin(ipRange, cidr)))
+      .filter((range) => of(range).some((cidr) => cidrsOverlap(cidr, ipRange)))
       .map(({ host }) => host);
   const byDocker = having(({ docker }) => docker);
   return byDocker.length > 0 || own.isGiven ? byDocker : having(({ cidrs }) => cidrs);
 }
 
 const canonicalCidr = (text: string): string => parseCidr(text)?.cidr.text ?? text;
-
-function isWithin(inner: string, outer: string): boolean {
-  const [address = '', length = '0'] = inner.split('/');
-  return cidrContains(outer, address) && Number(length) >= Number(outer.split('/')[1]);
-}

@@ -1,7 +1,8 @@
 /** Subnets that are proposed when the user names none, and small arithmetic on prefixes. */
 import ipaddr from 'ipaddr.js';
 import type { Rng } from '../../../proto/env.ts';
-import { cidrContains, parseCidr } from '../../config/address.ts';
+import { cidrsOverlap } from '../../../proto/networks/cidr.ts';
+import { parseCidr } from '../../config/address.ts';
 
 /** 10.64.0.0/16 to 10.255.0.0/16: away from what Docker itself and the default network take. */
 const FIRST_V4 = 64;
@@ -18,13 +19,9 @@ export function freeSubnet(family: 4 | 6, taken: Iterable<string>, rng: Rng): st
   const start = rng.u32() % COUNT_V4;
   for (let i = 0; i < COUNT_V4; i++) {
     const cidr = `10.${FIRST_V4 + ((start + i) % COUNT_V4)}.0.0/16`;
-    if (!others.some((other) => overlaps(cidr, other))) return cidr;
+    if (!others.some((other) => cidrsOverlap(cidr, other))) return cidr;
   }
   return undefined;
-}
-
-export function overlaps(a: string, b: string): boolean {
-  return cidrContains(a, addressOf(b)) || cidrContains(b, addressOf(a));
 }
 
 /** `10.1.2.0/24` → `10.1.2.1`. */

@@ -4,6 +4,7 @@ import {
   canonicalIp,
   canonicalMac,
   cidrContains,
+  cidrWithin,
   formatHostPort,
   isReservedIn,
   parseCidr,
@@ -31,6 +32,11 @@ void tap.test('subnets', async (t) => {
   t.ok(cidrContains('10.42.0.0/16', '10.42.255.255'));
   t.notOk(cidrContains('10.42.0.0/16', '10.43.0.0'));
   t.notOk(cidrContains('10.42.0.0/16', 'fd00::1'), 'of another family');
+  t.ok(cidrWithin('10.42.7.0/24', '10.42.0.0/16'));
+  t.ok(cidrWithin('10.42.0.0/16', '10.42.0.0/16'), 'itself');
+  t.notOk(cidrWithin('10.42.0.0/15', '10.42.0.0/16'), 'more than it');
+  t.notOk(cidrWithin('10.43.0.0/24', '10.42.0.0/16'));
+  t.notOk(cidrWithin('fd00::/24', '10.42.0.0/16'), 'of another family');
   t.ok(isReservedIn('10.42.0.0/16', '10.42.0.0'));
   t.ok(isReservedIn('10.42.0.0/16', '10.42.255.255'));
   t.notOk(isReservedIn('10.42.0.0/31', '10.42.0.0'), 'RFC 3021');
