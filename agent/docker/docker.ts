@@ -22,7 +22,7 @@ import { DockerNetworks } from './driver/docker-networks.ts';
 import { DockerReconciler } from './driver/reconcile.ts';
 import { Resolver } from './driver/resolver.ts';
 import { startPlugin } from './driver/server.ts';
-import type { Served } from '../api/socket.ts';
+import type { PluginServer } from './driver/server.ts';
 import { DockerWatcher } from './watcher/watcher.ts';
 
 const STATE_FILE = 'docker.jsonl';
@@ -95,7 +95,7 @@ function driverName(path: string): string {
 
 interface Driver {
   readonly book: Book;
-  readonly server: Served;
+  readonly server: PluginServer;
   readonly resolver: Resolver;
   readonly networks: DockerNetworks;
   readonly reconciler: DockerReconciler;
@@ -123,8 +123,8 @@ async function openDriver(
   };
   const resolver = new Resolver(deps);
   const endpoints = new DockerEndpoints(deps, resolver);
-  const dockerNetworks = new DockerNetworks(deps, resolver, endpoints);
-  const ipam = new IpamDriver(deps, resolver);
+  const ipam = new IpamDriver(deps, resolver, endpoints);
+  const dockerNetworks = new DockerNetworks(deps, resolver, endpoints, ipam);
   const reconciler = new DockerReconciler(deps, { networks: dockerNetworks, endpoints, ipam, resolver });
   await reconciler.restore();
   try {

@@ -112,20 +112,23 @@ export class HostPorts {
 
   /**
    * Takes away a TAP that an earlier run made and that is not open. Only what was left open, or is on this host: else it
-   * goes with the container that has it. What is no TAP, or busy, stays and is said.
+   * goes with the container that has it. What is no TAP, or busy, stays and is said; false when it is busy, and worth
+   * another try.
    */
-  async sweep(name: string): Promise<void> {
+  async sweep(name: string): Promise<boolean> {
     const { workers: queues, descriptors, log } = this.#options;
     if (descriptors.holds(name)) {
       descriptors.drop(name);
       closeQueues(descriptors.take(name), true);
-      return;
+      return true;
     }
-    if (interfaceIndex(name) === undefined) return;
+    if (interfaceIndex(name) === undefined) return true;
     try {
       await closeTap(openTap({ name, mtu: LEFTOVER_MTU, queues, offload: false, persist: true }), true);
+      return true;
     } catch (err) {
       log.warn({ err, tap: name }, 'a TAP of an earlier run could not be taken away');
+      return !(err instanceof OverlaydError && err.code === 'OVL_TAP_BUSY');
     }
   }
 }

@@ -17,7 +17,7 @@ import type { LocalFiles } from './local-files.ts';
 export interface LocalEndpointOptions {
   readonly joined: JoinedNetworks;
   readonly files: Pick<LocalFiles, 'writeEndpoint' | 'removeEndpoint'>;
-  readonly ports: HostPorts;
+  readonly ports: Pick<HostPorts, 'open' | 'close' | 'sweep' | 'isHeld'>;
   readonly reconciler: Pick<Reconciler, 'say' | 'takeBack'>;
 }
 
@@ -117,13 +117,14 @@ export class LocalEndpoints {
     if (isToBeFound) this.#open(network, endpoint);
   }
 
+  /** Throws OverlaydError while its TAP cannot be taken away: it is not forgotten then. */
   async remove(id: string): Promise<void> {
     const endpoint = this.#byId.get(id);
     if (endpoint === undefined) return this.#removeWaiting(id);
     const { tap } = endpoint;
     endpoint.tap = undefined;
     this.#takeBack(endpoint);
-    if (tap === undefined) await this.#options.ports.sweep(endpoint.spec.ifName);
+    if (tap === undefined) await this.#sweep(endpoint.spec.ifName);
     else await this.#options.ports.close(tap.port);
     this.#forget(endpoint);
   }
@@ -147,9 +148,16 @@ export class LocalEndpoints {
   async #removeWaiting(id: string): Promise<void> {
     const spec = this.#waiting.find((each) => each.id === id);
     if (spec === undefined) return;
+    await this.#sweep(spec.ifName);
     this.#waiting = this.#waiting.filter((each) => each !== spec);
-    await this.#options.ports.sweep(spec.ifName);
     this.#options.files.removeEndpoint(id);
+  }
+
+  async #sweep(tap: string): Promise<void> {
+    if (await this.#options.ports.sweep(tap)) return;
+    throw new OverlaydError('OVL_TAP_BUSY', `TAP ${tap} cannot be taken away: it is in use`, {
+      hint: 'Stop the process that has it, or wait for its end.',
+    });
   }
 
   #enter(network: JoinedNetwork, spec: EndpointSpec): Endpoint {

@@ -19,8 +19,8 @@ export interface DriverOptions {
   /** Further arguments of `overlayd run`. */
   readonly args?: readonly string[];
   readonly dockerd?: DockerdOptions;
-  /** Where the driver listens; default: where Docker looks. */
-  readonly plugin?: string;
+  /** Where the driver of a host listens; default: where Docker looks. */
+  readonly pluginOf?: (index: number) => string;
 }
 
 /** Runs `body`, or skips (or fails) it where no engine can run. */
@@ -32,18 +32,18 @@ export class DriverHosts {
   readonly testbed: Testbed;
   readonly engines: readonly Engine[];
   readonly daemons: Daemon[];
-  readonly #args: readonly string[];
+  readonly #options: DriverOptions;
 
   private constructor(
     testbed: Testbed,
     engines: readonly Engine[],
     daemons: Daemon[],
-    args: readonly string[],
+    options: DriverOptions,
   ) {
     this.testbed = testbed;
     this.engines = engines;
     this.daemons = daemons;
-    this.#args = args;
+    this.#options = options;
   }
 
   /** overlayd stands before dockerd, as its unit says. */
@@ -51,9 +51,7 @@ export class DriverHosts {
     const { testbed, daemons } = testbedFor(t);
     for (let made = 0; made < options.hosts; made++) testbed.addHost();
     const engines = await Promise.all(testbed.hosts.map((host) => Engine.hold(host)));
-    const plugin = options.plugin ?? '/run/docker/plugins/overlayd.sock';
-    const args = ['--docker-plugin', plugin, ...(options.args ?? [])];
-    const hosts = new DriverHosts(testbed, engines, daemons, args);
+    const hosts = new DriverHosts(testbed, engines, daemons, options);
     for (const index of engines.keys()) hosts.startDaemon(index);
     await Promise.all(daemons.map((daemon) => allKnown(daemon, options.hosts)));
     await Promise.all(engines.map((engine) => engine.startDockerd(options.dockerd)));
@@ -79,7 +77,8 @@ export class DriverHosts {
   /** On first or again; a second one finds the state of the first. */
   startDaemon(index: number): Daemon {
     const engine = this.engine(index);
-    const args = ['--docker-socket', engine.socket, ...this.#args];
+    const { pluginOf = () => '/run/docker/plugins/overlayd.sock', args: more = [] } = this.#options;
+    const args = ['--docker-socket', engine.socket, '--docker-plugin', pluginOf(index), ...more];
     const daemon = engine.host.startDaemon({ wrapper: engine.wrapper, args });
     this.daemons[index] = daemon;
     return daemon;
@@ -87,7 +86,14 @@ export class DriverHosts {
 
   /** kill -9 of overlayd itself, not only of the nsenter that started it. */
   async killDaemon(index: number): Promise<void> {
-    await this.daemon(index).stop('SIGKILL');
+    const daemon = this.daemon(index);
+    await daemon.stop('SIGKILL');
+    const isGone = (): Promise<boolean> =>
+      daemon.status().then(
+        () => false,
+        () => true,
+      );
+    await until(`${daemon.host.name}: overlayd is gone`, 10_000, isGone);
   }
 
   async restartDaemon(index: number): Promise<void> {

@@ -93,8 +93,6 @@ rootTest(
       t.equal(await service.held(), 3 + round);
     }
 
-    // As after an upgrade of systemd.
-    await systemd.run('systemctl', 'daemon-reexec');
     await service.systemctl('restart');
     await flows(one, two);
     const before = ROUNDS + 2;

@@ -92,6 +92,8 @@ const endpointSchema = z.object({
   claimed: z.array(z.string()),
   /** Network namespace of the container, while it is joined. */
   sandbox: z.string().optional(),
+  /** The container has left it: Docker moves its interface back to the host, and then deletes it. */
+  isLeft: z.boolean().optional(),
   sinceMs: z.number(),
 });
 export type EndpointRecord = z.infer<typeof endpointSchema>;
@@ -104,6 +106,8 @@ export class Book {
   readonly endpoints = new Map<string, EndpointRecord>();
   /** By pool, then by address. */
   readonly #addresses = new Map<string, Map<string, AddressRecord>>();
+  /** Endpoints (by ID) and addresses (by key) of an earlier run. */
+  readonly #inherited = new Set<string>();
   readonly #journal: Journal;
 
   /** Throws OverlaydError. */
@@ -127,12 +131,15 @@ export class Book {
   }
 
   putAddress(address: AddressRecord): void {
-    this.#journal.put('address', addressKey(address.pool, address.ip), address);
+    const key = addressKey(address.pool, address.ip);
+    this.#journal.put('address', key, address);
+    this.#inherited.delete(key);
     this.#setAddress(address);
   }
 
   deleteAddress(pool: string, ip: string): void {
     this.#journal.delete('address', addressKey(pool, ip));
+    this.#inherited.delete(addressKey(pool, ip));
     const ofPool = this.#addresses.get(pool);
     ofPool?.delete(ip);
     if (ofPool?.size === 0) this.#addresses.delete(pool);
@@ -140,6 +147,11 @@ export class Book {
 
   address(pool: string, ip: string): AddressRecord | undefined {
     return this.#addresses.get(pool)?.get(ip);
+  }
+
+  /** An address that an earlier run gave out, or an endpoint that it made. */
+  isInherited(what: AddressRecord | EndpointRecord): boolean {
+    return this.#inherited.has('pool' in what ? addressKey(what.pool, what.ip) : what.id);
   }
 
   addresses(pool: string): AddressRecord[] {
@@ -162,8 +174,15 @@ export class Book {
   }
 
   deleteEndpoint(id: string): void {
+    const endpoint = this.endpoints.get(id);
     this.#journal.delete('endpoint', id);
     this.endpoints.delete(id);
+    this.#inherited.delete(id);
+    // Its addresses are on their way back to us, so they are nobody's to take up.
+    for (const pool of this.pools.values()) {
+      if (pool.network !== endpoint?.network) continue;
+      for (const ip of endpoint?.ips ?? []) this.#inherited.delete(addressKey(pool.id, ip));
+    }
   }
 
   /** Addresses that were claimed, with the network of ours that they are of. */
@@ -191,11 +210,17 @@ export class Book {
       case 'pool':
         return keep(poolSchema, value, (pool) => this.pools.set(key, pool));
       case 'address':
-        return keep(addressSchema, value, (address) => this.#setAddress(address));
+        return keep(addressSchema, value, (address) => {
+          this.#inherited.add(key);
+          this.#setAddress(address);
+        });
       case 'network':
         return keep(networkSchema, value, (network) => this.networks.set(key, network));
       case 'endpoint':
-        return keep(endpointSchema, value, (endpoint) => this.endpoints.set(key, endpoint));
+        return keep(endpointSchema, value, (endpoint) => {
+          this.#inherited.add(key);
+          this.endpoints.set(key, endpoint);
+        });
       default:
         return false;
     }

@@ -63,6 +63,7 @@ export class DockerEndpoints {
         (address) => addressOf(address) || [],
       );
       const mac = given ?? macFor(ips, rng.u32());
+      await this.#makeRoom(request, ips);
       const claimed = await this.#claimForeign(book.networks.get(request.NetworkID), definition, ips);
       const endpoint: EndpointRecord = {
         id: request.EndpointID,
@@ -88,7 +89,7 @@ export class DockerEndpoints {
 
   join(request: EndpointKey & { readonly SandboxKey: string }): object {
     const { book, networks } = this.#deps;
-    const endpoint = this.#known(request);
+    const { isLeft: _, ...endpoint } = this.#known(request);
     book.putEndpoint({ ...endpoint, sandbox: request.SandboxKey });
     const definition = networks.find(endpoint.overlay);
     const isInternal =
@@ -110,7 +111,7 @@ export class DockerEndpoints {
     const endpoint = book.endpoints.get(request.EndpointID);
     if (endpoint?.sandbox === undefined) return {};
     const { sandbox: _, ...rest } = endpoint;
-    book.putEndpoint(rest);
+    book.putEndpoint({ ...rest, isLeft: true });
     return {};
   }
 
@@ -122,9 +123,44 @@ export class DockerEndpoints {
     });
   }
 
+  /** The endpoint of a Docker network that has this address. */
+  withIp(network: string, ip: string): EndpointRecord | undefined {
+    return [...this.#deps.book.endpoints.values()].find(
+      (endpoint) => endpoint.network === network && endpoint.ips.includes(ip),
+    );
+  }
+
+  /**
+   * Docker gives an address back. It deletes the endpoint before that, so one of an earlier run that has the address still is
+   * one whose deletion was lost. False when one of this run has it: then it was refused to whoever gives it back.
+   */
+  async giveUp(network: string, ip: string): Promise<boolean> {
+    const endpoint = this.withIp(network, ip);
+    if (endpoint === undefined) return true;
+    if (!this.#deps.book.isInherited(endpoint)) return false;
+    await this.discard(endpoint);
+    return true;
+  }
+
   /** Takes away an endpoint that Docker no longer has. */
   discard(endpoint: EndpointRecord): Promise<void> {
     return this.#inTurn(endpoint.id, () => this.#remove(endpoint));
+  }
+
+  /** No two endpoints have one address; nor one MAC, which follows from it. */
+  async #makeRoom({ NetworkID }: EndpointKey, ips: readonly string[]): Promise<void> {
+    for (const ip of ips) {
+      const other = this.withIp(NetworkID, ip);
+      if (other === undefined) continue;
+      // Whoever else gives out addresses has this one back, so the other one's DeleteEndpoint was lost.
+      if (other.claimed.includes(ip)) {
+        await this.discard(other);
+        continue;
+      }
+      throw new OverlaydError('OVL_ADDRESS_TAKEN', `${ip} was taken by another container in this moment`, {
+        hint: 'Choose another address, or none: then a free one is taken.',
+      });
+    }
   }
 
   /** Another IPAM driver chose these, knowing this host alone: they must be ours to use. */

@@ -11,6 +11,7 @@ import type { AddressPlan, NetworkRecord, PoolRecord } from './book.ts';
 import type { DriverDeps } from './deps.ts';
 import type { DockerEndpoints } from './docker-endpoints.ts';
 import { ADDRESS_SPACES, spaceOf } from './ipam-driver.ts';
+import type { IpamDriver } from './ipam-driver.ts';
 import type { PoolData } from './messages.ts';
 import { readOptions } from './options.ts';
 import { DOCKER_LABEL, refuseDifferences } from './resolver.ts';
@@ -34,12 +35,14 @@ export class DockerNetworks {
   readonly #deps: DriverDeps;
   readonly #resolver: Resolver;
   readonly #endpoints: DockerEndpoints;
+  readonly #ipam: IpamDriver;
   readonly #abort = new AbortController();
 
-  constructor(deps: DriverDeps, resolver: Resolver, endpoints: DockerEndpoints) {
+  constructor(deps: DriverDeps, resolver: Resolver, endpoints: DockerEndpoints, ipam: IpamDriver) {
     this.#deps = deps;
     this.#resolver = resolver;
     this.#endpoints = endpoints;
+    this.#ipam = ipam;
   }
 
   close(): void {
@@ -90,6 +93,10 @@ export class DockerNetworks {
     const overlay = book.networks.get(id)?.overlay;
     for (const endpoint of book.endpoints.values()) {
       if (endpoint.network === id) await this.#endpoints.discard(endpoint);
+    }
+    // Docker has given its pools back, or that was lost.
+    for (const pool of book.pools.values()) {
+      if (pool.network === id && pool.space === 'local') await this.#ipam.releasePool(pool.id);
     }
     book.deleteNetwork(id);
     // Of a swarm it is the manager who says that the network is no more.

@@ -6,8 +6,8 @@
  * it stays so when the network is another driver's (macvlan), and then it is the pool of the network of ours that has
  * its subnet.
  *
- * Docker repeats a call whose answer it did not get, so an address may be given out that nobody uses: the reconciler
- * takes it back.
+ * Docker repeats a call whose answer it did not get, so an address may be given out that nobody uses: whoever asks for it by
+ * name gets it, and the reconciler takes it back.
  */
 import { canonicalIp, cidrContains, ipFamily, parseCidr } from '../../config/address.ts';
 import { OverlaydError } from '../../errors.ts';
@@ -15,6 +15,7 @@ import type { NetworkDefinition } from '../../networks/interface.ts';
 import type { AddressRecord, PoolRecord } from './book.ts';
 import { isDriver } from './deps.ts';
 import type { DriverDeps } from './deps.ts';
+import type { DockerEndpoints } from './docker-endpoints.ts';
 import { didYouMean } from '../../config/nearest.ts';
 import { readName } from './options.ts';
 import type { Resolver } from './resolver.ts';
@@ -34,10 +35,12 @@ type Subnets = Pick<NetworkDefinition, 'subnet' | 'subnet6'>;
 export class IpamDriver {
   readonly #deps: DriverDeps;
   readonly #resolver: Resolver;
+  readonly #endpoints: DockerEndpoints;
 
-  constructor(deps: DriverDeps, resolver: Resolver) {
+  constructor(deps: DriverDeps, resolver: Resolver, endpoints: DockerEndpoints) {
     this.#deps = deps;
     this.#resolver = resolver;
+    this.#endpoints = endpoints;
   }
 
   requestPool(request: {
@@ -107,6 +110,11 @@ export class IpamDriver {
     const ip = canonicalIp(address) ?? address;
     const record = book.address(poolId, ip);
     if (record === undefined) return;
+    const pool = book.pools.get(poolId);
+    // Swarm's manager takes back addresses of containers on any node.
+    if (pool?.network !== undefined && pool.space === 'local') {
+      if (!(await this.#endpoints.giveUp(pool.network, ip))) return;
+    }
     // With a network all claims on its addresses have gone.
     const stands = record.claimedIn !== undefined && networks.find(record.claimedIn) !== undefined;
     if (record.claimedIn !== undefined && stands) await addresses.release(record.claimedIn, ip);
@@ -190,6 +198,10 @@ export class IpamDriver {
       this.#keep(pool, asked, { use: 'endpoint', isGiven: true });
       return { Address: `${asked}/${lengthOf(subnet)}`, Data: {} };
     }
+    if (held !== undefined && this.#isOrphan(pool, held, network)) {
+      this.#keep(pool, held.ip, { use: 'endpoint', isGiven: true, claimedIn: network.id });
+      return { Address: `${held.ip}/${lengthOf(subnet)}`, Data: {} };
+    }
     for (;;) {
       const given = await addresses.request(network.id, {
         family: pool.family,
@@ -205,6 +217,13 @@ export class IpamDriver {
       // Docker's gateway, or an --aux-address: the network knows nothing of it, so it is kept off from here.
       book.putAddress({ ...kept, claimedIn: network.id });
     }
+  }
+
+  /** Given out by an earlier run that died before Docker heard of it, or before it heard that Docker gave it back. */
+  #isOrphan({ network }: PoolRecord, address: AddressRecord, { id }: NetworkDefinition): boolean {
+    if (network === undefined || address.claimedIn !== id || !this.#deps.book.isInherited(address))
+      return false;
+    return this.#endpoints.withIp(network, address.ip) === undefined;
   }
 
   #keep(pool: PoolRecord, ip: string, what: Pick<AddressRecord, 'use' | 'isGiven' | 'claimedIn'>): void {

@@ -9,7 +9,7 @@
 import { existsSync } from 'node:fs';
 import { ipFamily } from '../../config/address.ts';
 import type { DockerNetwork } from '../client/schemas.ts';
-import type { EndpointRecord, PoolRecord } from './book.ts';
+import type { EndpointRecord, NetworkRecord, PoolRecord } from './book.ts';
 import { isDriver } from './deps.ts';
 import type { DriverDeps } from './deps.ts';
 import type { IpamDriver } from './ipam-driver.ts';
@@ -54,6 +54,8 @@ export class DockerReconciler {
     for (const endpoint of this.#deps.book.endpoints.values()) {
       // After a reboot it is gone with its container, and Docker will say so.
       if (endpoint.sandbox !== undefined && !isJoined(endpoint)) continue;
+      // Docker is about to move it back: with a new TAP of its name here it could not, and it would stay in the container.
+      if (endpoint.isLeft === true) continue;
       await this.#reopen(endpoint);
     }
   }
@@ -101,7 +103,8 @@ export class DockerReconciler {
   async #networks(ids: ReadonlySet<string>): Promise<number> {
     let count = 0;
     for (const record of this.#deps.book.networks.values()) {
-      if (ids.has(record.id) || this.#isYoung(record) || this.#hasEndpoints(record.id)) continue;
+      if (ids.has(record.id) || this.#hasEndpoints(record.id)) continue;
+      if (this.#isYoung(record) && !this.#isGivenUp(record)) continue;
       await this.#parts.networks.delete({ NetworkID: record.id });
       count++;
     }
@@ -120,14 +123,36 @@ export class DockerReconciler {
         // Its container runs, and this Docker knows nothing of its network: it is another Docker.
         if (network === undefined && isJoined(endpoint)) continue;
         if (live.has(endpoint.id)) {
-          if (!open.has(endpoint.id)) await this.#reopen(endpoint);
+          // One that could not be opened may be open to us now.
+          const isOpen = open.has(endpoint.id) && !this.#lost.has(endpoint.id);
+          if (!isOpen && endpoint.isLeft !== true) await this.#reopen(endpoint);
           continue;
         }
-        await this.#parts.endpoints.discard(endpoint);
-        count++;
+        if (await this.#discard(endpoint)) count++;
       }
     }
     return count;
+  }
+
+  /** False: not now, and it stays written down. */
+  async #discard(endpoint: EndpointRecord): Promise<boolean> {
+    try {
+      await this.#parts.endpoints.discard(endpoint);
+      this.#lost.delete(endpoint.id);
+      return true;
+    } catch (error) {
+      this.#deps.log.warn(
+        { err: error, tap: endpoint.ifName },
+        'an endpoint that Docker no longer has stays for now',
+      );
+      return false;
+    }
+  }
+
+  /** Docker gives the pools back before it deletes the network, and after it failed to create it. */
+  #isGivenUp({ id, plan4, plan6 }: NetworkRecord): boolean {
+    if (plan4?.isOurs !== true && plan6?.isOurs !== true) return false;
+    return [...this.#deps.book.pools.values()].every(({ network }) => network !== id);
   }
 
   #hasEndpoints(network: string): boolean {

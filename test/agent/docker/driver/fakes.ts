@@ -18,6 +18,8 @@ export class FakeNetworks implements Networks {
   readonly said = new Map<string, MacInfo>();
   /** The next addEndpoint fails with it. */
   failure: OverlaydError | undefined;
+  /** Endpoints that cannot be removed. */
+  readonly stuck = new Map<string, OverlaydError>();
   #made = 0;
 
   list(): NetworkDefinition[] {
@@ -68,6 +70,8 @@ export class FakeNetworks implements Networks {
   }
 
   removeEndpoint(id: string): Promise<void> {
+    const failure = this.stuck.get(id);
+    if (failure !== undefined) return Promise.reject(failure);
     this.taps.delete(id);
     return Promise.resolve();
   }

@@ -79,10 +79,10 @@ export class PluginScene {
     };
     this.#resolver = new Resolver(deps);
     const endpoints = new DockerEndpoints(deps, this.#resolver);
-    const networks = new DockerNetworks(deps, this.#resolver, endpoints);
+    const ipam = new IpamDriver(deps, this.#resolver, endpoints);
+    const networks = new DockerNetworks(deps, this.#resolver, endpoints, ipam);
     this.#networks?.close();
     this.#networks = networks;
-    const ipam = new IpamDriver(deps, this.#resolver);
     this.reconciler = new DockerReconciler(deps, { networks, endpoints, ipam, resolver: this.#resolver });
     this.#app = buildPlugin({ networks, endpoints, ipam, scope: this.scope }, this.#log);
   }
