@@ -11,6 +11,7 @@ import { OverlaydError } from '../../errors.ts';
 import type { NetworkDefinition } from '../../networks/interface.ts';
 import type { EndpointRecord, NetworkRecord } from './book.ts';
 import type { DriverDeps } from './deps.ts';
+import { publishedPorts } from './messages.ts';
 import { IDLE_GATEWAY_LABEL } from './resolver.ts';
 import type { Resolver } from './resolver.ts';
 import { addressOf } from './subnets.ts';
@@ -18,6 +19,8 @@ import { addressOf } from './subnets.ts';
 /** Interface names have 15 characters. */
 const IF_PREFIX = 'ovl';
 const IF_ID_DIGITS = 12;
+/** Whole ranges may be published. */
+const PORTS_SHOWN = 8;
 
 interface EndpointKey {
   readonly NetworkID: string;
@@ -47,6 +50,7 @@ export class DockerEndpoints {
         readonly AddressIPv6: string;
         readonly MacAddress: string;
       };
+      readonly Options: Readonly<Record<string, unknown>>;
     },
   ): Promise<object> {
     return this.#inTurn(request.EndpointID, async () => {
@@ -83,6 +87,7 @@ export class DockerEndpoints {
         book.deleteEndpoint(endpoint.id);
         throw error;
       }
+      this.#sayUnpublished(definition.name, ips, publishedPorts(request.Options));
       return answer(mac);
     });
   }
@@ -145,6 +150,18 @@ export class DockerEndpoints {
   /** Takes away an endpoint that Docker no longer has. */
   discard(endpoint: EndpointRecord): Promise<void> {
     return this.#inTurn(endpoint.id, () => this.#remove(endpoint));
+  }
+
+  /** Docker itself takes `-p` on any network, and leaves it to the driver. */
+  #sayUnpublished(network: string, ips: readonly string[], ports: readonly string[]): void {
+    if (ports.length === 0) return;
+    const shown = ports.slice(0, PORTS_SHOWN).join(', ');
+    const more = ports.length > PORTS_SHOWN ? ` and ${ports.length - PORTS_SHOWN} more` : '';
+    const cure = 'start the container on a bridge network and connect it to this one';
+    this.#deps.log.warn(
+      { network, ip: ips.join(',') },
+      `published ports (-p) do nothing on networks of overlayd yet: ${shown}${more}; ${cure}`,
+    );
   }
 
   /** No two endpoints have one address; nor one MAC, which follows from it. */

@@ -69,7 +69,22 @@ export const createEndpointSchema = z.object({
     .object({ Address: nullable, AddressIPv6: nullable, MacAddress: nullable })
     .nullish()
     .transform((value) => value ?? { Address: '', AddressIPv6: '', MacAddress: '' }),
+  Options: optionMap,
 });
+const portMapSchema = z
+  .array(z.object({ Proto: z.int(), Port: z.int(), HostPort: z.int().default(0) }))
+  .max(65_536);
+/** IANA numbers. */
+const PROTOCOLS: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' };
+
+/** Ports that the user wants published (`-p`), as text: `8080:80/tcp`. */
+export function publishedPorts(options: Readonly<Record<string, unknown>>): string[] {
+  const read = portMapSchema.safeParse(options['com.docker.network.portmap']);
+  return (read.data ?? []).map(({ Proto, Port, HostPort }) => {
+    const where = HostPort === 0 ? '' : `${HostPort}:`;
+    return `${where}${Port}/${PROTOCOLS[Proto] ?? Proto}`;
+  });
+}
 export const joinSchema = z.object({
   NetworkID: id,
   EndpointID: id,

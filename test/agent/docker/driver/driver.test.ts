@@ -3,6 +3,7 @@ import type { Test } from 'tap';
 import { OverlaydError } from '../../../../agent/errors.ts';
 import { until } from '../../../../agent/demo/process.ts';
 import type { NetworkDefinition } from '../../../../agent/networks/interface.ts';
+import type { Line } from '../../recording-log.ts';
 import { PluginScene } from './plugin.ts';
 
 function setUp(t: Test): PluginScene {
@@ -198,6 +199,34 @@ void tap.test('5.3: a gateway that the user gave is the way out', async (t) => {
       message: /gateway 10\.55\.0\.7 was asked for, it has 10\.55\.0\.254/,
     },
   );
+});
+
+void tap.test('T6: that -p does nothing is said, with the cure, and the container starts', async (t) => {
+  const scene = setUp(t);
+  const blue = await scene.createNetwork('blue', { subnet: '10.55.0.0/24' });
+  await scene.startContainer(blue);
+  const warnings = (): Line[] => scene.lines.filter(({ level }) => level === 'warn');
+  t.strictSame(warnings(), []);
+  const port = { IP: '', HostIP: '', HostPortEnd: 0 };
+  await scene.startContainer(blue, {
+    ports: [
+      { ...port, Proto: 6, Port: 80, HostPort: 8080 },
+      { ...port, Proto: 17, Port: 53, HostPort: 0 },
+      { ...port, Proto: 99, Port: 1, HostPort: 1 },
+    ],
+  });
+  t.match(warnings(), [
+    {
+      message:
+        /published ports \(-p\) do nothing .*: 8080:80\/tcp, 53\/udp, 1:1\/99; start .* on a bridge network/,
+      fields: { network: 'blue', ip: '10.55.0.3' },
+    },
+  ]);
+  const ports = Array.from({ length: 40 }, (_, i) => ({ ...port, Proto: 6, Port: i + 1, HostPort: i + 1 }));
+  await scene.startContainer(blue, { ports });
+  t.match(warnings().at(-1)?.message, /8:8\/tcp and 32 more; /);
+  await scene.startContainer(blue, { ports: [{ Proto: 'strange' }] });
+  t.equal(warnings().length, 2);
 });
 
 void tap.test('5.3: a call that comes twice has one effect', async (t) => {

@@ -202,7 +202,13 @@ export class PluginScene {
   /** What a starting container asks for, up to and with Join. */
   async startContainer(
     network: string,
-    given: { readonly ip?: string; readonly mac?: string; readonly sandbox?: string } = {},
+    given: {
+      readonly ip?: string;
+      readonly mac?: string;
+      readonly sandbox?: string;
+      /** Of `-p`, as Docker says them. */
+      readonly ports?: readonly object[];
+    } = {},
   ): Promise<{ endpoint: string; address: string; mac: string; joined: Json }> {
     const [PoolID = ''] = this.pools.get(network) ?? [];
     const { Address } = await this.call<{ Address: string }>('IpamDriver.RequestAddress', {
@@ -215,7 +221,10 @@ export class PluginScene {
     const made = await this.call<{ Interface?: { MacAddress: string } }>('NetworkDriver.CreateEndpoint', {
       ...key,
       Interface: { Address, AddressIPv6: '', MacAddress: given.mac ?? '' },
-      Options: { 'com.docker.network.endpoint.exposedports': [], 'com.docker.network.portmap': [] },
+      Options: {
+        'com.docker.network.endpoint.exposedports': [],
+        'com.docker.network.portmap': given.ports ?? [],
+      },
     });
     const joined = await this.call('NetworkDriver.Join', {
       ...key,
