@@ -1,17 +1,34 @@
-/** Everything that may die does: dockerd by restart, with live-restore and by kill -9; overlayd under open connections. */
+/**
+ * Everything that may die does: dockerd by restart, with live-restore and by kill -9; overlayd under open connections. And
+ * the underlay may narrow under containers that run.
+ */
 import type { Test } from 'tap';
 import { PING_INTERVAL_S, Ping } from '../../agent/demo/ping.ts';
-import { sleep, until } from '../../agent/demo/process.ts';
+import { run, sleep, until } from '../../agent/demo/process.ts';
+import { transfer } from '../../agent/demo/transfer.ts';
+import { canBeNarrowed, narrow } from '../netns/narrow-underlay.ts';
 import { NumberStream } from '../netns/traffic.ts';
 import { DriverHosts, dockerTest, failures } from './driver-hosts.ts';
 import type { DockerContainer } from './engine.ts';
 
 /** What a restart may take longer than until the daemon says it is ready. */
 const GAP_MARGIN_S = 2;
+const MTU = 1450;
+/** What the underlay takes in the end, and VXLAN needs of that. */
+const NARROW = 1400;
+const OVERHEAD = 50;
+/** Of the search for what a path takes. */
+const STEP = 8;
+const MEBIBYTE = 1 << 20;
 
 async function link(container: DockerContainer): Promise<string> {
   const done = await container.exec(['ip', '-o', 'link', 'show', 'dev', 'eth0']);
   return done.stdout.replace(/<.*>.*state \w+/, '');
+}
+
+async function mtuOf(container: DockerContainer): Promise<number> {
+  const { stdout } = await container.exec(['ip', '-o', 'link', 'show', 'dev', 'eth0']);
+  return Number(/ mtu (\d+) /.exec(stdout)?.[1]);
 }
 
 async function overlaydDies(
@@ -78,28 +95,95 @@ dockerTest(
   },
 );
 
-dockerTest('5.3: dockerd restarted and killed, restart policies', async (t) => {
+async function restartPolicies(t: Test, hosts: DriverHosts, one: DockerContainer): Promise<DockerContainer> {
+  const engine = hosts.engine(1);
+  const quick = ['--stop-signal', 'KILL'];
+  const policies = ['always', 'unless-stopped', 'on-failure'];
+  for (const policy of policies)
+    await engine.run(policy, 'blue', { args: [`--restart=${policy}`, ...quick] });
+  await engine.run('stopped', 'blue', { args: ['--restart=unless-stopped', ...quick] });
+  await engine.docker('stop', 'stopped');
+  await engine.run('never', 'blue', { args: quick });
+  const running = async (): Promise<DockerContainer[]> => {
+    const names = (await engine.docker('ps', '--format', '{{.Names}}')).split('\n');
+    return Promise.all(names.map((name) => engine.container(name, 'blue')));
+  };
+  const back = async (what: string): Promise<void> => {
+    let found: DockerContainer[] = [];
+    await until(`${what}: they run again`, 15_000, async () => {
+      found = await running();
+      return found.length === policies.length;
+    }).catch(() => undefined);
+    t.strictSame(found.map(({ name }) => name).sort(), policies.toSorted(), `${what}: these and no others`);
+    t.strictSame(await failures([one, ...found]), [], `${what}: reached again`);
+    const records = hosts.records(1);
+    t.equal(
+      records.filter(({ kind }) => kind === 'endpoint').length,
+      found.length,
+      `${what}: an endpoint each`,
+    );
+    t.equal(records.filter(({ use }) => use === 'endpoint').length, found.length, `${what}: an address each`);
+    const macs = (await hosts.daemon(1).fdb()).filter(({ network, local }) => network === 'blue' && local);
+    t.equal(macs.length, found.length, `${what}: a MAC each`);
+  };
+  await engine.stopDockerd('SIGTERM');
+  await engine.startDockerd();
+  await back('SIGTERM');
+  await engine.stopDockerd('SIGKILL');
+  await engine.startDockerd();
+  // This Docker ends what has outlived it, and takes that for a stop by hand.
+  await engine.docker('start', 'unless-stopped');
+  await back('SIGKILL');
+  const failing = await engine.container('on-failure', 'blue');
+  await run(engine.inside(['kill', '-KILL', failing.pid]));
+  await until('it is another process', 15_000, async () => {
+    const { pid } = await engine.container('on-failure', 'blue');
+    return pid !== '0' && pid !== failing.pid;
+  });
+  await back('its process killed');
+  await engine.docker('rm', '-f', 'stopped', 'never', 'on-failure', 'unless-stopped');
+  return engine.container('always', 'blue');
+}
+
+/** By now the underlay has been narrow for a while. */
+async function mtuFollows(
+  t: Test,
+  hosts: DriverHosts,
+  [one, two]: [DockerContainer, DockerContainer],
+): Promise<void> {
+  for (const container of [one, two]) {
+    const mtu = await until(`${container.name} has another MTU`, 60_000, async () => {
+      const now = await mtuOf(container);
+      return now < MTU && now;
+    });
+    t.ok(mtu <= NARROW - OVERHEAD && mtu > NARROW - OVERHEAD - STEP, `${container.name}: MTU ${mtu}`);
+  }
+  t.match(hosts.daemon(0).log(), /MTU of a TAP is lower than 1450/, 'not silently');
+  for (const [from, to] of [
+    [one, two],
+    [two, one],
+  ] as const) {
+    const whole = ['ping', '-n', '-c1', '-W3', '-M', 'do', '-s', `${(await mtuOf(from)) - 28}`, to.ipv4];
+    t.equal((await from.exec(whole)).status, 0, `the largest datagram of ${from.name} passes whole`);
+    const { received } = await transfer(from, to, to.ipv4, { bytes: MEBIBYTE });
+    t.equal(received.bytes, MEBIBYTE, `1 MiB from ${from.name} passes`);
+  }
+}
+
+dockerTest('5.3, 5.5: dockerd restarted and killed, while the underlay narrows', async (t) => {
   const hosts = await DriverHosts.start(t, { hosts: 2 });
   await hosts.createNetwork('blue', ['--subnet', '10.55.0.0/16']);
   const one = await hosts.engine(0).run('one', 'blue');
-  const engine = hosts.engine(1);
-  const quick = ['--stop-signal', 'KILL'];
-  await engine.run('always', 'blue', { args: ['--restart=always', ...quick] });
-  await engine.run('never', 'blue', { args: quick });
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    await engine.stopDockerd(signal);
-    await engine.startDockerd();
-    await until(`${signal}: it runs again`, 15_000, async () => {
-      return (await engine.docker('ps', '--format', '{{.Names}}')).split('\n').includes('always');
-    });
-    const again = await engine.container('always', 'blue');
-    t.strictSame(await failures([one, again]), [], `${signal}: reached again`);
-    t.equal(hosts.records(1).filter(({ kind }) => kind === 'endpoint').length, 1, `${signal}: one endpoint`);
-    const addresses = hosts.records(1).filter(({ use }) => use === 'endpoint');
-    t.equal(addresses.length, 1, `${signal}: one address`);
-    const macs = (await hosts.daemon(1).fdb()).filter(({ network, local }) => network === 'blue' && local);
-    t.equal(macs.length, 1, `${signal}: one MAC`);
-  }
-  await engine.docker('rm', '-f', 'always', 'never');
+  t.equal(await mtuOf(one), MTU);
+  for (const { host } of hosts.engines) await canBeNarrowed(host);
+  narrow(hosts.testbed, NARROW);
+  let always = one;
+  await t.test('restart policies: always, unless-stopped, on-failure', async (sub) => {
+    always = await restartPolicies(sub, hosts, one);
+  });
+  await t.test('3.16, T6: the MTU in running containers follows', (sub) =>
+    mtuFollows(sub, hosts, [one, always]),
+  );
+  await hosts.engine(1).docker('rm', '-f', 'always');
   t.strictSame(await hosts.leftovers(1), []);
 });

@@ -30,14 +30,7 @@ export class NarrowUnderlay {
   static async start(t: Test, options: NarrowOptions): Promise<NarrowUnderlay> {
     const { testbed, daemons } = testbedFor(t);
     for (let i = 0; i < 2; i++) {
-      const host = testbed.addHost();
-      // Uncut, a run of datagrams would pass the bridge whatever their size.
-      const offloads = ['tso', 'gso', 'tx-udp-segmentation', 'tx-checksumming'].flatMap((name) => [
-        name,
-        'off',
-      ]);
-      const done = await host.exec(['ethtool', '-K', 'eth0', ...offloads]);
-      if (done.status !== 0) throw new Error(done.stderr);
+      await canBeNarrowed(testbed.addHost());
     }
     if (options.mtu !== undefined) narrow(testbed, options.mtu);
     for (const host of testbed.hosts) {
@@ -67,7 +60,15 @@ export class NarrowUnderlay {
   }
 }
 
-function narrow(testbed: Testbed, mtu: number): void {
+/** Uncut, a run of datagrams would pass the bridge whatever their size. */
+export async function canBeNarrowed(host: Host): Promise<void> {
+  const names = ['tso', 'gso', 'tx-udp-segmentation', 'tx-checksumming'];
+  const done = await host.exec(['ethtool', '-K', 'eth0', ...names.flatMap((name) => [name, 'off'])]);
+  if (done.status !== 0) throw new Error(done.stderr);
+}
+
+/** Of all hosts, from now on, both ways. */
+export function narrow(testbed: Testbed, mtu: number): void {
   for (const host of testbed.hosts) {
     testbed.ip('link', 'set', `p${host.number}`, 'mtu', `${mtu}`);
   }
