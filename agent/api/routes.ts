@@ -4,6 +4,7 @@ import { networkAttachSchema, networkCreateSchema, networkDetachSchema } from '.
 import type { NetworkAttach, NetworkCreate, NetworkDetach } from '../config/schema.ts';
 import { findingSchema } from '../doctor/finding.ts';
 import { OverlaydError } from '../errors.ts';
+import { networkNotFound } from '../networks/not-found.ts';
 import { specOf } from '../networks/network-spec.ts';
 import type { DaemonView } from '../status.ts';
 import {
@@ -280,10 +281,7 @@ function knownNetwork(view: DaemonView, name: string): unknown {
   const network = view.network(name);
   if (network !== undefined) return network;
   const known = view.networks().map((other) => other.name);
-  throw new OverlaydError('OVL_NETWORK_NOT_FOUND', `there is no network "${name}"`, {
-    hint: `Networks here: ${known.sort().join(', ')}.`,
-    exitCode: 5,
-  });
+  throw networkNotFound(name, known);
 }
 
 /** By code units, so that the order is the same on every machine. */

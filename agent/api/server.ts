@@ -12,26 +12,18 @@ import { openApiDocument } from './openapi.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { ROUTES } from './routes.ts';
 import type { Route } from './routes.ts';
-import { claimSocket, listenOn } from './socket.ts';
+import type { Served } from './socket.ts';
+import { serveOn } from './socket.ts';
 
 const BODY_MAX_BYTES = 64 * 1024;
 /** Longer than any name. */
 const PARAMETER_MAX_CHARS = 256;
 const REQUEST_TIMEOUT_MS = 10_000;
-const CONNECTIONS_MAX = 128;
-const SOCKET_MODE = 0o660;
+const SOCKET = { mode: 0o660, connectionsMax: 128 };
 
-export interface ApiServer {
-  close(): Promise<void>;
-}
-
-/** Listens on `socket`, taking over a file that nobody answers on. Throws OverlaydError. */
-export async function startApi(view: DaemonView, socket: string, log: Log): Promise<ApiServer> {
-  await claimSocket(socket);
-  const app = buildApi(view, log);
-  await listenOn(app, socket, SOCKET_MODE);
-  app.server.maxConnections = CONNECTIONS_MAX;
-  return { close: () => app.close() };
+/** Throws OverlaydError. */
+export function startApi(view: DaemonView, socket: string, log: Log): Promise<Served> {
+  return serveOn(socket, SOCKET, () => buildApi(view, log));
 }
 
 /** The API without its socket. */

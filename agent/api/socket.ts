@@ -50,6 +50,31 @@ interface Listener {
   close(): Promise<void>;
 }
 
+export interface SocketOptions {
+  readonly mode: number;
+  readonly connectionsMax: number;
+  /** That the path is given with. */
+  readonly flag?: string;
+}
+
+/** What was opened, and ends with `close`. */
+export interface Served {
+  close(): Promise<void>;
+}
+
+/** Listens on `path`, taking over a file that nobody answers on. Throws OverlaydError. */
+export async function serveOn(
+  path: string,
+  { mode, connectionsMax, flag }: SocketOptions,
+  build: () => Listener & { readonly server: { maxConnections: number } },
+): Promise<Served> {
+  await claimSocket(path, flag);
+  const app = build();
+  await listenOn(app, path, mode, flag);
+  app.server.maxConnections = connectionsMax;
+  return { close: () => app.close() };
+}
+
 /** Listens on the socket `path`, whose file is never there with a wider mode than `mode`. Closes `app` when it throws. */
 export async function listenOn(app: Listener, path: string, mode: number, flag = '--socket'): Promise<void> {
   // So the umask and not only the chmod narrows it. It holds for the whole process: a folder that is made meanwhile must

@@ -10,6 +10,7 @@ import { parseBlock } from '../../proto/ipam/block.ts';
 import { poolOfKey } from '../../proto/ipam/records.ts';
 import { OverlaydError } from '../errors.ts';
 import type { NetworkDefinition } from '../networks/interface.ts';
+import { networkNotFound } from '../networks/not-found.ts';
 import type { PoolDeps, PoolNetwork } from './network-pool.ts';
 import { NetworkPool } from './network-pool.ts';
 
@@ -168,11 +169,10 @@ export class PoolSet {
 
   /** Throws OverlaydError. */
   network(nameOrId: string): NetworkDefinition {
-    const network = this.#options.networks.find(nameOrId);
+    const { networks } = this.#options;
+    const network = networks.find(nameOrId);
     if (network !== undefined) return network;
-    throw new OverlaydError('OVL_NETWORK_NOT_FOUND', `there is no network "${nameOrId}"`, {
-      hint: '"overlayd networks" lists what there is.',
-      exitCode: 5,
-    });
+    const names = networks.list().map(({ name }) => name);
+    throw networkNotFound(nameOrId, names);
   }
 }

@@ -16,6 +16,7 @@ import type { NetworkRemoval, NetworkUse } from '../status.ts';
 import { ConflictReporter } from './conflicts.ts';
 import type { NetworkDefinition, NetworkSpec, Networks } from './interface.ts';
 import { localRoutes } from './local-routes.ts';
+import { networkNotFound } from './not-found.ts';
 import { checkSpec, differences } from './network-spec.ts';
 import type { SpecLimits } from './network-spec.ts';
 import { AwayHosts, describeUse } from './uses.ts';
@@ -109,11 +110,7 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'onC
     const found = this.resolve(nameOrId);
     if (found !== undefined) return found;
     const names = this.resolution.networks.map(({ value }) => value.name);
-    throw new OverlaydError('OVL_NETWORK_NOT_FOUND', `there is no network ${JSON.stringify(nameOrId)}`, {
-      hint:
-        names.length === 0 ? 'Make it with "overlayd networks create".' : `Networks: ${names.join(', ')}.`,
-      exitCode: 5,
-    });
+    throw networkNotFound(nameOrId, names);
   }
 
   create(spec: NetworkSpec): NetworkDefinition {

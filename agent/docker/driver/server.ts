@@ -7,7 +7,8 @@
 import { fastify } from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { z } from 'zod';
-import { claimSocket, listenOn } from '../../api/socket.ts';
+import type { Served } from '../../api/socket.ts';
+import { serveOn } from '../../api/socket.ts';
 import { OverlaydError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { DockerEndpoints } from './docker-endpoints.ts';
@@ -17,9 +18,8 @@ import type { IpamDriver } from './ipam-driver.ts';
 import * as messages from './messages.ts';
 
 const PLUGIN_TYPE = 'application/vnd.docker.plugins.v1.2+json';
-const SOCKET_MODE = 0o600;
 const BODY_MAX_BYTES = 1 << 20;
-const CONNECTIONS_MAX = 1024;
+const SOCKET = { mode: 0o600, connectionsMax: 1024, flag: '--docker-plugin' };
 const REQUEST_TIMEOUT_MS = 30_000;
 
 export interface PluginDrivers {
@@ -93,17 +93,9 @@ export const CALLS: Readonly<Record<string, Call>> = {
   'NetworkDriver.DiscoverDelete': call(messages.anySchema, nothing),
 };
 
-export interface PluginServer {
-  close(): Promise<void>;
-}
-
-/** Listens on `socket`, taking over a file that nobody answers on. Throws OverlaydError. */
-export async function startPlugin(drivers: PluginDrivers, socket: string, log: Log): Promise<PluginServer> {
-  await claimSocket(socket, '--docker-plugin');
-  const app = buildPlugin(drivers, log);
-  await listenOn(app, socket, SOCKET_MODE, '--docker-plugin');
-  app.server.maxConnections = CONNECTIONS_MAX;
-  return { close: () => app.close() };
+/** Throws OverlaydError. */
+export function startPlugin(drivers: PluginDrivers, socket: string, log: Log): Promise<Served> {
+  return serveOn(socket, SOCKET, () => buildPlugin(drivers, log));
 }
 
 /** The plugin without its socket. */

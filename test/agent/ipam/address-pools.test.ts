@@ -17,8 +17,11 @@ interface Opened {
   readonly sent: { readonly to: string; readonly bytes: Uint8Array }[];
 }
 
-/** Host a has founded its pools in an earlier run, and handed out one address of each. */
-async function nextRun(test: Test): Promise<Opened> {
+/**
+ * Host a has founded its pools in an earlier run, and handed out one address of each. They are closed before `test` ends:
+ * it takes its folder away before its teardown.
+ */
+async function nextRun(test: Test, use: (opened: Opened) => Promise<void> | void): Promise<void> {
   const cluster = new PoolHosts(test.testdir());
   cluster.networks = [BLUE, red];
   const { handOut, folder } = cluster.start('a');
@@ -41,47 +44,50 @@ async function nextRun(test: Test): Promise<Opened> {
     wrote: () => undefined,
     log: recordingLog().log,
   });
-  test.teardown(() => pools.close());
-  return { pools, cluster, sent };
+  try {
+    await use({ pools, cluster, sent });
+  } finally {
+    pools.close();
+  }
 }
 
-void t.test('3.15: who asks for addresses says what it holds; the rest comes round again', async (test) => {
-  const { pools } = await nextRun(test);
-  pools.restore([{ network: BLUE.id, ip: '10.42.0.2' }]);
-  test.equal(await pools.request('blue', ipv4), '10.42.0.3/24');
-  test.equal(await pools.request('red', ipv4), '10.43.0.2/24');
-  test.strictSame(pools.totals(), [
-    { name: 'blue', owned: 256, free: 251 },
-    { name: 'red', owned: 256, free: 252 },
-  ]);
-  await pools.release('blue', '10.42.0.2');
-  test.equal(pools.totals()[0]?.free, 252);
-  test.equal(await pools.dockerRange('blue', { size: 16 }), '10.42.0.240/28');
-  const row = { host: 'a', family: 4, guardians: [], moving: [] } as const;
-  test.strictSame(pools.ranges('blue'), [
-    { ...row, cidrs: ['10.42.0.0/24'], docker: ['10.42.0.240/28'], free: '237' },
-  ]);
-  test.strictSame(pools.ranges(red.id), [{ ...row, cidrs: ['10.43.0.0/24'], docker: [], free: '252' }]);
-});
+void t.test('3.15: who asks for addresses says what it holds; the rest comes round again', (test) =>
+  nextRun(test, async ({ pools }) => {
+    pools.restore([{ network: BLUE.id, ip: '10.42.0.2' }]);
+    test.equal(await pools.request('blue', ipv4), '10.42.0.3/24');
+    test.equal(await pools.request('red', ipv4), '10.43.0.2/24');
+    test.strictSame(pools.totals(), [
+      { name: 'blue', owned: 256, free: 251 },
+      { name: 'red', owned: 256, free: 252 },
+    ]);
+    await pools.release('blue', '10.42.0.2');
+    test.equal(pools.totals()[0]?.free, 252);
+    test.equal(await pools.dockerRange('blue', { size: 16 }), '10.42.0.240/28');
+    const row = { host: 'a', family: 4, guardians: [], moving: [] } as const;
+    test.strictSame(pools.ranges('blue'), [
+      { ...row, cidrs: ['10.42.0.0/24'], docker: ['10.42.0.240/28'], free: '237' },
+    ]);
+    test.strictSame(pools.ranges(red.id), [{ ...row, cidrs: ['10.43.0.0/24'], docker: [], free: '252' }]);
+  }),
+);
 
-void t.test('T8: static addresses from outside that collide are named, by address', async (test) => {
-  const { pools, cluster } = await nextRun(test);
-  cluster.endpoint('c', 1, '10.42.0.9');
-  cluster.endpoint('b', 2, '10.42.0.7');
-  cluster.endpoint('c', 3, '10.42.0.7');
-  cluster.endpoint('a', 4, '10.42.0.2');
-  test.strictSame(pools.collisions('blue'), [
-    { address: '10.42.0.7', hosts: ['b', 'c'], owner: 'a', kind: 'duplicate' },
-    { address: '10.42.0.9', hosts: ['c'], owner: 'a', kind: 'foreign' },
-  ]);
-  test.strictSame(pools.collisions('red'), [], 'of another network');
-  test.throws(() => pools.collisions('green'), { code: 'OVL_NETWORK_NOT_FOUND' });
-});
+void t.test('T8: static addresses from outside that collide are named, by address', (test) =>
+  nextRun(test, ({ pools, cluster }) => {
+    cluster.endpoint('c', 1, '10.42.0.9');
+    cluster.endpoint('b', 2, '10.42.0.7');
+    cluster.endpoint('c', 3, '10.42.0.7');
+    cluster.endpoint('a', 4, '10.42.0.2');
+    test.strictSame(pools.collisions('blue'), [
+      { address: '10.42.0.7', hosts: ['b', 'c'], owner: 'a', kind: 'duplicate' },
+      { address: '10.42.0.9', hosts: ['c'], owner: 'a', kind: 'foreign' },
+    ]);
+    test.strictSame(pools.collisions('red'), [], 'of another network');
+    test.throws(() => pools.collisions('green'), { code: 'OVL_NETWORK_NOT_FOUND' });
+  }),
+);
 
-void t.test(
-  'who asks for a pool that is not here is told so; what is no message is dropped',
-  async (test) => {
-    const { pools, sent } = await nextRun(test);
+void t.test('who asks for a pool that is not here is told so; what is no message is dropped', (test) =>
+  nextRun(test, ({ pools, sent }) => {
     const pool = estateKey(fromHex('c'.repeat(32)), 4);
     pools.handleMessage('b', encodeAsk({ kind: 'ask', pool, session: 5, life: 0, address: undefined }, 4));
     test.match(
@@ -90,5 +96,5 @@ void t.test(
     );
     pools.handleMessage('b', new Uint8Array([255, 1, 2]));
     test.equal(sent.length, 1);
-  },
+  }),
 );
