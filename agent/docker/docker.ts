@@ -22,7 +22,7 @@ import { DockerNetworks } from './driver/docker-networks.ts';
 import { DockerReconciler } from './driver/reconcile.ts';
 import { Resolver } from './driver/resolver.ts';
 import { startPlugin } from './driver/server.ts';
-import type { PluginServer } from './driver/server.ts';
+import type { Served } from '../api/socket.ts';
 import { DockerWatcher } from './watcher/watcher.ts';
 
 const STATE_FILE = 'docker.jsonl';
@@ -95,7 +95,7 @@ function driverName(path: string): string {
 
 interface Driver {
   readonly book: Book;
-  readonly server: PluginServer;
+  readonly server: Served;
   readonly resolver: Resolver;
   readonly networks: DockerNetworks;
   readonly reconciler: DockerReconciler;
