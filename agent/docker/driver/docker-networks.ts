@@ -98,8 +98,9 @@ export class DockerNetworks {
     for (const pool of book.pools.values()) {
       if (pool.network === id && pool.space === 'local') await this.#ipam.releasePool(pool.id);
     }
+    // Of a swarm it is the manager who says that the network is no more, here perhaps: this is about a node's last container.
+    if ([...book.pools.values()].some(({ network }) => network === id)) return {};
     book.deleteNetwork(id);
-    // Of a swarm it is the manager who says that the network is no more.
     if (overlay !== undefined && scope === 'local') await this.#remove(overlay.id);
     return {};
   }
