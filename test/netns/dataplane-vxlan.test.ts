@@ -33,7 +33,7 @@ for (const [io, offload] of [
       kernel.ip('addr', 'add', 'fd42::2/64', 'dev', 'vx0', 'nodad');
       t.equal((await kernel.exec(['ethtool', '-K', 'eth0', 'tx', offload])).status, 0);
 
-      const ping = ['ping', '-n', '-c', '3', '-i', '0.2', '-W', '2', '-M', 'do', '-s'];
+      const ping = ['ping', '-n', '-c', '3', '-i', '0.2', '-w', '5', '-M', 'do', '-s'];
       t.match((await ours.exec([...ping, '1422', '10.42.0.2'])).stdout, ' 3 received');
       t.match((await kernel.exec([...ping, '1422', '10.42.0.1'])).stdout, ' 3 received');
       t.match((await ours.exec([...ping, '1402', 'fd42::2'])).stdout, ' 3 received');

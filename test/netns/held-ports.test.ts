@@ -43,7 +43,7 @@ async function open(host: Host, manager: FakeManager, setting: Setting): Promise
 }
 
 async function ping(from: Container, to: Container): Promise<string> {
-  return (await from.exec(['ping', '-n', '-c', '3', '-i', '0.2', '-W', '5', to.ipv4])).stdout;
+  return (await from.exec(['ping', '-n', '-c', '3', '-i', '0.2', '-w', '5', to.ipv4])).stdout;
 }
 
 for (const setting of SETTINGS) {

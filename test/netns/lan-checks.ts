@@ -99,7 +99,7 @@ async function checkFullFrames(t: Test, containers: readonly Container[], mtu: n
       [to.ipv4, IPV4_ICMP_HEADERS],
       [to.ipv6, IPV6_ICMP_HEADERS],
     ] as const) {
-      const ping = ['ping', '-n', '-M', 'do', '-c', '3', '-i', '0.2', '-W', '2', '-s'];
+      const ping = ['ping', '-n', '-M', 'do', '-c', '3', '-i', '0.2', '-w', '5', '-s'];
       const full = await from.exec([...ping, `${mtu - headers}`, address]);
       t.match(full.stdout, '3 received', `${from.name} -> ${address}: ${mtu} bytes with DF`);
     }

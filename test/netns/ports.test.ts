@@ -28,9 +28,9 @@ async function open(t: Test, setting: Setting): Promise<{ host: Host; dataplane:
   return { host, dataplane };
 }
 
-/** `patience`: seconds that the last answer is waited for; on a busy machine it may be late. */
+/** `patience`: seconds that three answers are waited for (-W ends long before, at twice the round trip so far). */
 async function ping(from: Container, to: Container, patience = 5): Promise<string> {
-  return (await from.exec(['ping', '-n', '-c', '3', '-i', '0.2', '-W', `${patience}`, to.ipv4])).stdout;
+  return (await from.exec(['ping', '-n', '-c', '3', '-i', '0.2', '-w', `${patience}`, to.ipv4])).stdout;
 }
 
 async function checkBalance(t: Test, dataplane: DataplaneHost): Promise<void> {
