@@ -126,7 +126,7 @@ async function restart(cluster: Cluster, host: Host): Promise<void> {
   );
 }
 
-netnsTest('hosts come, leave, die and come back', ['ping'], async (t) => {
+netnsTest('1.2, 1.10: hosts come, leave, die and come back', ['ping'], async (t) => {
   const cluster = await startCluster(t, { hosts: 3 });
   const containers = cluster.testbed.hosts.map((host) => host.addContainer());
   await allLearnt(cluster.daemons, containers);

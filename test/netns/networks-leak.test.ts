@@ -25,7 +25,7 @@ function heard({ listener }: Listener): string[] {
     .sort();
 }
 
-netnsTest('5.1 what is sent in one network is heard there alone', ['socat', 'ping'], async (test) => {
+netnsTest('2.4, 5.1 what is sent in one network is heard there alone', ['socat', 'ping'], async (test) => {
   const { testbed, daemons } = await startCluster(test, { hosts: 3, args: ['--join-all'] });
   const parents: string[] = [];
   for (let i = 0; i < NETWORKS; i++) {

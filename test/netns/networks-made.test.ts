@@ -25,7 +25,7 @@ async function allShow(daemons: readonly Daemon[], names: readonly string[]): Pr
   return first;
 }
 
-netnsTest('5.1 made on one host, known on all, over restarts and deaths', [], async (t) => {
+netnsTest('2.7, 4.6, 5.1 made on one host, known on all, over restarts and deaths', [], async (t) => {
   const { testbed, daemons } = await startCluster(t, { hosts: 3 });
   const [a, b, c] = daemons as [Daemon, Daemon, Daemon];
   const created = await c.json<NetworkSummary>('networks', 'create', 'blue');

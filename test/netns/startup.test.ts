@@ -45,7 +45,7 @@ netnsTest('a configuration with a mistake', ['ip'], async (t) => {
   nothingLeft(t, host, await refused(t, host, 2, patterns, { args: ['--config', file] }));
 });
 
-netnsTest('an underlay that gets its carrier after the start, as at boot', ['ip'], async (t) => {
+netnsTest('1.12: an underlay that gets its carrier after the start, as at boot', ['ip'], async (t) => {
   const host = testbedFor(t).testbed.addHost();
   host.ip('link', 'add', 'late0', 'type', 'veth', 'peer', 'name', 'late1');
   host.ip('addr', 'add', '10.88.0.1/24', 'dev', 'late0');
@@ -60,7 +60,7 @@ netnsTest('an underlay that gets its carrier after the start, as at boot', ['ip'
   t.ok(hasTap(host));
 });
 
-netnsTest('a port that is taken', ['socat'], async (t) => {
+netnsTest('T3, 3.27: a port that is taken', ['socat'], async (t) => {
   const host = testbedFor(t).testbed.addHost();
   for (const [port, listen] of [
     ['4789', 'UDP4-RECV:4789'],
@@ -115,7 +115,7 @@ netnsTest('the end of a daemon keeps or removes its TAP', ['ip'], async (t) => {
   }
 });
 
-netnsTest('a restart finds the TAP, and containers notice nothing but a pause', ['ping'], async (t) => {
+netnsTest('T5: a restart finds the TAP, and containers notice nothing but a pause', ['ping'], async (t) => {
   const { testbed, daemons } = await startCluster(t, { hosts: 2 });
   const containers = testbed.hosts.map((host) => host.addContainer());
   await allLearnt(daemons, containers);
