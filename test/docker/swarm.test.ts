@@ -136,9 +136,6 @@ dockerTest(
       before,
       'the containers are the same, with their addresses',
     );
-    await killPlugin(t, manager);
-    await killPlugin(t, worker);
-    await allReach(t, before, 'after kill -9 of the plugin');
     await createService(worker, 'more');
     const all = [...before, ...(await replicas(worker, engines, 'more'))];
     t.equal(
@@ -147,6 +144,13 @@ dockerTest(
       `no two have one address: ${all.map(({ address }) => address).join()}`,
     );
     await allReach(t, all, 'under the new leader');
+
+    const dockerd = `${worker.host.scratch}/docker/dockerd.log`;
+    const failed = await run(worker.inside(['grep', 'failed allocating task', dockerd]));
+    t.equal(failed.stdout, '', 'the new leader has taken over all addresses');
+    await killPlugin(t, manager);
+    await killPlugin(t, worker);
+    await allReach(t, all, 'after kill -9 of the plugin');
 
     await worker.docker('service', 'rm', 'web', 'more');
     await until('the replicas are gone', 20_000, async () => {

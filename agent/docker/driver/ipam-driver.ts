@@ -202,6 +202,9 @@ export class IpamDriver {
       this.#keep(pool, held.ip, { use: 'endpoint', isGiven: true, claimedIn: network.id });
       return { Address: `${held.ip}/${lengthOf(subnet)}`, Data: {} };
     }
+    if (pool.space === 'global' && asked !== undefined && held === undefined) {
+      return this.#restored(pool, network, asked);
+    }
     for (;;) {
       const given = await addresses.request(network.id, {
         family: pool.family,
@@ -217,6 +220,36 @@ export class IpamDriver {
       // Docker's gateway, or an --aux-address: the network knows nothing of it, so it is kept off from here.
       book.putAddress({ ...kept, claimedIn: network.id });
     }
+  }
+
+  /**
+   * Swarm's manager names an address: a new leader, or one that was restarted, begins with a new pool and asks for what its
+   * tasks have already. It is claimed by the pool before, here or on the host of the last leader, and stays so.
+   */
+  async #restored(
+    pool: PoolRecord,
+    network: NetworkDefinition,
+    ip: string,
+  ): Promise<{ Address: string; Data: object }> {
+    const { book, addresses } = this.#deps;
+    const answer = { Address: `${ip}/${lengthOf(subnetOf(network, pool.family) ?? pool.cidr)}`, Data: {} };
+    for (const { id, network: its, space } of book.pools.values()) {
+      const record = book.address(id, ip);
+      if (space !== 'global' || its !== pool.network || record?.use !== 'endpoint') continue;
+      const { claimedIn } = record;
+      this.#keep(pool, ip, { use: 'endpoint', isGiven: true, ...(claimedIn !== undefined && { claimedIn }) });
+      book.deleteAddress(id, ip);
+      return answer;
+    }
+    const what = { use: 'endpoint', isGiven: true } as const;
+    try {
+      await addresses.request(network.id, { address: ip, family: pool.family, purpose: 'endpoint' });
+      this.#keep(pool, ip, { ...what, claimedIn: network.id });
+    } catch (error) {
+      if (!(error instanceof OverlaydError && error.code === 'OVL_ADDRESS_TAKEN')) throw error;
+      this.#keep(pool, ip, what);
+    }
+    return answer;
   }
 
   /** Given out by an earlier run that died before Docker heard of it, or before it heard that Docker gave it back. */

@@ -170,11 +170,25 @@ export class DockerReconciler {
       if (this.#isYoung(pool)) continue;
       const isThere =
         pool.network === undefined ? this.#foreignUsers(pool, found).length > 0 : ids.has(pool.network);
-      if (isThere || (pool.network !== undefined && this.#hasEndpoints(pool.network))) continue;
+      const isUsed = pool.network !== undefined && this.#hasEndpoints(pool.network);
+      if ((isThere || isUsed) && !this.#isSuperseded(pool)) continue;
       await this.#parts.ipam.releasePool(pool.id);
       count++;
     }
     return count;
+  }
+
+  /** Swarm's manager began anew, with another pool for this network, and has asked there for all that is in use. */
+  #isSuperseded({ network, space, family, sinceMs }: PoolRecord): boolean {
+    if (space !== 'global' || network === undefined) return false;
+    return [...this.#deps.book.pools.values()].some(
+      (other) =>
+        other.space === 'global' &&
+        other.network === network &&
+        other.family === family &&
+        other.sinceMs > sinceMs &&
+        !this.#isYoung(other),
+    );
   }
 
   async #addresses(found: readonly DockerNetwork[]): Promise<number> {
