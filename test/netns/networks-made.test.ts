@@ -50,6 +50,9 @@ netnsTest('2.7, 4.6, 5.1 made on one host, known on all, over restarts and death
   daemons[2] = testbed.hosts[2]!.startDaemon();
   await allKnown(daemons[2], 3);
   await allShow(daemons, ['red']);
-  t.match(await rest[0]!.client('networks', 'rm', 'blue'), { status: 5, stderr: /Networks: overlay, red/ });
+  t.match(await rest[0]!.client('networks', 'rm', 'blue'), {
+    status: 5,
+    stderr: /Networks here: overlay, red/,
+  });
   t.match(await rest[0]!.client('networks', 'rm', 'overlay'), { status: 1, stderr: /configuration of h1/ });
 });
