@@ -158,6 +158,11 @@ export class Book {
     return [...(this.#addresses.get(pool)?.values() ?? [])];
   }
 
+  /** Pools that are bound to that network of Docker's. */
+  poolsOf(network: string): PoolRecord[] {
+    return [...this.pools.values()].filter((pool) => pool.network === network);
+  }
+
   putNetwork(network: NetworkRecord): void {
     this.#journal.put('network', network.id, network);
     this.networks.set(network.id, network);
@@ -179,9 +184,9 @@ export class Book {
     this.endpoints.delete(id);
     this.#inherited.delete(id);
     // Its addresses are on their way back to us, so they are nobody's to take up.
-    for (const pool of this.pools.values()) {
-      if (pool.network !== endpoint?.network) continue;
-      for (const ip of endpoint?.ips ?? []) this.#inherited.delete(addressKey(pool.id, ip));
+    if (endpoint === undefined) return;
+    for (const pool of this.poolsOf(endpoint.network)) {
+      for (const ip of endpoint.ips) this.#inherited.delete(addressKey(pool.id, ip));
     }
   }
 

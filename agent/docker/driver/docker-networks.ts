@@ -95,11 +95,11 @@ export class DockerNetworks {
       if (endpoint.network === id) await this.#endpoints.discard(endpoint);
     }
     // Docker has given its pools back, or that was lost.
-    for (const pool of book.pools.values()) {
-      if (pool.network === id && pool.space === 'local') await this.#ipam.releasePool(pool.id);
+    for (const pool of book.poolsOf(id)) {
+      if (pool.space === 'local') await this.#ipam.releasePool(pool.id);
     }
     // Of a swarm it is the manager who says that the network is no more, here perhaps: this is about a node's last container.
-    if ([...book.pools.values()].some(({ network }) => network === id)) return {};
+    if (book.poolsOf(id).length > 0) return {};
     book.deleteNetwork(id);
     if (overlay !== undefined && scope === 'local') await this.#remove(overlay.id);
     return {};
@@ -206,8 +206,8 @@ export class DockerNetworks {
     const { book, networks, addresses, log } = this.#deps;
     const overlay = book.networks.get(id)?.overlay;
     if (overlay === undefined || networks.find(overlay.id) === undefined) return;
-    const reserved = [...book.pools.values()]
-      .filter((pool) => pool.network === id)
+    const reserved = book
+      .poolsOf(id)
       .flatMap((pool) => book.addresses(pool.id).map((address) => ({ pool, address })))
       .filter(({ address }) => address.use === 'reserved' && address.claimedIn === undefined);
     for (const { pool, address } of reserved) {

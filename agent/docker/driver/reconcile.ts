@@ -152,7 +152,7 @@ export class DockerReconciler {
   /** Docker gives the pools back before it deletes the network, and after it failed to create it. */
   #isGivenUp({ id, plan4, plan6 }: NetworkRecord): boolean {
     if (plan4?.isOurs !== true && plan6?.isOurs !== true) return false;
-    return [...this.#deps.book.pools.values()].every(({ network }) => network !== id);
+    return this.#deps.book.poolsOf(id).length === 0;
   }
 
   #hasEndpoints(network: string): boolean {
@@ -181,14 +181,15 @@ export class DockerReconciler {
   /** Swarm's manager began anew, with another pool for this network, and has asked there for all that is in use. */
   #isSuperseded({ network, space, family, sinceMs }: PoolRecord): boolean {
     if (space !== 'global' || network === undefined) return false;
-    return [...this.#deps.book.pools.values()].some(
-      (other) =>
-        other.space === 'global' &&
-        other.network === network &&
-        other.family === family &&
-        other.sinceMs > sinceMs &&
-        !this.#isYoung(other),
-    );
+    return this.#deps.book
+      .poolsOf(network)
+      .some(
+        (other) =>
+          other.space === 'global' &&
+          other.family === family &&
+          other.sinceMs > sinceMs &&
+          !this.#isYoung(other),
+      );
   }
 
   async #addresses(found: readonly DockerNetwork[]): Promise<number> {

@@ -261,14 +261,7 @@ void tap.test('5.3: an endpoint whose TAP cannot be had leaves nothing', async (
 
 void tap.test('T8: addresses that another IPAM driver chose are claimed, or refused', async (t) => {
   const scene = setUp(t);
-  const id = scene.id();
-  scene.show(id, 'blue');
-  await scene.call('NetworkDriver.CreateNetwork', {
-    NetworkID: id,
-    Options: {},
-    IPv4Data: [{ AddressSpace: 'LocalDefault', Pool: '10.55.0.0/24', Gateway: '10.55.0.1/24' }],
-    IPv6Data: [],
-  });
+  const id = await scene.createNetworkOfDocker('blue');
   await resolved(scene, 'blue');
   const create = (last: number): Promise<unknown> =>
     scene.call('NetworkDriver.CreateEndpoint', {

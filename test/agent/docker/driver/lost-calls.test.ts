@@ -103,14 +103,7 @@ void tap.test(
 void tap.test("5.3: an address of Docker's own that comes again is free there", async (t) => {
   const scene = new PluginScene();
   t.teardown(() => scene.close());
-  const id = scene.id();
-  scene.show(id, 'blue');
-  await scene.call('NetworkDriver.CreateNetwork', {
-    NetworkID: id,
-    Options: {},
-    IPv4Data: [{ AddressSpace: 'LocalDefault', Pool: '10.55.0.0/24', Gateway: '10.55.0.1/24' }],
-    IPv6Data: [],
-  });
+  const id = await scene.createNetworkOfDocker('blue');
   await until('blue is there', 2000, () => scene.networks.find('blue') !== undefined);
   await createEndpoint(scene, id, 'a');
   await createEndpoint(scene, id, 'b');

@@ -188,6 +188,19 @@ export class PluginScene {
   }
 
   /** `docker network rm`. */
+  /** One whose addresses Docker's own IPAM gives out. */
+  async createNetworkOfDocker(name: string): Promise<string> {
+    const id = this.id();
+    this.show(id, name);
+    await this.call('NetworkDriver.CreateNetwork', {
+      NetworkID: id,
+      Options: {},
+      IPv4Data: [{ AddressSpace: 'LocalDefault', Pool: '10.55.0.0/24', Gateway: '10.55.0.1/24' }],
+      IPv6Data: [],
+    });
+    return id;
+  }
+
   async removeNetwork(id: string): Promise<void> {
     for (const PoolID of this.pools.get(id) ?? []) {
       for (const { ip } of this.book.addresses(PoolID)) {
