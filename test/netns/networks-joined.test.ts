@@ -29,6 +29,12 @@ async function interfaces(daemon: Daemon): Promise<string[]> {
   return stdout.split('\n').flatMap((line) => /^\d+: (ov\w+|blue0|tap0)/.exec(line)?.[1] ?? []);
 }
 
+/** Whether the daemon knows of one endpoint of the network on each of two hosts. */
+async function bothUse(daemon: Daemon, name: string): Promise<boolean> {
+  const { uses = [] } = await inspected(daemon, name);
+  return uses.length === 2 && uses.every(({ endpoints }) => endpoints === 1);
+}
+
 netnsTest('5.1 attached on two hosts of three, used, refused to go, forced', ['ping'], async (test) => {
   const { testbed, daemons } = await startCluster(test, { hosts: 3 });
   const [a, b, c] = daemons as [Daemon, Daemon, Daemon];
@@ -55,10 +61,7 @@ netnsTest('5.1 attached on two hosts of three, used, refused to go, forced', ['p
     two!.addContainer({ parent: tap, ipv4: '10.50.2.2' }),
   ];
   test.strictSame(await unreachable(containers), [], 'containers reach each other');
-  await until('their hosts say so', 5_000, async () => {
-    const { uses = [] } = await inspected(c, 'blue');
-    return uses.length === 2 && uses.every(({ endpoints }) => endpoints === 1);
-  });
+  await until('their hosts say so', 5_000, () => bothUse(c, 'blue'));
   const line = await a.client('docker-command', 'blue');
   test.match(line.stdout, /-o parent=blue0 --subnet 10\.50\.0\.0\/16 .*--ip-range 10\.50\..*blue/);
 
@@ -68,6 +71,7 @@ netnsTest('5.1 attached on two hosts of three, used, refused to go, forced', ['p
   await allKnown(daemons[0], 3);
   test.strictSame(await unreachable(containers), [], 'after kill -9 too');
   test.match((await inspected(daemons[0], 'blue')).tap, 'blue0');
+  await until('the host that was killed says it again', 5_000, () => bothUse(c, 'blue'));
 
   const refused = await c.client('networks', 'rm', 'blue');
   test.match(refused, {
