@@ -6,8 +6,7 @@
  * news spreads by epidemic everybody tells heads, to a few. A peer that is new to us, or to a scope, is greeted with our own heads:
  * it may have missed our first words, spoken when we did not know it.
  */
-import type { Head } from './messages.ts';
-import { encodeHeads } from './messages.ts';
+import { packHeads } from './messages.ts';
 import type { Outbox } from './outbox.ts';
 import { URGENCY } from './outbox.ts';
 import type { OwnerLog } from './owner-log.ts';
@@ -21,8 +20,8 @@ const INTERVAL_MS = 1_000;
 const FOR_MS = 10_000;
 const FANOUT = 3;
 const GREET_MS = 20;
-/** Entries in one packet: name, epoch, scope and head are about 40 bytes. */
-const PER_PACKET = 24;
+/** Of many logs that changed, as many as fit a packet where names are not long. */
+const SAMPLE = 24;
 const CHANGED_MAX = 4_096;
 
 /** A log that changed at `sinceMs` and is to be told of next at `atMs`. */
@@ -39,6 +38,8 @@ interface Changed {
 export class Heads {
   readonly #targets: Targets;
   readonly #outbox: Outbox;
+  /** Largest message that goes by UDP. */
+  readonly #packetBytes: number;
   readonly #changed = new Map<OwnerLog, Changed>();
   readonly #greetings = new Map<string, Set<OwnerLog>>();
   /** Logs whose owners are to hear how far we have come. */
@@ -47,9 +48,10 @@ export class Heads {
   #ackMs = Infinity;
   #greetMs = Infinity;
 
-  constructor(targets: Targets, outbox: Outbox) {
+  constructor(targets: Targets, outbox: Outbox, packetBytes: number) {
     this.#targets = targets;
     this.#outbox = outbox;
+    this.#packetBytes = packetBytes;
   }
 
   /** A log grew: ours, or (where news spreads by epidemic) another's. `update` went straight to all. */
@@ -98,7 +100,7 @@ export class Heads {
       else
         this.#tell(
           this.#targets.sample(this.#targets.peers(scope), FANOUT),
-          this.#targets.sample([...due.keys()], PER_PACKET),
+          this.#targets.sample([...due.keys()], SAMPLE),
         );
     }
   }
@@ -148,11 +150,8 @@ export class Heads {
   }
 
   #tell(peers: readonly string[], logs: readonly OwnerLog[]): void {
-    for (let i = 0; i < logs.length; i += PER_PACKET) {
-      const heads: Head[] = logs
-        .slice(i, i + PER_PACKET)
-        .map(({ scope, owner, epoch, said }) => ({ scope, owner, epoch, head: said }));
-      const bytes = encodeHeads(heads);
+    const heads = logs.map(({ scope, owner, epoch, said }) => ({ scope, owner, epoch, head: said }));
+    for (const bytes of packHeads(heads, this.#packetBytes)) {
       for (const peer of peers) this.#outbox.send(URGENCY.control, peer, bytes, false);
     }
   }

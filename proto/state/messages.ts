@@ -21,7 +21,7 @@ import {
   updateHeadRoom,
   writeBlock,
 } from './block.ts';
-import { ByteReader, ByteWriter, WireError } from './bytes.ts';
+import { ByteReader, ByteWriter, WireError, encodeText, varintLength } from './bytes.ts';
 import type { LogRecord } from './record.ts';
 import { VALUE_MAX_BYTES } from './record.ts';
 import type { TreeMessage } from './tree-wire.ts';
@@ -46,6 +46,8 @@ export const DELTA_FLAG = { snapshot: 2, last: 4, repair: 8, manifest: 16 } as c
 export const SYNC_FLAG = { answer: 1, sums: 2, some: 4 } as const;
 
 export const OWNER_MAX_BYTES = 255;
+/** Of HEADS: magic, version, kind, and a count that never needs three bytes in a packet. */
+const HEADS_ROOM = 3 + 2;
 const SCOPE_MAX = 0xffff_ffff;
 const SYNC_BUCKETS_MAX = 1_024;
 /** Epochs stay safe integers, so that "seen + 1" always exists. */
@@ -154,6 +156,35 @@ export function encodeHeads(heads: readonly Head[]): Uint8Array {
   const out = begin(KIND.heads).varint(heads.length);
   for (const h of heads) out.varint(h.scope).text(h.owner).varint64(h.epoch).varint(h.head);
   return out.finish();
+}
+
+/** Bytes of one entry of HEADS. */
+function headSize({ scope, owner, epoch, head }: Head): number {
+  const ownerBytes = encodeText(owner).length;
+  return (
+    varintLength(scope) +
+    varintLength(ownerBytes) +
+    ownerBytes +
+    varintLength(Number(epoch)) +
+    varintLength(head)
+  );
+}
+
+/** HEADS of at most `maxBytes` each, which one entry never has: names are bounded. */
+export function* packHeads(heads: readonly Head[], maxBytes: number): Generator<Uint8Array> {
+  let batch: Head[] = [];
+  let used = HEADS_ROOM;
+  for (const head of heads) {
+    const size = headSize(head);
+    if (batch.length > 0 && used + size > maxBytes) {
+      yield encodeHeads(batch);
+      batch = [];
+      used = HEADS_ROOM;
+    }
+    batch.push(head);
+    used += size;
+  }
+  if (batch.length > 0) yield encodeHeads(batch);
 }
 
 export const encodePull = (log: LogName, from: number): Uint8Array =>

@@ -63,7 +63,8 @@ export function answerBanned(now: number, state: StateNode, event: SwimEvent, sw
 }
 
 /**
- * Sends what the state layer wants sent, to members that are known; `onSent` is told of each. Then membership is told whom
+ * Sends what the state layer wants sent, to members that are known; `onSent` is told of each. What others made and we pass on
+ * may be longer than a packet: it goes by a stream, whatever was wished. Then membership is told whom
  * it is to shut out.
  */
 export function sendState(
@@ -76,7 +77,8 @@ export function sendState(
     const to = swim.member(out.to);
     if (to === undefined) continue;
     onSent(out);
-    if (out.reliable) swim.sendUserReliable(now, to.addr, out.bytes);
+    const isReliable = out.reliable || out.bytes.length > swim.userPacketBytes;
+    if (isReliable) swim.sendUserReliable(now, to.addr, out.bytes);
     else swim.sendUser(now, to.addr, out.bytes);
   }
   swim.setBans(now, state.bans());

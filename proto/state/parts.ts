@@ -56,7 +56,7 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
   const outbox = new Outbox(config.rateBytes, config.burstBytes, () => counters.add('drop:outbox'), fault);
   const bulk = new Bulk({ self, signer, verifier, fault });
   const epidemic = new Epidemic(store, targets, outbox, counters);
-  const heads = new Heads(targets, outbox);
+  const heads = new Heads(targets, outbox, packetBytes);
   const gaps = new Gaps({ self, store, owners, outbox, rng });
   const piggyback = new Piggyback();
   const divergence = new Divergence();

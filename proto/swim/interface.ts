@@ -113,12 +113,13 @@ export interface SwimNode {
   /** From now on nothing is heard of these and nothing said to them; the same list again changes nothing. */
   setBans(now: number, bans: readonly Banned[]): void;
   setMeta(now: number, meta: Uint8Array): void;
-  /** One UDP user message (fits the packet budget or throws RangeError). */
+  /** One UDP user message of at most `userPacketBytes`; throws RangeError above. */
   sendUser(now: number, to: Address, bytes: Uint8Array): void;
   /** One TCP user message. */
   sendUserReliable(now: number, to: Address, bytes: Uint8Array): void;
 
   readonly self: Member;
+  readonly userPacketBytes: number;
   /** All that are known, ourselves included; the dead and the left for half a minute. */
   members(): readonly Member[];
   member(name: string): Member | undefined;

@@ -68,10 +68,15 @@ export class PacketSender {
     if (messages.length > 0) this.#transmit(peer.addr, messages, speaksCrc(peer));
   }
 
+  /** Of the largest user message: its type byte goes before it. */
+  get userBytes(): number {
+    return this.budgetBytes - 1;
+  }
+
   /** Throws RangeError when it does not fit a packet. */
   sendUser(to: Address, bytes: Uint8Array): void {
-    if (bytes.length + 1 > this.budgetBytes) {
-      throw new RangeError(`a user message over UDP has ${this.budgetBytes - 1} bytes at most`);
+    if (bytes.length > this.userBytes) {
+      throw new RangeError(`a user message over UDP has ${this.userBytes} bytes at most`);
     }
     this.sendPlain(to, [{ type: 'user', bytes }], this.#table.atExactly(to));
   }

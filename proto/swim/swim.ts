@@ -134,6 +134,10 @@ export class Swim implements SwimNode {
     return this.#table.memberOf(this.#membership.self);
   }
 
+  get userPacketBytes(): number {
+    return this.#sender.userBytes;
+  }
+
   /** Alive or suspect, ourselves included. */
   get upCount(): number {
     return this.#table.upCount;

@@ -1,9 +1,13 @@
 import t from 'tap';
+import { TABLE } from '../../proto/state/interface.ts';
+import type { State } from '../../proto/state/state.ts';
+import { encodeInterest, interestKey } from '../../proto/state/values/interest.ts';
+import { macKey, macKeyHex } from '../../proto/state/values/mac.ts';
 import { GOOD_LINK } from './network.ts';
 import { scenario } from './scenario.ts';
 import type { SimNode } from './sim-node.ts';
 import { Simulation } from './simulation.ts';
-import { addHost, agree, layerOf, learn, leaveByHand } from './state-layer.ts';
+import { VNI, addHost, agree, layerOf, learn, leaveByHand } from './state-layer.ts';
 
 /** Replicated state over real membership on the virtual network: gossip.md 7, the timers of issue and checklist. */
 const MAC = 0x02_00_00_00_00_01;
@@ -141,6 +145,31 @@ scenario('a split heals within 10 s of the network', [1, 2, 3], (test, sim) => {
     holder !== undefined && allRoute(nodes, MAC + 50, holder),
     'one place for the MAC that was on both sides',
   );
+});
+
+scenario('hosts of the longest names that share many networks', [1, 2], (test, sim) => {
+  const vnis = Array.from({ length: 30 }, (_, i) => VNI + 1 + i);
+  const nodes = ['a', 'b'].map((letter) => addHost(sim, { name: letter.repeat(128) }));
+  sim.run(2_000);
+  for (const node of nodes) {
+    node.do((_swim, now) => {
+      const { state } = layerOf(node);
+      for (const vni of vnis) state.put(now, 0, TABLE.interest, interestKey(vni), encodeInterest());
+      for (const vni of vnis) state.put(now, vni, TABLE.endpoint, macKey(MAC), Uint8Array.of(1));
+    });
+  }
+  const agreeOnAll = (): boolean => {
+    const [a, b] = nodes.map((node) => layerOf(node).state) as [State, State];
+    return vnis.every(
+      (vni) => a.root(vni) === b.root(vni) && a.claims(vni, TABLE.endpoint, macKeyHex(MAC)).length === 2,
+    );
+  };
+  test.ok(sim.runUntil(agreeOnAll, 5_000));
+  sim.run(15_000);
+  nodes[1]!.crash();
+  nodes[1]!.start();
+  sim.run(5_000);
+  test.ok(nodes[0]!.alive().length === 2, 'both are there after a restart');
 });
 
 void t.test('the same seed gives the same run', (test) => {

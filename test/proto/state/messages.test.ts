@@ -17,6 +17,7 @@ import {
   encodeUpdate,
   endOf,
   packBlocks,
+  packHeads,
   updateRoom,
 } from '../../../proto/state/messages.ts';
 import type { Message, Update } from '../../../proto/state/messages.ts';
@@ -419,4 +420,33 @@ void t.test('a State under fire neither throws nor grows, and goes on working', 
   test.ok(state.counters().get('drop:malformed')! > 1_000);
   state.put(now, 0, 1, fromHex('01'), fromHex('02'));
   test.equal(state.claims(0, 1, '01').find(({ owner }) => owner === 'me')?.value[0], 2);
+});
+
+void t.test('HEADS are cut by their bytes, whatever the names', (test) => {
+  const whole = (names: readonly string[], maxBytes: number): void => {
+    const heads = names.map((owner, scope) => ({ scope, owner, epoch: 1n << 41n, head: scope * 1_000 }));
+    const packets = [...packHeads(heads, maxBytes)];
+    for (const [i, packet] of packets.entries()) {
+      test.ok(packet.length <= maxBytes, `${packet.length} bytes`);
+      const next = packets[i + 1];
+      // As many as fit: what the next begins with would have been too much.
+      if (next !== undefined) test.ok(packet.length + 290 > maxBytes);
+    }
+    const read = packets
+      .map((packet) => decodeMessage(packet, 0))
+      .flatMap((m) => (m.kind === 'heads' ? m.heads : []));
+    test.same(read, heads);
+  };
+  for (const length of [1, 49, 128, 255])
+    whole(
+      Array.from({ length: 40 }, () => 'n'.repeat(length)),
+      1_350,
+    );
+  whole(
+    Array.from({ length: 400 }, () => 'n'),
+    1_350,
+  );
+  whole(['ü'.repeat(127)], 300);
+  test.same([...packHeads([], 1_350)], []);
+  test.end();
 });
