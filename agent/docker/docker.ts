@@ -8,7 +8,6 @@
 import { basename, join } from 'node:path';
 import { wallMs } from '../clock.ts';
 import { systemRng } from '../entropy.ts';
-import { OverlaydError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Networks } from '../networks/interface.ts';
 import { DockerApi } from './client/api.ts';
@@ -21,13 +20,15 @@ import { DockerEndpoints } from './driver/docker-endpoints.ts';
 import { DockerNetworks } from './driver/docker-networks.ts';
 import { DockerReconciler } from './driver/reconcile.ts';
 import { Resolver } from './driver/resolver.ts';
+import { PluginDoor } from './driver/plugin-door.ts';
 import { startPlugin } from './driver/server.ts';
-import type { Served } from '../api/socket.ts';
 import { DockerWatcher } from './watcher/watcher.ts';
 
 const STATE_FILE = 'docker.jsonl';
 /** Without an occasion. */
 const RECONCILE_MS = 60_000;
+/** Between attempts at the socket that nobody asked for. */
+const RETRY_MS = 10_000;
 
 export interface DockerOptions {
   /** The plugin's socket; undefined: no driver. */
@@ -42,10 +43,11 @@ export interface DockerOptions {
   /** Name of the network whose TAP this is. */
   tapNetwork(interfaceName: string): string | undefined;
   readonly log: Log;
+  readonly retryMs?: number;
 }
 
 export interface DockerSide {
-  /** Undefined: there is no driver. */
+  /** Undefined: there is no driver, or none yet. */
   readonly driver: { readonly name: string; readonly path: string } | undefined;
   close(): Promise<void>;
 }
@@ -56,7 +58,7 @@ export async function openDocker(options: DockerOptions): Promise<DockerSide> {
   const api = socket === undefined ? undefined : new DockerApi(socket);
   const driver = options.plugin === undefined ? undefined : await openDriver(options, options.plugin, api);
   const reconcile = async (found: readonly DockerNetwork[]): Promise<void> => {
-    await driver?.reconciler.reconcile(found);
+    if (driver?.door.isOpen === true) await driver.reconciler.reconcile(found);
   };
   const watcher =
     api &&
@@ -70,14 +72,19 @@ export async function openDocker(options: DockerOptions): Promise<DockerSide> {
     });
   const events = api && watcher && new EventStream(api, watcher, log);
   networks.onChange(() => watcher?.refresh());
+  driver?.door.onOpen(() => watcher?.refresh());
   const timer = setInterval(() => watcher?.refresh(), RECONCILE_MS);
   const { plugin } = options;
   return {
-    driver: driver && plugin && { name: driverName(plugin.path), path: plugin.path },
+    get driver() {
+      return driver?.door.isOpen === true && plugin
+        ? { name: driverName(plugin.path), path: plugin.path }
+        : undefined;
+    },
     async close() {
       clearInterval(timer);
       // No further call is taken; those in work are answered.
-      await driver?.server.close();
+      await driver?.door.close();
       watcher?.close();
       await events?.close();
       driver?.resolver.close();
@@ -95,7 +102,7 @@ function driverName(path: string): string {
 
 interface Driver {
   readonly book: Book;
-  readonly server: Served;
+  readonly door: PluginDoor;
   readonly resolver: Resolver;
   readonly networks: DockerNetworks;
   readonly reconciler: DockerReconciler;
@@ -127,14 +134,15 @@ async function openDriver(
   const dockerNetworks = new DockerNetworks(deps, resolver, endpoints, ipam);
   const reconciler = new DockerReconciler(deps, { networks: dockerNetworks, endpoints, ipam, resolver });
   await reconciler.restore();
+  const drivers = { networks: dockerNetworks, endpoints, ipam, scope };
+  const door = new PluginDoor(() => startPlugin(drivers, plugin.path, log), log);
   try {
-    const server = await startPlugin({ networks: dockerNetworks, endpoints, ipam, scope }, plugin.path, log);
-    return { book, server, resolver, reconciler, networks: dockerNetworks };
+    const isThere = await door.open(plugin, options.retryMs ?? RETRY_MS);
+    if (isThere) return { book, door, resolver, reconciler, networks: dockerNetworks };
   } catch (error) {
     book.close();
-    // Nobody asked for it: another daemon on this machine may have it.
-    if (!plugin.isDefault || !(error instanceof OverlaydError)) throw error;
-    log.warn({ err: error, path: plugin.path }, 'no Docker driver here');
-    return undefined;
+    throw error;
   }
+  book.close();
+  return undefined;
 }

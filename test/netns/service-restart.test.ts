@@ -74,6 +74,8 @@ rootTest(
     const start = (): Promise<SpokenEndpoint> =>
       speaker.startEndpoint(`/run/netns/${testbed.namespaceName('box')}`);
     t.strictSame(await service.capabilities(), ALL_SETS);
+    // A host that has just booted: dockerd, which makes that folder, comes later.
+    t.equal((await systemd.run('stat', '-c', '%F', '/run/docker/plugins/overlayd.sock')).trim(), 'socket');
     await speaker.createNetwork('blue', '10.64.0.0/16');
     const one = enter(host, await start());
     const two = enter(host, await start());

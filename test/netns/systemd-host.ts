@@ -28,7 +28,7 @@ cd "$1"
 mkdir -p netns
 mount --rbind /run/netns netns
 mount -t tmpfs tmpfs /run
-mkdir -p /run/netns /run/docker/plugins
+mkdir -p /run/netns
 mount --rbind netns /run/netns
 mount -t tmpfs tmpfs /var/lib
 mount -t proc proc /proc

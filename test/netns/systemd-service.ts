@@ -13,7 +13,10 @@ const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
 const UP_MS = 30_000;
 const SETS = ['CapEff', 'CapPrm', 'CapBnd', 'CapAmb'] as const;
 
-/** What is not as on a host where it is installed: where the program and its files are. */
+/**
+ * What is not as on a host where it is installed: where the program and its files are. And what differs among hosts: whether
+ * ProtectSystem=strict leaves /run writable (it does where ProtectControlGroups= mounts it, as in systemd 252).
+ */
 function dropIn(folder: string): string {
   return `[Service]
 ExecStart=
@@ -21,6 +24,7 @@ ExecStart=${process.execPath} ${MAIN} run --config ${folder}/overlayd.yaml
 StandardOutput=append:${folder}/overlayd.log
 StandardError=inherit
 ReadWritePaths=${folder}
+ReadOnlyPaths=/run
 PrivateTmp=no
 ProtectHome=no
 `;

@@ -18,6 +18,8 @@ void tap.test('5.7 what the daemon relies on', async (t) => {
   t.strictSame(values('CapabilityBoundingSet'), ['CAP_NET_ADMIN'], '0.5: and no more');
   t.strictSame(values('AmbientCapabilities'), ['CAP_NET_ADMIN']);
   t.strictSame(values('Restart'), ['always']);
+  t.strictSame(values('StartLimitIntervalSec'), ['0'], 'however fast it fails: it is tried again');
+  t.ok(UNIT.indexOf('StartLimitIntervalSec=') < UNIT.indexOf('[Service]'), 'a key of [Unit]');
   t.strictSame(values('KillMode'), ['mixed']);
   t.match(values('ExecReload')[0], /HUP/);
   t.ok(Number.parseInt(values('WatchdogSec')[0] ?? '', 10) > 10, 'a worker that hangs is replaced before');

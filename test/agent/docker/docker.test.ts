@@ -1,7 +1,7 @@
 /** Watcher, driver and reconciler put together, over real sockets; Docker and networks are in memory. */
-import { mkdtempSync, statSync } from 'node:fs';
+import { mkdtempSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import tap from 'tap';
 import type { Test } from 'tap';
 import { Pool } from 'undici';
@@ -49,6 +49,7 @@ function setUp(t: Test): Scene {
         addresses,
         tapNetwork: () => undefined,
         log,
+        retryMs: 20,
       });
       t.teardown(() => side.close());
       return side;
@@ -135,6 +136,20 @@ void tap.test('5.3: a socket that somebody else has', async (t) => {
   await t.rejects(scene.open(), { code: 'OVL_ALREADY_RUNNING', hint: /--docker-plugin/ });
   await scene.open({ isDefault: true });
   t.match(scene.lines.at(-1), { level: 'warn', message: 'no Docker driver here' });
+});
+
+void tap.test('5.3: a socket that cannot be had yet is tried again', async (t) => {
+  const scene = setUp(t);
+  // Where its folder should be is a file.
+  writeFileSync(dirname(scene.plugin), '');
+  await t.rejects(scene.open(), { code: 'OVL_SOCKET_FAILED' });
+  const side = await scene.open({ isDefault: true });
+  t.equal(side.driver, undefined);
+  t.match(scene.lines.at(-1), { level: 'warn', message: 'no Docker driver here yet; tried again' });
+  unlinkSync(dirname(scene.plugin));
+  await until('the driver is there', 5000, () => side.driver !== undefined);
+  t.match(scene.lines.at(-1), { level: 'info', message: 'the Docker driver is there' });
+  t.match(await scene.call('Plugin.Activate', {}), { Implements: ['NetworkDriver', 'IpamDriver'] });
 });
 
 void tap.test('5.3: without a Docker the driver is there and waits', async (t) => {
