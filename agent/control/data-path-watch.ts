@@ -7,7 +7,7 @@ import { formatHostPort, ipFamily } from '../config/address.ts';
 import { tunnelCrypto } from '../crypto/tunnel-crypto.ts';
 import type { Dataplane, DataplaneEvent } from '../dataplane/dataplane.ts';
 import { systemRng } from '../entropy.ts';
-import { numericSocket } from '../io/numeric-socket.ts';
+import { numericSocket, sendDatagram } from '../io/numeric-socket.ts';
 import type { Log } from '../log.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
 
@@ -89,7 +89,7 @@ export class DataPathWatch {
   #settle(): void {
     if (this.#closed) return;
     for (let out = this.#echo.pollTransmit(); out !== undefined; out = this.#echo.pollTransmit())
-      this.#socket.send(out.bytes, out.to.port, out.to.ip, () => undefined);
+      sendDatagram(this.#socket, out.bytes, out.to);
     for (let change = this.#echo.pollChange(); change !== undefined; change = this.#echo.pollChange())
       this.#tell(change);
     this.#timer.arm(this.#echo.nextDeadline());

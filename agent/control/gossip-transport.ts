@@ -4,7 +4,7 @@ import type { Server } from 'node:net';
 import type { Address } from '../../proto/env.ts';
 import { bytesToIp, ipToBytes } from '../../proto/memberlist/address.ts';
 import type { SwimEvent, SwimNode } from '../../proto/swim/interface.ts';
-import { numericSocket } from '../io/numeric-socket.ts';
+import { numericSocket, sendDatagram } from '../io/numeric-socket.ts';
 import type { Log } from '../log.ts';
 import { gossipBindError } from './gossip-bind-error.ts';
 import { GossipStreams } from './gossip-streams.ts';
@@ -163,7 +163,7 @@ class Transport implements GossipTransport {
 
   #send({ ip, port }: Address, bytes: Uint8Array): void {
     const isMapped = isIPv6(this.#options.bindAddr) && !isIPv6(ip);
-    this.#udp.send(bytes, port, isMapped ? `::ffff:${ip}` : ip, (error) => {
+    sendDatagram(this.#udp, bytes, { ip: isMapped ? `::ffff:${ip}` : ip, port }, (error) => {
       if (error !== null) this.#warnOfSend(error, `${ip}:${port}`);
     });
   }

@@ -6,7 +6,7 @@ import { monotonicMs } from '../clock.ts';
 import { ipFamily } from '../config/address.ts';
 import type { Dataplane, DataplaneEvent } from '../dataplane/dataplane.ts';
 import { systemRng } from '../entropy.ts';
-import { numericSocket } from '../io/numeric-socket.ts';
+import { numericSocket, sendDatagram } from '../io/numeric-socket.ts';
 import { transmitSocket } from '../io/udp.ts';
 import type { Log } from '../log.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
@@ -163,7 +163,7 @@ export class PathKeeper {
     if (this.#closed) return;
     for (let out = this.#paths.pollTransmit(); out !== undefined; out = this.#paths.pollTransmit()) {
       const { to, bytes, probe } = out;
-      this.#socket.send(bytes, to.port, to.ip, (error) => {
+      sendDatagram(this.#socket, bytes, to, (error) => {
         if (probe === undefined || error === null || !('code' in error) || error.code !== 'EMSGSIZE') return;
         this.#paths.handleTooLong(probe.peer, probe.token);
       });

@@ -8,7 +8,7 @@ import type { Tunnels } from '../../proto/tunnel/tunnels.ts';
 import { monotonicMs } from '../clock.ts';
 import { ipFamily } from '../config/address.ts';
 import type { Dataplane, DataplaneEvent } from '../dataplane/dataplane.ts';
-import { numericSocket } from '../io/numeric-socket.ts';
+import { numericSocket, sendDatagram } from '../io/numeric-socket.ts';
 import type { Log } from '../log.ts';
 import { DeadlineTimer } from './deadline-timer.ts';
 
@@ -196,7 +196,7 @@ export class TunnelKeeper {
       this.#obey(event);
     }
     for (let out = this.#tunnels.pollTransmit(); out !== undefined; out = this.#tunnels.pollTransmit()) {
-      this.#socket.send(out.bytes, out.to.port, out.to.ip, () => undefined);
+      sendDatagram(this.#socket, out.bytes, out.to);
     }
     this.#timer.arm(this.#tunnels.nextDeadline());
   }

@@ -8,7 +8,7 @@
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { monotonicMs } from '../clock.ts';
 import { EAGAIN, EBADFD, dup, errno, read, readAt, watchReadable, writevAt } from '../io/libc.ts';
-import { numericSocket } from '../io/numeric-socket.ts';
+import { numericSocket, sendDatagram } from '../io/numeric-socket.ts';
 import { ipText, sockaddr } from '../io/sockaddr.ts';
 import { openSealed, sealListed } from './cipher.ts';
 import type { Cipher } from './cipher.ts';
@@ -162,9 +162,9 @@ export class DgramLoop {
       return;
     }
     const message = this.#messages.read(this.#core.txTable(socket), index);
-    const address = ipText(message.ip);
+    const to = { ip: ipText(message.ip), port: message.port };
     for (const datagram of message.datagrams) {
-      this.#socket.send(datagram, message.port, address, (error) => {
+      sendDatagram(this.#socket, datagram, to, (error) => {
         if (error !== null) this.#sendFailed();
       });
     }

@@ -159,6 +159,8 @@ export class Swim implements SwimNode {
   /** Anything may come in here: what cannot be read is counted under `drop:packet-…` or `drop:message-…`. */
   handleDatagram(now: number, bytes: Uint8Array, from: Address): void {
     this.#enter(now);
+    // Nothing can be answered there, and no honest host sends from there.
+    if (from.port === 0) return this.#counts.drop('source-port');
     const banned = this.#context.bans.at(from);
     if (banned !== undefined) return dropBanned(this.#context, now, banned);
     try {

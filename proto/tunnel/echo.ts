@@ -136,6 +136,10 @@ export class DataPathEcho {
       this.#counters.add('drop:malformed');
       return;
     }
+    if (from.port === 0) {
+      this.#counters.add('drop:source-port');
+      return;
+    }
     const key = this.#keyOf(viewOf(bytes).getUint32(PSK_ID_AT));
     if (key === undefined || !this.#isMac(key, bytes)) {
       this.#counters.add('drop:mac');
@@ -172,7 +176,7 @@ export class DataPathEcho {
     });
   }
 
-  /** `in:request`, `in:answer`, `out:request`, `out:answer`, `drop:` malformed, mac, rate, unasked, transmit-queue. */
+  /** `in:request`, `in:answer`, `out:request`, `out:answer`, `drop:` malformed, source-port, mac, rate, unasked, transmit-queue. */
   counters(): ReadonlyMap<string, number> {
     return this.#counters.all;
   }

@@ -148,6 +148,11 @@ export class Tunnels {
       this.#drop('unknown-source');
       return;
     }
+    // Nothing can be answered there.
+    if (from.port === 0) {
+      this.#drop('source-port');
+      return;
+    }
     this.#counters.add(`in:${type}`);
     if (type === 'initiation') this.#handleInitiation(now, bytes, from);
     else this.#handleIndexed(now, type, bytes);

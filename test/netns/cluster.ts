@@ -64,6 +64,12 @@ export async function allLearnt(daemons: readonly Daemon[], containers: readonly
   }
 }
 
+/** What Prometheus would read. */
+export async function metricsOf(daemon: Daemon): Promise<string> {
+  const script = "fetch('http://127.0.0.1:9472/metrics').then((r) => r.text()).then(console.log)";
+  return (await daemon.host.exec([process.execPath, '-e', script])).stdout;
+}
+
 /** Every ordered pair of containers on different hosts (or all pairs of different containers). */
 export function pairs(containers: readonly Container[]): [Container, Container][] {
   return containers.flatMap((from) =>

@@ -10,15 +10,22 @@
  *     no-flag           the I bit is not set
  *     probe-answers     answers to path probes that nobody sent, and probes that are shorter than they say
  *     too-big:MTU       ICMP "fragmentation needed" about datagrams of the target
+ *     from-port-0:NAME  from UDP port 0: a ping to the gossip port of the member NAME, and an echo request to the data
+ *                       port, both to be answered to where they came from
  */
 import { createSocket } from 'node:dgram';
 import { randomFillSync } from 'node:crypto';
 import koffi from 'koffi';
+import { encodeMessage } from '../../proto/memberlist/messages.ts';
+import { SeededRng } from '../../proto/rng.ts';
+import { tunnelCrypto, tunnelCryptoReady } from '../../agent/crypto/tunnel-crypto.ts';
+import { DataPathEcho } from '../../proto/tunnel/echo.ts';
 
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const AF_INET = 2;
 const IPPROTO_ICMP = 1;
+const IPPROTO_UDP = 17;
 const ETH_P_ALL_BE = 0x0300;
 const SOCKADDR_LL_BYTES = 20;
 const SNDBUF_BYTES = 4 << 20;
@@ -167,11 +174,50 @@ function sendTooBig(target: string, mtu: number, count: number): void {
   for (let at = 0; at < icmp.length; at += 2) sum += icmp.readUInt16BE(at);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   icmp.writeUInt16BE(~sum & 0xffff, 2);
-  const address = Buffer.alloc(16);
-  address.writeUInt16LE(AF_INET, 0);
-  address.set(octets, 4);
+  const address = sockaddrOf(target);
   for (let i = 0; i < count; i++) {
     if (sendTo(fd, icmp, icmp.length, 0, address, address.length) !== icmp.length) throw new Error('sendto');
+  }
+  process.stdout.write(`${count}\n`);
+}
+
+function sockaddrOf(target: string): Buffer {
+  const address = Buffer.alloc(16);
+  address.writeUInt16LE(AF_INET, 0);
+  address.set(target.split('.').map(Number), 4);
+  return address;
+}
+
+/** A request whose answer is to come back to the port that it went out from. */
+function echoAside(target: string): Uint8Array {
+  const echo = new DataPathEcho({ crypto: tunnelCrypto, rng: new SeededRng(1), wall: Date.now });
+  echo.setPeers(0, new Map([['target', { addr: { ip: target, port: 4789 }, keyed: false }]]));
+  for (let now = 0; ; now += 1_000) {
+    echo.handleDeadline(now);
+    for (let out = echo.pollTransmit(); out !== undefined; out = echo.pollTransmit())
+      if (out.bytes[1] === 1) return out.bytes;
+  }
+}
+
+/** A raw UDP socket: the kernel adds the IP header, and gives no port. A checksum of 0 is none. */
+async function sendFromPort0(target: string, name: string, count: number): Promise<void> {
+  await tunnelCryptoReady;
+  const fd = openSocket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+  if (fd < 0) throw new Error('no raw socket');
+  const source = { sourceAddr: null, sourceNode: '', sourcePort: 0 };
+  const ping = encodeMessage({ type: 'ping', node: name, seqNo: 1, ...source });
+  const address = sockaddrOf(target);
+  for (const [port, bytes] of [
+    [7946, ping],
+    [4789, echoAside(target)],
+  ] as const) {
+    const datagram = Buffer.concat([Buffer.alloc(8), bytes]);
+    datagram.writeUInt16BE(port, 2);
+    datagram.writeUInt16BE(datagram.length, 4);
+    for (let i = 0; i < count; i++) {
+      if (sendTo(fd, datagram, datagram.length, 0, address, address.length) !== datagram.length)
+        throw new Error('sendto');
+    }
   }
   process.stdout.write(`${count}\n`);
 }
@@ -192,4 +238,6 @@ async function sendDatagrams(target: string, kind: string, count: number): Promi
 const [what, where = '', kind = '', count = '0'] = process.argv.slice(2);
 if (what === 'frames') sendFrames(where, kind, Number(count));
 else if (kind.startsWith('too-big:')) sendTooBig(where, Number(kind.slice('too-big:'.length)), Number(count));
+else if (kind.startsWith('from-port-0:'))
+  await sendFromPort0(where, kind.slice('from-port-0:'.length), Number(count));
 else await sendDatagrams(where, kind, Number(count));

@@ -6,7 +6,7 @@ import type { Daemon } from '../../agent/demo/daemon.ts';
 import type { Container, Host } from '../../agent/demo/hosts.ts';
 import { Ping } from '../../agent/demo/ping.ts';
 import { until } from '../../agent/demo/process.ts';
-import { allLearnt, startCluster, unreachable } from './cluster.ts';
+import { allLearnt, metricsOf, startCluster, unreachable } from './cluster.ts';
 import { netnsTest } from './guard.ts';
 
 const CHILD = fileURLToPath(new URL('hostile-child.js', import.meta.url));
@@ -117,6 +117,18 @@ for (const [io, frames, refused] of [
     t.strictSame(await unreachable(containers), [], 'the attacker too still reaches all under its own MAC');
   });
 }
+
+netnsTest('a stranger that speaks from UDP port 0 ends nothing', [], async (t) => {
+  // Clear gossip: whoever pings is answered.
+  const { testbed, daemons } = await startCluster(t, { hosts: 2 });
+  const [target] = testbed.hosts;
+  const [daemon] = daemons;
+  if (target === undefined || daemon === undefined) throw new Error('two hosts');
+  const stranger = testbed.addHost();
+  t.equal(await attack(stranger, 'datagrams', target.ipv4, `from-port-0:${target.name}`, '20'), 20);
+  await until('it is counted', 10_000, async () => /source-port"\} 20$/m.test(await metricsOf(daemon)));
+  t.match(await daemon.status(), { peers: { alive: 1 } }, 'it runs, and so does its peer');
+});
 
 netnsTest('ARP that lies', ['ping'], async (t) => {
   const { testbed, daemons } = await startCluster(t, { hosts: 3 });

@@ -8,7 +8,7 @@ import type { Daemon } from '../../agent/demo/daemon.ts';
 import type { Host } from '../../agent/demo/hosts.ts';
 import { until } from '../../agent/demo/process.ts';
 import type { KeyringEntry, Status } from '../../agent/status.ts';
-import { allKnown, startCluster } from './cluster.ts';
+import { allKnown, metricsOf, startCluster } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
 import { netnsTest } from './guard.ts';
 
@@ -52,11 +52,6 @@ const keyringOf = (daemon: Daemon): Promise<KeyringEntry[]> => daemon.json<Keyri
 
 async function primaryOf(daemon: Daemon): Promise<string | undefined> {
   return (await daemon.status()).gossipEncryption?.primary;
-}
-
-async function metricsOf(daemon: Daemon): Promise<string> {
-  const script = "fetch('http://127.0.0.1:9472/metrics').then((r) => r.text()).then(console.log)";
-  return (await daemon.host.exec([process.execPath, '-e', script])).stdout;
 }
 
 /** The admin API as any program might ask it. */

@@ -1,7 +1,7 @@
 /**
  * Value of a vtep record (table 1, scope 0): where an owner takes tunnelled frames.
  *
- *   u8 length 4|16 · IP · UDP port varint
+ *   u8 length 4|16 · IP · UDP port varint, not 0
  *
  * The key is the owner's own name (so that one change names one owner), cut to 64 bytes; nothing is read from it.
  */
@@ -25,7 +25,10 @@ export function encodeVtep(value: VtepValue): Uint8Array {
 /** Throws WireError. */
 export function decodeVtep(bytes: Uint8Array): VtepValue {
   const r = new ByteReader(bytes);
-  return { ip: readIp(r), port: r.varint(0xffff) };
+  const ip = readIp(r);
+  const port = r.varint(0xffff);
+  if (port === 0) throw new WireError('nothing can be sent to port 0');
+  return { ip, port };
 }
 
 /** u8 length, 4 or 16 bytes; canonical text. Throws WireError. */

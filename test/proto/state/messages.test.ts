@@ -321,6 +321,7 @@ void t.test('values round-trip, ignore what later versions add, and refuse nonse
   test.throws(() => encodeEndpoint({ ...endpoint, ips: ['nonsense'] }), RangeError);
   test.throws(() => encodeNetwork({ ...network, vni: 0 }), RangeError);
   test.throws(() => decodeVtep(new Uint8Array([5, 1, 2, 3, 4, 5, 1])), WireError);
+  test.throws(() => decodeVtep(encodeVtep({ ip: '192.0.2.1', port: 0 })), WireError, 'nothing can go there');
 });
 
 void t.test('digests', async (test) => {

@@ -43,6 +43,20 @@ void t.test(
   },
 );
 
+void t.test('who cannot be answered is not heard: datagrams from port 0', (test) => {
+  const bench = new Bench();
+  const bytes = encodeMessage(ping('me', 77));
+  bench.swim.handleDatagram(bench.now, bytes, { ip: '10.0.0.9', port: 0 });
+  bench.poll();
+  test.same(bench.sent, []);
+  test.equal(bench.count('drop:source-port'), 1);
+  test.equal(bench.count('ping:in'), 0);
+  bench.swim.handleDatagram(bench.now, bytes, { ip: '10.0.0.9', port: 1 });
+  bench.poll();
+  test.match(bench.sent, [{ to: { ip: '10.0.0.9', port: 1 } }]);
+  test.end();
+});
+
 void t.test('who is held dead and pings hears of it', (test) => {
   const bench = new Bench();
   bench.alive('a', 2);

@@ -154,6 +154,26 @@ void t.test('with a cluster key strangers get no answer; any key in common will 
   t.equal(clear.count(1, 'out:answer'), 0, 'nor who has no key');
 });
 
+void t.test('what came from port 0 is not answered', async (t) => {
+  const pair = new Pair();
+  pair.net.passes = () => false;
+  const asides: Uint8Array[] = [];
+  const asker = new DataPathEcho({ crypto: tunnelCrypto, rng: new SeededRng(5), wall: () => WALL });
+  asker.setPeers(0, new Map([['h0', { addr: pair.addrs[0]!, keyed: false }]]));
+  for (let now = 0; asides.length === 0; now += 100) {
+    asker.handleDeadline(now);
+    for (let out = asker.pollTransmit(); out !== undefined; out = asker.pollTransmit())
+      if (out.bytes[1] === 1) asides.push(out.bytes);
+  }
+  const answered = (port: number): unknown => {
+    pair.echoes[0]!.handleDatagram(1, asides[0]!, { ip: '10.0.0.9', port }, false);
+    return pair.echoes[0]!.pollTransmit()?.to;
+  };
+  t.same(answered(1), { ip: '10.0.0.9', port: 1 });
+  t.equal(answered(0), undefined);
+  t.equal(pair.count(0, 'drop:source-port'), 1);
+});
+
 void t.test('whatever comes: counted, answered with no more than came, and up to a rate', async (t) => {
   const pair = new Pair();
   const echo = pair.echoes[0]!;

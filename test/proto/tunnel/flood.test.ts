@@ -51,8 +51,9 @@ function flood(a: TunnelHost, from: (i: number) => Address, next: (i: number) =>
   return [...sent, ...a.poll().map(({ bytes }) => bytes)];
 }
 
-const spoofed = (i: number): Address => ({ ip: `10.${i & 255}.${(i >> 8) & 255}.7`, port: i & 0xffff });
-const asPeer = (i: number): Address => ({ ip: ADDR_B.ip, port: i & 0xffff });
+const spoofed = (i: number): Address => ({ ip: `10.${i & 255}.${(i >> 8) & 255}.7`, port: portOf(i) });
+const asPeer = (i: number): Address => ({ ip: ADDR_B.ip, port: portOf(i) });
+const portOf = (i: number): number => 1 + (i % 0xffff);
 
 void t.test('from anywhere, without the cluster key: not one Diffie-Hellman, not one byte', (test) => {
   const { a, b } = victim();
@@ -119,6 +120,20 @@ void t.test(
     test.end();
   },
 );
+
+void t.test('what came from port 0 gets neither an answer nor a cookie', (test) => {
+  const { a } = victim();
+  const rng = new SeededRng(7);
+  const macKey = macKeysOf(tunnelCrypto, PSK, a.staticKeys.publicKey).mac1.reveal();
+  const sent = flood(
+    a,
+    () => ({ ip: ADDR_B.ip, port: 0 }),
+    () => forged(rng, macKey),
+  );
+  test.same(sent, []);
+  test.equal(a.count('drop:source-port'), FLOOD);
+  test.end();
+});
 
 void t.test('one recorded initiation, again and again: answered once, then a look into a set', (test) => {
   const { a, b } = victim();
