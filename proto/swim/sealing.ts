@@ -51,7 +51,9 @@ export class Sealing {
   readonly overheadBytes = SEAL_OVERHEAD_BYTES;
   readonly #deps: SealingDeps;
   readonly #parts: SealingParts;
-  readonly #flood = new FloodGuard();
+  /** Apart: the sender of a packet can be forged, and must not cut the streams of that host off. */
+  readonly #packetFloods = new FloodGuard();
+  readonly #streamFloods = new FloodGuard();
   /** Fingerprint of the key of the last packet or stream of each address that proved to have one. */
   readonly #lastKeys = new Map<string, string>();
   /** The choice for a meta, as long as the ring stays. */
@@ -92,7 +94,8 @@ export class Sealing {
     return (block, aad) => {
       // A member is always read: a flood in its name must not cut it off.
       const isMember = this.#parts.table.atExactly(from) !== undefined;
-      if (!isMember && this.#flood.isMuted(now, from.ip)) throw new WireError('muted', 'too much of that');
+      if (!isMember && this.#packetFloods.isMuted(now, from.ip))
+        throw new WireError('muted', 'too much of that');
       try {
         return this.#open(block, aad, addressKey(from)).plain;
       } catch (error) {
@@ -102,7 +105,8 @@ export class Sealing {
           this.#parts.counts.add('seal:clear-in');
           return block;
         }
-        this.failed(now, from);
+        this.#packetFloods.failed(now, from.ip);
+        this.#tell(now, from);
         throw error;
       }
     };
@@ -127,13 +131,18 @@ export class Sealing {
   }
 
   /** Streams cannot be forged from another's address: who is over the measure is not even heard. */
-  isMuted(now: number, from: Address): boolean {
-    return this.#flood.isMuted(now, from.ip);
+  isStreamMuted(now: number, from: Address): boolean {
+    return this.#streamFloods.isMuted(now, from.ip);
   }
 
-  /** What came from there could not be opened; it is told of now and then. */
-  failed(now: number, from: Address): void {
-    this.#flood.failed(now, from.ip);
+  /** What came by a stream from there could not be opened. */
+  streamFailed(now: number, from: Address): void {
+    this.#streamFloods.failed(now, from.ip);
+    this.#tell(now, from);
+  }
+
+  /** Now and then. */
+  #tell(now: number, from: Address): void {
     this.#untold += 1;
     if (now - this.#toldMs < TELL_EVERY_MS) return;
     this.#parts.events.push({ type: 'undecryptable', addr: from, count: this.#untold });

@@ -83,7 +83,7 @@ export class StreamSessions {
 
   handleOpen(now: number, id: number, from: Address): void {
     const { counts, streamActions, settings, sealing, fault } = this.#context;
-    const isMuted = sealing?.isMuted(now, from) === true;
+    const isMuted = sealing?.isStreamMuted(now, from) === true;
     const isFull = this.#accepted >= settings.maxStreams || fault?.('stream.busy') === true;
     if (isMuted || isFull || this.#sessions.has(id)) {
       counts.drop(isMuted ? 'stream-muted' : 'stream-busy');
@@ -130,7 +130,7 @@ export class StreamSessions {
       if (!(error instanceof WireError)) throw error;
       this.#context.counts.drop(`stream-${error.reason}`);
       if (error.reason === 'undecryptable' || error.reason === 'clear')
-        this.#context.sealing?.failed(now, session.addr);
+        this.#context.sealing?.streamFailed(now, session.addr);
       this.#refuse(session, error);
       this.#fail(now, session, error.message);
     }

@@ -188,8 +188,9 @@ void t.test('a flood of undecryptable packets is muted, and told of once', (test
     bench.events.filter(({ type }) => type === 'undecryptable'),
     [{ addr: { ip: '10.0.0.2' }, count: 1 }],
   );
-  test.equal(bench.dialIn(2, '10.0.0.2', EMPTY_PUSH_PULL), undefined);
-  test.equal(bench.count('drop:stream-muted'), 1);
+  bench.sealer = sealer(FILE);
+  test.match(bench.dialIn(2, '10.0.0.2', EMPTY_PUSH_PULL), { type: 'pushPull' }, 'streams are not forged');
+  bench.sealer = sealer(OTHER);
 
   for (let i = 0; i < 100; i++) bench.hear('10.0.0.3', PING);
   bench.sealer = sealer(FILE);
@@ -199,6 +200,22 @@ void t.test('a flood of undecryptable packets is muted, and told of once', (test
   bench.forget();
   bench.hear('10.0.0.2', PING);
   test.equal(bench.said('ack').length, 1, 'and the mute passes');
+  test.end();
+});
+
+void t.test('a flood of undecryptable streams is muted, and its packets are not', (test) => {
+  const bench = sealedBench(new Keyring([FILE]));
+  bench.forget();
+  bench.sealer = sealer(OTHER);
+  for (let i = 0; i < 100; i++) bench.dialIn(2 + 2 * i, '10.0.0.2', EMPTY_PUSH_PULL);
+  test.equal(bench.count('drop:stream-undecryptable'), 20, 'only so many are looked at');
+  test.equal(bench.count('drop:stream-muted'), 80);
+  bench.sealer = sealer(FILE);
+  bench.hear('10.0.0.2', PING);
+  test.equal(bench.said('ack').length, 1);
+  bench.wait(11_000);
+  bench.forget();
+  test.match(bench.dialIn(1000, '10.0.0.2', EMPTY_PUSH_PULL), { type: 'pushPull' }, 'the mute passes');
   test.end();
 });
 
