@@ -38,7 +38,7 @@ const SOON_MS = 50;
 const ID_BYTES = 16;
 const SHORT_ID_MIN = 8;
 
-export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'onChange'> {
+export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'isGone' | 'onChange'> {
   readonly #options: DefinitionsOptions;
   readonly #keeper: NetworkKeeper;
   readonly #reporter: ConflictReporter;

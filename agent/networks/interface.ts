@@ -63,6 +63,8 @@ export interface Networks {
   /** One for each name, sorted by it. */
   list(): readonly NetworkDefinition[];
   find(nameOrId: string): NetworkDefinition | undefined;
+  /** Removed for good, here or on another host. */
+  isGone(id: string): boolean;
   /** Equal to what is there under this name: that. Throws when it differs, and says in what. */
   create(spec: NetworkSpec): Promise<NetworkDefinition>;
   /** Refused while endpoints anywhere use it, unless `force`. */

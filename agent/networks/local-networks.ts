@@ -85,6 +85,10 @@ export class LocalNetworks implements Networks {
     return this.#options.definitions.find(nameOrId);
   }
 
+  isGone(id: string): boolean {
+    return this.#options.definitions.isGone(id);
+  }
+
   onChange(listener: () => void): void {
     this.#options.definitions.onChange(listener);
   }

@@ -14,6 +14,8 @@ import type { DockerContainer } from './engine.ts';
 /** What a restart may take longer than until the daemon says it is ready. */
 const GAP_MARGIN_S = 2;
 const MTU = 1450;
+/** The reconciler lets alone what is younger than a minute. */
+const OLD_S = 120;
 /** What the underlay takes in the end, and VXLAN needs of that. */
 const NARROW = 1400;
 const OVERHEAD = 50;
@@ -71,6 +73,7 @@ async function liveRestore(
   await stream.advance(20);
   // Both down, and overlayd back first: it must find the TAP without being told.
   await hosts.killDaemon(1);
+  hosts.age(1, OLD_S);
   await hosts.restartDaemon(1);
   await stream.advance(20);
   await to.engine.startDockerd();
@@ -79,6 +82,22 @@ async function liveRestore(
   const pid = await to.engine.docker('inspect', '-f', '{{.State.Pid}}', to.name);
   t.equal(pid, to.pid, 'the same process');
   await stream.close();
+}
+
+/** Its containers are old, so that the reconciler may judge what stands of them. */
+async function removedByForce(t: Test, hosts: DriverHosts, cutOff: DockerContainer): Promise<void> {
+  const isThere = async (): Promise<boolean> =>
+    (await hosts.daemon(1).status()).networks.some(({ name }) => name === 'blue');
+  const removed = await hosts.daemon(0).client('networks', 'rm', 'blue', '--force');
+  t.equal(removed.status, 0, removed.stderr);
+  await until('the containers were looked after', 10_000, () =>
+    hosts.daemon(1).log().includes('the interface of a container is lost'),
+  );
+  t.notOk(await isThere(), 'nobody has asked for it again');
+  t.equal(await link(cutOff), '');
+  await cutOff.engine.docker('restart', '-t', '0', cutOff.name);
+  t.ok(await isThere(), 'who starts a container does');
+  t.match(await link(await cutOff.engine.container(cutOff.name, 'blue')), /eth0/);
 }
 
 dockerTest(
@@ -90,6 +109,7 @@ dockerTest(
     await overlaydDies(t, hosts, one, two);
     await liveRestore(t, hosts, one, two);
     t.strictSame(await failures([one, two]), []);
+    await removedByForce(t, hosts, two);
     await hosts.engine(1).docker('rm', '-f', 'two');
     t.strictSame(await hosts.leftovers(1), []);
   },

@@ -25,7 +25,7 @@ export interface DriverDeps {
   readonly book: Book;
   readonly networks: Pick<
     Networks,
-    'list' | 'find' | 'create' | 'remove' | 'addEndpoint' | 'removeEndpoint' | 'endpoints'
+    'list' | 'find' | 'isGone' | 'create' | 'remove' | 'addEndpoint' | 'removeEndpoint' | 'endpoints'
   >;
   readonly addresses: DriverAddresses;
   /** Undefined: there is no way to ask Docker. */

@@ -213,11 +213,12 @@ export class IpamDriver {
       });
       const ip = addressOf(given);
       const kept = book.address(pool.id, ip);
-      if (kept === undefined || kept.use === 'endpoint') {
+      if (kept === undefined || (kept.use === 'endpoint' && !this.#isOfBefore(pool, kept, network))) {
         this.#keep(pool, ip, { use: 'endpoint', isGiven: asked !== undefined, claimedIn: network.id });
         return { Address: given, Data: {} };
       }
-      // Docker's gateway, or an --aux-address: the network knows nothing of it, so it is kept off from here.
+      // Docker's gateway, an --aux-address, or that of a container which Docker did not end when the network was removed and
+      // made again: this network knows nothing of it, so it is kept off from here.
       book.putAddress({ ...kept, claimedIn: network.id });
     }
   }
@@ -253,9 +254,18 @@ export class IpamDriver {
   }
 
   /** Given out by an earlier run that died before Docker heard of it, or before it heard that Docker gave it back. */
-  #isOrphan({ network }: PoolRecord, address: AddressRecord, { id }: NetworkDefinition): boolean {
-    if (network === undefined || address.claimedIn !== id || !this.#deps.book.isInherited(address))
-      return false;
+  #isOrphan(pool: PoolRecord, address: AddressRecord, { id }: NetworkDefinition): boolean {
+    return address.claimedIn === id && this.#isUnused(pool, address);
+  }
+
+  /** Claimed in a network that was there before this one, and in use. */
+  #isOfBefore(pool: PoolRecord, address: AddressRecord, { id }: NetworkDefinition): boolean {
+    const { claimedIn } = address;
+    return claimedIn !== undefined && claimedIn !== id && !this.#isUnused(pool, address);
+  }
+
+  #isUnused({ network }: PoolRecord, address: AddressRecord): boolean {
+    if (network === undefined || !this.#deps.book.isInherited(address)) return false;
     return this.#endpoints.withIp(network, address.ip) === undefined;
   }
 

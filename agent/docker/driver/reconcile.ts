@@ -8,6 +8,7 @@
  */
 import { existsSync } from 'node:fs';
 import { ipFamily } from '../../config/address.ts';
+import { OverlaydError } from '../../errors.ts';
 import type { DockerNetwork } from '../client/schemas.ts';
 import type { EndpointRecord, NetworkRecord, PoolRecord } from './book.ts';
 import { isDriver } from './deps.ts';
@@ -61,11 +62,13 @@ export class DockerReconciler {
   }
 
   async #reopen(endpoint: EndpointRecord): Promise<void> {
-    const { book, networks, log } = this.#deps;
-    const { id, network, sandbox, ifName: tap } = endpoint;
+    const { book, networks } = this.#deps;
+    const { id, network, sandbox } = endpoint;
     try {
-      // The network may not have come by gossip yet: what we know of it is enough to go on.
       if (networks.find(endpoint.overlay) === undefined && book.networks.has(network)) {
+        // By an operator, knowing that it cuts containers off: only one that is started asks for it again.
+        if (networks.isGone(endpoint.overlay)) throw removed();
+        // The network may not have come by gossip yet: what we know of it is enough to go on.
         const definition = await this.#parts.resolver.resolve(network);
         book.putEndpoint({ ...endpoint, overlay: definition.id });
       }
@@ -73,15 +76,15 @@ export class DockerReconciler {
       await networks.addEndpoint({ ...specOf(now), ...(sandbox !== undefined && { netns: sandbox }) });
       this.#lost.delete(id);
     } catch (error) {
-      if (!this.#lost.has(id)) {
-        const cure = 'if the container runs, restart it';
-        log.warn(
-          { err: error, tap, ip: endpoint.ips.join(',') },
-          `the interface of a container is lost; ${cure}`,
-        );
-      }
-      this.#lost.add(id);
+      this.#sayLost(endpoint, error);
     }
+  }
+
+  #sayLost({ id, ifName: tap, ips }: EndpointRecord, err: unknown): void {
+    if (this.#lost.has(id)) return;
+    this.#lost.add(id);
+    const cure = 'if the container runs, restart it';
+    this.#deps.log.warn({ err, tap, ip: ips.join(',') }, `the interface of a container is lost; ${cure}`);
   }
 
   /** `found`: all networks that Docker has. */
@@ -255,6 +258,10 @@ export class DockerReconciler {
         IPAM.Config.some(({ Subnet }) => Subnet === pool.cidr),
     );
   }
+}
+
+function removed(): OverlaydError {
+  return new OverlaydError('OVL_NETWORK_GONE', 'its network was removed');
 }
 
 /** The container's network namespace is still there. */

@@ -20,6 +20,9 @@ export class FakeNetworks implements Networks {
   failure: OverlaydError | undefined;
   /** Endpoints that cannot be removed. */
   readonly stuck = new Map<string, OverlaydError>();
+  /** Hears the name of a network that is removed. */
+  onRemoved: (name: string) => void = () => undefined;
+  readonly #gone = new Set<string>();
   #made = 0;
 
   list(): NetworkDefinition[] {
@@ -28,6 +31,10 @@ export class FakeNetworks implements Networks {
 
   find(nameOrId: string): NetworkDefinition | undefined {
     return this.list().find(({ id, name }) => id === nameOrId || name === nameOrId);
+  }
+
+  isGone(id: string): boolean {
+    return this.#gone.has(id);
   }
 
   create(spec: NetworkSpec): Promise<NetworkDefinition> {
@@ -50,13 +57,17 @@ export class FakeNetworks implements Networks {
     return Promise.resolve(definition);
   }
 
-  remove(nameOrId: string): Promise<void> {
+  remove(nameOrId: string, { force }: { readonly force: boolean }): Promise<void> {
     const found = this.find(nameOrId);
     if (found === undefined) throw new Error(`no ${nameOrId}`);
-    if ([...this.taps.values()].some(({ network }) => network === found.id)) {
-      throw new OverlaydError('OVL_NETWORK_BUSY', 'in use');
+    for (const { id, network } of this.taps.values()) {
+      if (network !== found.id) continue;
+      if (!force) throw new OverlaydError('OVL_NETWORK_BUSY', 'in use');
+      this.taps.delete(id);
     }
     this.definitions.delete(found.id);
+    this.#gone.add(found.id);
+    this.onRemoved(found.name);
     return Promise.resolve();
   }
 
@@ -100,6 +111,10 @@ export class FakeAddresses implements DriverAddresses {
 
   constructor(networks: FakeNetworks) {
     this.#networks = networks;
+    // With a network all claims on its addresses go.
+    networks.onRemoved = (name) => {
+      for (const key of this.held) if (key.startsWith(`${name} `)) this.held.delete(key);
+    };
   }
 
   request(

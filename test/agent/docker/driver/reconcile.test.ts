@@ -126,10 +126,35 @@ void tap.test('5.3: our own state may be lost: Docker knows the rest', async (t)
 void tap.test('5.3: a network that another host took away is made again as it was', async (t) => {
   const { scene, blue } = await withBlue(t);
   const vni = scene.networks.find('blue')?.vni;
-  await scene.networks.remove('blue');
+  await scene.networks.remove('blue', { force: false });
   const container = await scene.startContainer(blue);
   t.equal(container.address, '10.55.0.2');
   t.match(scene.networks.find('blue'), { vni, subnet: '10.55.0.0/24' });
+});
+
+void tap.test('5.3: what an operator removed by force stays removed, while its containers run', async (t) => {
+  const { scene, blue } = await withBlue(t);
+  const old = await scene.startContainer(blue, { sandbox: '/proc/self/ns/net' });
+  scene.nowMs += LATER_MS;
+  await scene.networks.remove('blue', { force: true });
+  const warnings = (): unknown[] => scene.lines.filter(({ level }) => level === 'warn');
+  for (let again = 0; again < 2; again++) {
+    await reconcile(scene);
+    t.equal(scene.networks.list().length, 0, 'nobody asked for it again');
+    t.match(warnings(), [{ message: /interface of a container is lost; .*restart it/ }], 'said once');
+  }
+  await restart(scene);
+  t.equal(scene.networks.list().length, 0, 'nor does a start of overlayd ask for it');
+
+  const container = await scene.startContainer(blue);
+  t.ok(scene.networks.find('blue'), 'a container that is started does');
+  t.equal(container.address, '10.55.0.3', 'and gets no address that a container here has had from Docker');
+  await reconcile(scene);
+  t.strictSame([...scene.networks.taps.keys()], [container.endpoint], 'what was cut off stays so');
+  await scene.stopContainer(blue, old);
+  t.strictSame([...scene.networks.taps.keys()], [container.endpoint]);
+  await scene.stopContainer(blue, container);
+  t.equal(scene.addresses.held.size, 0);
 });
 
 void tap.test('5.3: a record cut short by a crash, and records that make no sense', async (t) => {
