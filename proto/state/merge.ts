@@ -16,9 +16,11 @@ import { DELTA_FLAG, endOf } from './messages.ts';
 import type { OwnerLog } from './owner-log.ts';
 import type { Owners } from './owners.ts';
 import type { LogRecord } from './record.ts';
-import { recordHash, recordId } from './record.ts';
+import { recordId } from './record.ts';
 import type { Verifier } from './signing.ts';
-import { SnapshotList, isSameBytes, snapshotStatement } from './signing.ts';
+import { isSameBytes, snapshotStatement } from './signing.ts';
+import type { Chunk, Whole } from './snapshots.ts';
+import { Snapshots, isAtLeast } from './snapshots.ts';
 import type { Store } from './store.ts';
 
 interface Signed {
@@ -26,23 +28,6 @@ interface Signed {
   readonly held: HeldBlock;
 }
 
-/** A snapshot of one log that is coming in, chunk by chunk in order. */
-interface Incoming {
-  readonly epoch: bigint;
-  readonly mark: number;
-  lastMs: number;
-  upTo: number;
-  /** What it lists as live, for the owner's signature under it. */
-  readonly list: SnapshotList;
-  /** Records under sequences that we had covered and yet do not have: taken when the snapshot is whole. */
-  readonly repairs: { readonly record: LogRecord; readonly held: HeldBlock }[];
-}
-
-const SNAPSHOT_PATIENCE_MS = 60_000;
-const SNAPSHOT_STALL_MS = 3_000;
-const SNAPSHOTS_MAX = 64;
-/** In all snapshots that are coming in: one log that is wrong from end to end. */
-const REPAIRS_MAX = 131_072;
 /** Hashes of spent entries that a log may keep, for each record that it may have: an honest owner stays well below. */
 const SPENT_SHARE = 4;
 const SPENT_MIN = 16_384;
@@ -61,8 +46,7 @@ export interface MergeDeps {
 
 export class Merge {
   readonly #deps: MergeDeps;
-  readonly #incoming = new Map<OwnerLog, Incoming>();
-  #marks = 0;
+  readonly #snapshots: Snapshots;
   /** A block of our own log, signed by us, reaches that far. */
   onOwn: (now: number, name: LogName, head: number) => void = () => {};
   /** Somebody says, unsigned, that our own log reaches that far. */
@@ -70,6 +54,7 @@ export class Merge {
 
   constructor(deps: MergeDeps) {
     this.#deps = deps;
+    this.#snapshots = new Snapshots(deps.verifier, deps.counters);
   }
 
   /** Applies an UPDATE, or a DELTA that is no snapshot. Returns the log, and whether it told us anything new. */
@@ -192,7 +177,7 @@ export class Merge {
     if (epoch > log.epoch) {
       counters.add('restarts-seen');
       log.beginEpoch(epoch);
-      this.#incoming.delete(log);
+      this.#snapshots.forget(log);
       store.touch(scope);
     }
     return log;
@@ -238,7 +223,7 @@ export class Merge {
   }
 
   /**
-   * A chunk of a snapshot: its records are taken at once. Its last chunk covers the range; and if its owner has signed
+   * A chunk of a snapshot: its records are taken at once. Once all are here they cover the range; and if its owner has signed
    * what is live, whatever it does not list is removed. Others than the owner can only fill.
    */
   #snapshot(
@@ -251,58 +236,23 @@ export class Merge {
     const blocks = this.#verify(update, update.blocks);
     const log = blocks === undefined ? undefined : this.#admit(now, update);
     if (blocks === undefined || log === undefined) return undefined;
-    const incoming = this.#session(now, log, update);
-    const listed: LogRecord[] = [];
+    const listed: Chunk['blocks'][number][] = [];
     for (const { block, held } of blocks) {
       if (!this.#apply(log, block, held)) return undefined;
-      const records = recordsOf(block).filter(({ tombstone }) => !tombstone);
-      listed.push(...records);
-      if (incoming !== undefined) mark(log, incoming, held, records);
+      listed.push({ held, records: recordsOf(block).filter(({ tombstone }) => !tombstone) });
     }
-    if (incoming === undefined) return undefined;
-    if (listed.length > 0 && this.#repairs() > REPAIRS_MAX) {
-      this.#incoming.delete(log);
-      this.#refuse('snapshot-repairs');
-      return undefined;
-    }
-    incoming.upTo = endOf(update);
-    incoming.list.addChunk(incoming.upTo, listed);
-    incoming.lastMs = now;
-    if ((flags & DELTA_FLAG.last) === 0) return undefined;
-    this.#incoming.delete(log);
-    if (incoming.upTo < log.have) return undefined;
-    if (manifest !== undefined) this.#finish(log, incoming, manifest);
-    log.floor = Math.max(log.floor, incoming.upTo);
-    this.#cover(log, 0, incoming.upTo);
+    const isLast = (flags & DELTA_FLAG.last) !== 0;
+    const chunk = { from: update.from, to: endOf(update), blocks: listed, isLast, manifest };
+    const whole = this.#snapshots.add(now, log, chunk);
+    if (whole === undefined || whole.upTo < log.have) return undefined;
+    if (whole.manifest !== undefined) this.#finish(log, whole, whole.manifest);
+    log.floor = Math.max(log.floor, whole.upTo);
+    this.#cover(log, 0, whole.upTo);
     return log;
   }
 
-  /** The snapshot that this chunk continues or begins; undefined when a chunk before it is missing. */
-  #session(now: number, log: OwnerLog, update: Update): Incoming | undefined {
-    const known = this.#incoming.get(log);
-    if (known?.epoch === update.epoch && known.upTo === update.from && update.from > 0) return known;
-    if (update.from !== 0) {
-      this.#deps.counters.add('snapshot-out-of-order');
-      return undefined;
-    }
-    for (const [other, { lastMs }] of this.#incoming) {
-      if (lastMs < now - SNAPSHOT_PATIENCE_MS || this.#incoming.size >= SNAPSHOTS_MAX)
-        this.#incoming.delete(other);
-    }
-    const list = new SnapshotList(this.#deps.verifier);
-    const begun = { epoch: update.epoch, mark: ++this.#marks, lastMs: now, upTo: 0, list, repairs: [] };
-    this.#incoming.set(log, begun);
-    return begun;
-  }
-
-  #repairs(): number {
-    let count = 0;
-    for (const { repairs } of this.#incoming.values()) count += repairs.length;
-    return count;
-  }
-
   /** Makes the log what its owner says it is, if the owner says so. */
-  #finish(log: OwnerLog, incoming: Incoming, manifest: Uint8Array): void {
+  #finish(log: OwnerLog, incoming: Whole, manifest: Uint8Array): void {
     const statement = snapshotStatement(log, incoming.upTo, incoming.list.hash);
     if (!this.#deps.verifier.verify(log.key, statement, manifest)) {
       this.#refuse('manifest');
@@ -324,32 +274,16 @@ export class Merge {
 
   /** A snapshot of the log is coming in, and has not stalled. */
   isComing(now: number, log: OwnerLog): boolean {
-    const incoming = this.#incoming.get(log);
-    return incoming !== undefined && now - incoming.lastMs < SNAPSHOT_STALL_MS;
+    return this.#snapshots.isComing(now, log);
   }
 
   /** Forgets half-done snapshots of a log that is gone. */
   forget(log: OwnerLog): void {
-    this.#incoming.delete(log);
+    this.#snapshots.forget(log);
   }
 
   #refuse(reason: string): true {
     this.#deps.counters.add(`refused:${reason}`);
     return true;
   }
-}
-
-/** Notes that the snapshot lists these records, or what has superseded them. */
-function mark(log: OwnerLog, incoming: Incoming, held: HeldBlock, records: readonly LogRecord[]): void {
-  for (const record of records) {
-    const ours = log.records.get(recordId(record.table, record.keyHex));
-    if (ours !== undefined && isAtLeast(ours, record)) ours.mark = incoming.mark;
-    else incoming.repairs.push({ record, held });
-  }
-}
-
-/** Newer than the other, or the same. */
-function isAtLeast(ours: LogRecord, other: LogRecord): boolean {
-  if (ours.epoch !== other.epoch) return false;
-  return ours.seq > other.seq || (ours.seq === other.seq && recordHash(ours) === recordHash(other));
 }
