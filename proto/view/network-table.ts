@@ -5,6 +5,8 @@
  * in proportion to the change, puts replace, and a loser's delete never takes a winner's row away.
  * It does not know the state layer: the view hands it winning claims.
  */
+import type { RankedMac } from './ranked-macs.ts';
+import { RankedMacs } from './ranked-macs.ts';
 import type { OwnNetwork, RowChange, WantedRow } from './rows.ts';
 
 /** The winning claim on a MAC. */
@@ -28,7 +30,7 @@ export class NetworkTable {
 
   readonly #winners = new Map<number, Winner>();
   readonly #macsOfOwner = new Map<string, Set<number>>();
-  readonly #macsOfIp = new Map<string, Set<number>>();
+  readonly #macsOfIp = new Map<string, RankedMacs>();
   readonly #pinned = new Map<number, number>();
   readonly #floodHolders = new Map<number, number>();
   /** Emitted rows. */
@@ -59,8 +61,8 @@ export class NetworkTable {
       this.#winners.set(mac, winner);
       addTo(this.#macsOfOwner, winner.owner, mac);
     }
-    for (const ip of before?.ips ?? []) dropFrom(this.#macsOfIp, ip, mac);
-    for (const ip of winner?.ips ?? []) addTo(this.#macsOfIp, ip, mac);
+    for (const ip of before?.ips ?? []) this.#dropIp(ip, mac);
+    if (winner !== undefined) for (const ip of winner.ips) this.#addIp(ip, mac, winner);
     this.#refreshFdb(mac);
     for (const ip of before?.ips ?? []) this.#refreshNeighbour(ip);
     for (const ip of winner?.ips ?? []) this.#refreshNeighbour(ip);
@@ -134,17 +136,28 @@ export class NetworkTable {
 
   /** The MAC that answers for an IP; undefined when nobody does or it is on this host and answers itself. */
   #wantedNeighbour(ip: string): number | undefined {
-    let best: { mac: number; winner: Winner } | undefined;
-    for (const mac of this.#macsOfIp.get(ip) ?? []) {
-      const winner = this.#winners.get(mac)!;
-      if (best === undefined || outranks(winner, mac, best.winner, best.mac)) best = { mac, winner };
-    }
+    const best = this.#macsOfIp.get(ip)?.best();
     return best === undefined || best.winner.owner === this.#self ? undefined : best.mac;
+  }
+
+  #addIp(ip: string, mac: number, winner: Winner): void {
+    let macs = this.#macsOfIp.get(ip);
+    if (macs === undefined) {
+      macs = new RankedMacs(outranks);
+      this.#macsOfIp.set(ip, macs);
+    }
+    macs.set(mac, winner);
+  }
+
+  #dropIp(ip: string, mac: number): void {
+    const macs = this.#macsOfIp.get(ip);
+    macs?.delete(mac);
+    if (macs?.size === 0) this.#macsOfIp.delete(ip);
   }
 }
 
 /** gossip.md 7.7 for (VNI, IP): live before held, mobility, HLC, lower name; then lower MAC, for two of one owner. */
-function outranks(a: Winner, macA: number, b: Winner, macB: number): boolean {
+function outranks({ mac: macA, winner: a }: RankedMac, { mac: macB, winner: b }: RankedMac): boolean {
   if (a.held !== b.held) return b.held;
   if (a.mobility !== b.mobility) return a.mobility > b.mobility;
   if (a.hlc !== b.hlc) return a.hlc > b.hlc;
@@ -152,13 +165,13 @@ function outranks(a: Winner, macA: number, b: Winner, macB: number): boolean {
   return macA < macB;
 }
 
-function addTo<K>(sets: Map<K, Set<number>>, key: K, member: number): void {
+function addTo(sets: Map<string, Set<number>>, key: string, member: number): void {
   const set = sets.get(key);
   if (set === undefined) sets.set(key, new Set([member]));
   else set.add(member);
 }
 
-function dropFrom<K>(sets: Map<K, Set<number>>, key: K, member: number): void {
+function dropFrom(sets: Map<string, Set<number>>, key: string, member: number): void {
   const set = sets.get(key);
   if (set?.delete(member) === true && set.size === 0) sets.delete(key);
 }
