@@ -212,6 +212,20 @@ async function createdAtOnce(t: Test, hosts: DriverHosts): Promise<void> {
   for (const engine of hosts.engines) await engine.docker('network', 'rm', 'race');
 }
 
+/** Docker asks its IPAM driver again and again, by itself without end, for a subnet that no route of the host overlaps with. */
+async function overlapsWithRoute(t: Test, hosts: DriverHosts): Promise<void> {
+  const driver = ['-d', 'overlayd', '--ipam-driver', 'overlayd', '--ipam-opt', 'name=wide'];
+  const [one, two] = [hosts.engine(0), hosts.engine(1)];
+  await one.docker('network', 'create', ...driver, '--subnet', '10.91.0.0/16', 'wide');
+  await hosts.networkKnown('wide');
+  two.host.ip('route', 'add', '10.91.5.0/24', 'dev', 'lo');
+  const refused = await two.tryDocker('network', 'create', ...driver, 'wide');
+  t.match(refused.stderr, /overlaps with a route .*Give --subnet 10\.91\.0\.0\/16/);
+  await two.docker('network', 'create', ...driver, '--subnet', '10.91.0.0/16', 'wide');
+  two.host.ip('route', 'del', '10.91.5.0/24', 'dev', 'lo');
+  for (const engine of [two, one]) await engine.docker('network', 'rm', 'wide');
+}
+
 /** The network of the configuration, on its TAP, without an --ip-range for each host. */
 async function macvlanAddresses(t: Test, hosts: DriverHosts): Promise<void> {
   const macvlan = ['-d', 'macvlan', '-o', 'parent=tap0', '--subnet', '10.42.0.0/16'];
@@ -256,6 +270,7 @@ dockerTest('5.3: overlayd as network driver of three Docker engines', async (t) 
   await step('2.30, T6: published ports do nothing, and not silently', (sub) => published(sub, hosts, other));
   await step('2.11, 2.14: --opt encrypted', (sub) => encrypted(sub, hosts));
   await step('5.4, T8: macvlan networks with addresses from overlayd', (sub) => macvlanAddresses(sub, hosts));
+  await step('5.3: a subnet that overlaps with a route of the host', (sub) => overlapsWithRoute(sub, hosts));
   await step('3.15, 4.6: created on all hosts at once, on any', (sub) => createdAtOnce(sub, hosts));
   for (const { engine, name } of containers) await engine.docker('rm', '-f', name);
   await Promise.all(

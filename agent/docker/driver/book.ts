@@ -106,7 +106,7 @@ export class Book {
   readonly endpoints = new Map<string, EndpointRecord>();
   /** By pool, then by address. */
   readonly #addresses = new Map<string, Map<string, AddressRecord>>();
-  /** Endpoints (by ID) and addresses (by key) of an earlier run. */
+  /** Endpoints and pools (by ID) and addresses (by key) of an earlier run. */
   readonly #inherited = new Set<string>();
   readonly #journal: Journal;
 
@@ -120,6 +120,7 @@ export class Book {
 
   putPool(pool: PoolRecord): void {
     this.#journal.put('pool', pool.id, pool);
+    this.#inherited.delete(pool.id);
     this.pools.set(pool.id, pool);
   }
 
@@ -127,6 +128,7 @@ export class Book {
   deletePool(id: string): void {
     for (const { ip } of this.addresses(id)) this.deleteAddress(id, ip);
     this.#journal.delete('pool', id);
+    this.#inherited.delete(id);
     this.pools.delete(id);
   }
 
@@ -149,8 +151,8 @@ export class Book {
     return this.#addresses.get(pool)?.get(ip);
   }
 
-  /** An address that an earlier run gave out, or an endpoint that it made. */
-  isInherited(what: AddressRecord | EndpointRecord): boolean {
+  /** An address or a pool that an earlier run gave out, or an endpoint that it made. */
+  isInherited(what: AddressRecord | EndpointRecord | PoolRecord): boolean {
     return this.#inherited.has('pool' in what ? addressKey(what.pool, what.ip) : what.id);
   }
 
@@ -213,7 +215,10 @@ export class Book {
   #take(kind: string, key: string, value: unknown): boolean {
     switch (kind) {
       case 'pool':
-        return keep(poolSchema, value, (pool) => this.pools.set(key, pool));
+        return keep(poolSchema, value, (pool) => {
+          this.#inherited.add(key);
+          this.pools.set(key, pool);
+        });
       case 'address':
         return keep(addressSchema, value, (address) => {
           this.#inherited.add(key);

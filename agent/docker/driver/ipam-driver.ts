@@ -18,8 +18,10 @@ import type { DriverDeps } from './deps.ts';
 import type { DockerEndpoints } from './docker-endpoints.ts';
 import { didYouMean } from '../../config/nearest.ts';
 import { readName } from './options.ts';
+import { propose } from './proposals.ts';
+import { refused } from './refused.ts';
 import type { Resolver } from './resolver.ts';
-import { addressOf, firstAddress, freeSubnet, lengthOf } from './subnets.ts';
+import { addressOf, firstAddress, lengthOf, subnetOf } from './subnets.ts';
 
 export const ADDRESS_SPACES = {
   LocalDefaultAddressSpace: 'overlayd-local',
@@ -27,10 +29,6 @@ export const ADDRESS_SPACES = {
 } as const;
 const GATEWAY = 'com.docker.network.gateway';
 const ADDRESS_TYPE = 'RequestAddressType';
-/** Docker asks again while what we propose overlaps with a route of the host, and keeps all of it until it is content. */
-const UNBOUND_MAX = 64;
-
-type Subnets = Pick<NetworkDefinition, 'subnet' | 'subnet6'>;
 
 export class IpamDriver {
   readonly #deps: DriverDeps;
@@ -60,7 +58,7 @@ export class IpamDriver {
         'Leave --ip-range away.',
       );
     }
-    const cidr = request.Pool === '' ? this.#propose(family, name) : givenPool(request.Pool, family);
+    const cidr = request.Pool === '' ? propose(this.#deps, family, name) : givenPool(request.Pool, family);
     const named = name === undefined ? undefined : this.#deps.networks.find(name);
     const has = named && subnetOf(named, family);
     if (has !== undefined && has !== cidr) {
@@ -286,50 +284,12 @@ export class IpamDriver {
     const fitting = networks.list().filter((network) => subnetOf(network, pool.family) === pool.cidr);
     return fitting.length === 1 ? fitting[0] : undefined;
   }
-
-  /**
-   * The user gave no subnet. Is there one network among the hosts that this Docker does not have yet, it is that one
-   * that the user means most of the time; if not, the name will tell, and addresses are right all the same.
-   */
-  #propose(family: 4 | 6, name: string | undefined): string {
-    const { networks, book, rng } = this.#deps;
-    const named = name === undefined ? undefined : networks.find(name);
-    const theirs = named && subnetOf(named, family);
-    if (theirs !== undefined) return theirs;
-    const unbound = [...book.pools.values()].filter((pool) => pool.network === undefined);
-    if (unbound.length >= UNBOUND_MAX) {
-      throw refused(
-        'OVL_DOCKER_POOLS',
-        'every subnet that overlayd proposes overlaps with a route of this host',
-        'Give one with --subnet.',
-      );
-    }
-    const known = networks.list().flatMap((network) => subnetOf(network, family) ?? []);
-    if (name === undefined) {
-      const here = new Set([...book.pools.values()].map(({ cidr }) => cidr));
-      const attached = new Set([...book.networks.values()].flatMap(({ overlay }) => overlay?.id ?? []));
-      const missing = networks
-        .list()
-        .filter((network) => network.createdBy !== '' && !attached.has(network.id))
-        .flatMap((network) => subnetOf(network, family) ?? [])
-        .filter((cidr) => !here.has(cidr));
-      if (missing.length === 1 && missing[0] !== undefined) return missing[0];
-    }
-    const taken = [...known, ...[...book.pools.values()].map(({ cidr }) => cidr)];
-    const free = freeSubnet(family, taken, rng);
-    if (free !== undefined) return free;
-    throw refused('OVL_DOCKER_POOLS', 'no subnet is left to propose', 'Give one with --subnet.');
-  }
 }
 
 /** Undefined: of another driver. */
 export function spaceOf(addressSpace: string): 'local' | 'global' | undefined {
   if (addressSpace === ADDRESS_SPACES.GlobalDefaultAddressSpace) return 'global';
   return addressSpace === ADDRESS_SPACES.LocalDefaultAddressSpace ? 'local' : undefined;
-}
-
-export function subnetOf(network: Subnets, family: 4 | 6): string | undefined {
-  return family === 4 ? network.subnet : network.subnet6;
 }
 
 /** `--ipam-opt name=NAME`. */
@@ -361,8 +321,4 @@ function givenPool(text: string, family: 4 | 6): string {
     );
   }
   return read.cidr.text;
-}
-
-function refused(code: string, message: string, hint: string | undefined): OverlaydError {
-  return new OverlaydError(code, message, { exitCode: 2, ...(hint !== undefined && { hint }) });
 }

@@ -3,6 +3,7 @@ import ipaddr from 'ipaddr.js';
 import type { Rng } from '../../../proto/env.ts';
 import { cidrsOverlap } from '../../../proto/networks/cidr.ts';
 import { parseCidr } from '../../config/address.ts';
+import type { NetworkDefinition } from '../../networks/interface.ts';
 
 /** 10.64.0.0/16 to 10.255.0.0/16: away from what Docker itself and the default network take. */
 const FIRST_V4 = 64;
@@ -38,6 +39,13 @@ export function addressOf(cidr: string): string {
 
 export function lengthOf(cidr: string): number {
   return Number(cidr.split('/')[1] ?? Number.NaN);
+}
+
+export function subnetOf(
+  network: Pick<NetworkDefinition, 'subnet' | 'subnet6'>,
+  family: 4 | 6,
+): string | undefined {
+  return family === 4 ? network.subnet : network.subnet6;
 }
 
 function hex(value: number, digits: number): string {

@@ -5,6 +5,7 @@ import { until } from '../../../../agent/demo/process.ts';
 import type { NetworkDefinition } from '../../../../agent/networks/interface.ts';
 import type { Line } from '../../recording-log.ts';
 import { PluginScene } from './plugin.ts';
+import type { Json } from './plugin.ts';
 
 function setUp(t: Test): PluginScene {
   const scene = new PluginScene();
@@ -412,4 +413,40 @@ void tap.test('5.3: proposals that overlap with routes of the host end with the 
     { message: /overlaps with a route of this host\. Give one with --subnet/ },
   );
   t.ok(seen.size >= 16);
+});
+
+void tap.test(
+  '5.3: a named subnet that overlaps with a route of the host is not asked for without end',
+  async (t) => {
+    const scene = setUp(t);
+    await scene.networks.create({ name: 'blue', subnet: '10.77.0.0/16' });
+    const ask = (): Promise<Json> =>
+      scene.call('IpamDriver.RequestPool', { AddressSpace: 'overlayd-local', Options: { name: 'blue' } });
+    const { PoolID } = await ask();
+    const overlaps = {
+      message: /network "blue" overlaps with a route .* of this host\. Give --subnet 10\.77\.0\.0\/16/,
+    };
+    await t.rejects(ask(), overlaps);
+    await t.rejects(ask(), overlaps, 'nor is the refusal itself in the way of anything');
+    // Docker gives it back then, and the user may do it again at once.
+    await scene.call('IpamDriver.ReleasePool', { PoolID });
+    await ask();
+    await t.rejects(ask(), overlaps);
+    // Or overlayd died, and with it the answer.
+    scene.start();
+    t.match(await ask(), { Pool: '10.77.0.0/16' });
+    await t.rejects(ask(), overlaps);
+    scene.nowMs += 60_000;
+    t.match(await ask(), { Pool: '10.77.0.0/16' }, 'or Docker died: nothing stands in the way for ever');
+  },
+);
+
+void tap.test('5.3: networks of other drivers do not count as proposals that overlap', async (t) => {
+  const scene = setUp(t);
+  await scene.networks.create({ name: 'blue', subnet: '10.77.0.0/16' });
+  for (let i = 0; i < 70; i++) {
+    const more = i % 2 === 0 ? {} : { ipamOptions: { name: 'blue' } };
+    await scene.createNetwork(`lan${i}`, { driver: 'macvlan', ...more });
+  }
+  t.equal(scene.book.pools.size, 70);
 });
