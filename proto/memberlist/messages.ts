@@ -45,6 +45,8 @@ const MAX_LENGTHS = {
   sourceAddr: MAX_ADDR_BYTES,
   meta: MAX_META_BYTES,
   vsn: 64,
+  /** Words for an operator. */
+  error: 4096,
 };
 
 const SOURCE = { sourceAddr: 'bytes?', sourceNode: 'text?', sourcePort: 'u16?' } as const;
@@ -63,7 +65,7 @@ export const INDIRECT_PING = schema(
 );
 export const ACK = schema({ payload: 'bytes', seqNo: 'u32' });
 export const NACK = schema({ seqNo: 'u32' });
-export const ERR = schema({ error: 'text' });
+export const ERR = schema({ error: 'text' }, MAX_LENGTHS);
 /** Suspect and dead have the same fields: who says so, of whom, at which incarnation. */
 export const ACCUSATION = schema({ from: 'text', incarnation: 'u32', node: 'text' }, MAX_LENGTHS);
 export const ALIVE = schema(

@@ -1,5 +1,5 @@
 import { bytesToText } from './text.ts';
-import { WireError } from './wire-error.ts';
+import { WireError, limitLength } from './wire-error.ts';
 
 /**
  * Reads msgpack as Go's codec writes it, and everything a tolerant peer may write instead (gossip.md 1.2): any integer
@@ -11,6 +11,8 @@ import { WireError } from './wire-error.ts';
 const MAX_DEPTH = 8;
 /** Unknown values passed over by one reader, nested ones counted; keeps a repeated attempt on a stream cheap. */
 const MAX_SKIPPED = 1024;
+/** Bytes of text and data among them. */
+const MAX_SKIPPED_BYTES = 16_384;
 /** Longest byte field taken as an array of integers; the form is for odd peers with small fields. */
 const MAX_SMALL_INTS = 4096;
 const NIL = 0xc0;
@@ -19,6 +21,7 @@ export class MsgpackReader {
   readonly #bytes: Uint8Array;
   #at: number;
   #skipped = 0;
+  #skippedBytes = 0;
   /** An integer above 127 came in one of the signed forms (go-msgpack 2 writes lengths so). */
   sawSignedInt = false;
 
@@ -41,9 +44,9 @@ export class MsgpackReader {
     throw new WireError('type', 'map expected');
   }
 
-  /** Raw, str or bin; nil is ''. */
-  text(): string {
-    const bytes = this.#rawOrNil();
+  /** Raw, str or bin; nil is ''. Nothing is made of more than `maxBytes`. */
+  text(what: string, maxBytes: number): string {
+    const bytes = this.#rawOrNil(what, maxBytes);
     return bytes === null ? '' : bytesToText(bytes);
   }
 
@@ -59,10 +62,11 @@ export class MsgpackReader {
   }
 
   /** null is Go's nil slice; an empty array is Go's empty one. They mean the same and look different on the wire. */
-  bytesOrNil(): Uint8Array | null {
+  bytesOrNil(what: string, maxBytes: number): Uint8Array | null {
     const lead = this.#peek();
-    if ((lead >= 0x90 && lead <= 0x9f) || lead === 0xdc || lead === 0xdd) return this.#smallInts();
-    return this.#rawOrNil();
+    if ((lead >= 0x90 && lead <= 0x9f) || lead === 0xdc || lead === 0xdd)
+      return this.#smallInts(what, maxBytes);
+    return this.#rawOrNil(what, maxBytes);
   }
 
   /** true, false, nil, or 1 and 0. */
@@ -89,9 +93,9 @@ export class MsgpackReader {
     if (this.#skipped > MAX_SKIPPED) throw new WireError('too-long', 'too many unknown values');
     const lead = this.#u8();
     if (lead <= 0x7f || lead >= 0xe0 || lead === NIL || lead === 0xc2 || lead === 0xc3) return;
-    if (lead <= 0x8f) this.#skipItems(this.#container(lead & 0x0f, 2) * 2, depth);
-    else if (lead <= 0x9f) this.#skipItems(this.#container(lead & 0x0f, 1), depth);
-    else if (lead <= 0xbf) this.#take(lead & 0x1f);
+    if (lead <= 0x8f) this.#skipItems((lead & 0x0f) * 2, depth);
+    else if (lead <= 0x9f) this.#skipItems(lead & 0x0f, depth);
+    else if (lead <= 0xbf) this.#pass(lead & 0x1f);
     else this.#skipLong(lead, depth);
   }
 
@@ -100,37 +104,37 @@ export class MsgpackReader {
     switch (lead) {
       case 0xc4:
       case 0xd9:
-        this.#take(this.#u8());
+        this.#pass(this.#u8());
         return;
       case 0xc5:
       case 0xda:
-        this.#take(this.#u16());
+        this.#pass(this.#u16());
         return;
       case 0xc6:
       case 0xdb:
-        this.#take(this.#u32());
+        this.#pass(this.#u32());
         return;
       // Extension types carry a type byte besides their data.
       case 0xc7:
-        this.#take(this.#u8() + 1);
+        this.#pass(this.#u8() + 1);
         return;
       case 0xc8:
-        this.#take(this.#u16() + 1);
+        this.#pass(this.#u16() + 1);
         return;
       case 0xc9:
-        this.#take(this.#u32() + 1);
+        this.#pass(this.#u32() + 1);
         return;
       case 0xdc:
-        this.#skipItems(this.#container(this.#u16(), 1), depth);
+        this.#skipItems(this.#u16(), depth);
         return;
       case 0xdd:
-        this.#skipItems(this.#container(this.#u32(), 1), depth);
+        this.#skipItems(this.#u32(), depth);
         return;
       case 0xde:
-        this.#skipItems(this.#container(this.#u16(), 2) * 2, depth);
+        this.#skipItems(this.#u16() * 2, depth);
         return;
       case 0xdf:
-        this.#skipItems(this.#container(this.#u32(), 2) * 2, depth);
+        this.#skipItems(this.#u32() * 2, depth);
         return;
       default:
         this.#take(fixedLength(lead));
@@ -138,7 +142,15 @@ export class MsgpackReader {
   }
 
   #skipItems(count: number, depth: number): void {
+    if (this.#skipped + count > MAX_SKIPPED) throw new WireError('too-long', 'too many unknown values');
+    this.#ensure(count);
     for (let i = 0; i < count; i++) this.skip(depth + 1);
+  }
+
+  #pass(count: number): void {
+    this.#skippedBytes += count;
+    limitLength('what is unknown', this.#skippedBytes, MAX_SKIPPED_BYTES);
+    this.#take(count);
   }
 
   /** 64-bit values lose precision above 2^53; no field takes such. */
@@ -186,20 +198,28 @@ export class MsgpackReader {
     return value;
   }
 
-  #rawOrNil(): Uint8Array | null {
+  #rawOrNil(what: string, maxBytes: number): Uint8Array | null {
+    const length = this.#rawLength();
+    if (length === undefined) return null;
+    limitLength(what, length, maxBytes);
+    return this.#take(length);
+  }
+
+  /** undefined: nil. */
+  #rawLength(): number | undefined {
     const lead = this.#u8();
-    if (lead >= 0xa0 && lead <= 0xbf) return this.#take(lead & 0x1f);
-    if (lead === 0xda || lead === 0xc5) return this.#take(this.#u16());
-    if (lead === 0xdb || lead === 0xc6) return this.#take(this.#u32());
-    if (lead === 0xd9 || lead === 0xc4) return this.#take(this.#u8());
-    if (lead === NIL) return null;
+    if (lead >= 0xa0 && lead <= 0xbf) return lead & 0x1f;
+    if (lead === 0xda || lead === 0xc5) return this.#u16();
+    if (lead === 0xdb || lead === 0xc6) return this.#u32();
+    if (lead === 0xd9 || lead === 0xc4) return this.#u8();
+    if (lead === NIL) return undefined;
     throw new WireError('type', 'text or bytes expected');
   }
 
-  #smallInts(): Uint8Array {
+  #smallInts(what: string, maxBytes: number): Uint8Array {
     const lead = this.#u8();
     const announced = lead <= 0x9f ? lead & 0x0f : lead === 0xdc ? this.#u16() : this.#u32();
-    if (announced > MAX_SMALL_INTS) throw new WireError('too-long', `byte field of ${announced} integers`);
+    limitLength(what, announced, Math.min(maxBytes, MAX_SMALL_INTS));
     const values = new Uint8Array(this.#container(announced, 1));
     for (let i = 0; i < values.length; i++) values[i] = this.uint(0xff);
     return values;

@@ -5,8 +5,8 @@ import { MsgpackReader } from './msgpack-reader.ts';
 import { stripLabel } from './packet.ts';
 import type { Opener } from './sealed-block.ts';
 import { FRAME_HEADER_BYTES, frameAad } from './stream-frame.ts';
-import { limitLength, readStruct } from './struct.ts';
-import { WireError } from './wire-error.ts';
+import { readStruct } from './struct.ts';
+import { WireError, limitLength } from './wire-error.ts';
 
 /**
  * Reads the one message of a memberlist TCP stream (gossip.md 1.10), from chunks of any size down to a byte.
@@ -207,7 +207,8 @@ export class StreamParser {
     const at = this.#at;
     const message = bounded(at, () => {
       try {
-        return decodeMessage(bytes.slice(at));
+        // A copy, for the buffer goes on; of no more than a struct may have.
+        return decodeMessage(bytes.slice(at, at + MAX_STRUCT_BYTES));
       } catch (error) {
         throw shifted(error, at);
       }

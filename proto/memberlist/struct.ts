@@ -44,11 +44,15 @@ export interface Schema<S extends Shape> {
 
 /** Far above what any version has, and low enough that reading a struct again and again costs little. */
 const MAX_PAIRS = 256;
+/** Field names that a version may have: the longest has 12 bytes. */
+const MAX_KEY_BYTES = 64;
+const MAX_TEXT_BYTES = 512;
 const MAX_UINT = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff, int: 0x7fff_ffff } as const;
 
 /**
- * Fields must be listed in wire order, which is byte order of the Go names. `maxLengths` bounds text (UTF-16 units) and
- * bytes whose length the format itself leaves open; longer ones are refused where they are read.
+ * Fields must be listed in wire order, which is byte order of the Go names. `maxLengths`, in bytes, bounds text and bytes
+ * whose length the format itself leaves open; longer ones are refused by the length that they announce. Text has a bound
+ * always: it is built from its bytes.
  */
 export function schema<const S extends Shape>(
   shape: S,
@@ -59,7 +63,14 @@ export function schema<const S extends Shape>(
     const kind = (omitEmpty ? spelled.slice(0, -1) : spelled) as Kind;
     const wireName = name.charAt(0).toUpperCase() + name.slice(1);
     const key = Uint8Array.of(0xa0 | wireName.length, ...textToBytes(wireName));
-    return { name, wireName, key, kind, omitEmpty, maxLength: maxLengths[name] ?? Infinity };
+    return {
+      name,
+      wireName,
+      key,
+      kind,
+      omitEmpty,
+      maxLength: maxLengths[name] ?? (kind === 'text' ? MAX_TEXT_BYTES : Infinity),
+    };
   });
   const zeros = Object.fromEntries(fields.map(({ name, kind }) => [name, zero(kind)])) as Struct<S>;
   return { fields, byWireName: new Map(fields.map((field) => [field.wireName, field])), zero: zeros };
@@ -78,7 +89,7 @@ export function readStruct<S extends Shape>(
     // Go writes known keys in order: comparing bytes finds them without making strings.
     let at = next;
     while (at < fields.length && !reader.skipExactly((fields[at] as Field).key)) at += 1;
-    const field = at < fields.length ? fields[at] : byWireName.get(reader.text());
+    const field = at < fields.length ? fields[at] : byWireName.get(reader.text('key', MAX_KEY_BYTES));
     if (at < fields.length) next = at + 1;
     if (field === undefined) reader.skip();
     else values[field.name] = readValue(reader, field);
@@ -109,16 +120,10 @@ export function writeStruct<S extends Shape>(
 
 function readValue(reader: MsgpackReader, { name, kind, maxLength }: Field): unknown {
   switch (kind) {
-    case 'text': {
-      const text = reader.text();
-      limitLength(name, text.length, maxLength);
-      return text;
-    }
-    case 'bytes': {
-      const bytes = reader.bytesOrNil();
-      if (bytes !== null) limitLength(name, bytes.length, maxLength);
-      return bytes;
-    }
+    case 'text':
+      return reader.text(name, maxLength);
+    case 'bytes':
+      return reader.bytesOrNil(name, maxLength);
     case 'bool':
       return reader.bool();
     default:
@@ -136,9 +141,4 @@ function isZero(value: unknown): boolean {
   return value instanceof Uint8Array
     ? value.length === 0
     : value === null || value === '' || value === 0 || value === false;
-}
-
-/** Throws unless `value` is short enough; for fields whose length the format itself leaves open. */
-export function limitLength(what: string, length: number, max: number): void {
-  if (length > max) throw new WireError('too-long', `${what} has ${length} bytes, more than ${max}`);
 }

@@ -34,3 +34,8 @@ export class WireError extends Error {
     this.needBytes = needBytes;
   }
 }
+
+/** Throws unless so many bytes are few enough; for what the format itself leaves open. */
+export function limitLength(what: string, length: number, max: number): void {
+  if (length > max) throw new WireError('too-long', `${what} has ${length} bytes, more than ${max}`);
+}

@@ -106,8 +106,8 @@ void t.test('refuses what no honest peer sends', (test) => {
   );
   test.equal(
     wireReason(() => decode(`0381a158ddffffffff`)),
-    'truncated',
-    'array longer than the message',
+    'too-long',
+    'an unknown array of four billion',
   );
   test.equal(
     wireReason(() => decode(`0381a158${'91'.repeat(20)}00`)),
@@ -136,6 +136,24 @@ void t.test('refuses what no honest peer sends', (test) => {
     wireReason(() => decode(longName)),
     'too-long',
     'name',
+  );
+  for (const [what, hex] of [
+    ['name', `0381a4${ascii('Node')}db02000000`],
+    ['key', '0381db02000000'],
+    ['unknown value', '0381a158c602000000'],
+    ['error', `0d81a5${ascii('Error')}db02000000`],
+  ] as const) {
+    test.equal(
+      wireReason(() => decode(hex)),
+      'too-long',
+      `${what}: by what it announces, before anything is made of it`,
+    );
+  }
+  const passed = `a158da3000${'61'.repeat(0x3000)}`;
+  test.equal(
+    wireReason(() => decode(`0382${passed}${passed}`)),
+    'too-long',
+    'unknown values in all',
   );
   const bigMeta = `0481a4${ascii('Meta')}da0801${'00'.repeat(0x801)}`;
   test.equal(

@@ -93,6 +93,56 @@ void t.test('lengths beyond the limits are refused before anything is kept for t
   test.end();
 });
 
+void t.test('what is inflated is bounded as what comes plainly', (test) => {
+  const text = (bytes: number): Uint8Array => {
+    const field = new Uint8Array(5 + bytes).fill(0x61);
+    field[0] = 0xdb;
+    new DataView(field.buffer).setUint32(1, bytes);
+    return field;
+  };
+  for (const [what, head] of [
+    ['name', `0081a4${ascii('Node')}`],
+    ['error', `0d81a5${ascii('Error')}`],
+    ['key', '0081'],
+  ] as const) {
+    const bomb = wrapCompressed(Buffer.concat([fromHex(head), text(4 << 20)]));
+    test.ok(bomb.length < 100_000);
+    test.equal(
+      wireReason(() => new StreamParser(NO_LABEL).push(bomb)),
+      'too-long',
+      what,
+    );
+  }
+  test.end();
+});
+
+void t.test('only the body of a compressed message may be long', (test) => {
+  for (const [what, hex] of [
+    ['an unknown key', '0982db01000000'],
+    ['an unknown value', '0982a158c601000000'],
+    ['an unknown list', '0982a158dd01000000'],
+  ] as const) {
+    test.equal(
+      wireReason(() => new StreamParser(NO_LABEL).push(fromHex(hex))),
+      'too-long',
+      what,
+    );
+  }
+  const waits = new StreamParser(NO_LABEL);
+  test.equal(waits.push(fromHex(`0982a4${ascii('Algo')}00a3${ascii('Buf')}c601000000`)), undefined);
+  test.end();
+});
+
+void t.test('a single message is no longer than a struct, in one piece and in many', (test) => {
+  const ack = encodeStream({ type: 'ack', seqNo: 1, payload: new Uint8Array(100_000) }, NO_LABEL);
+  for (const chunkBytes of [1_000, ack.length])
+    test.equal(
+      wireReason(() => parse(ack, chunkBytes)),
+      'too-long',
+    );
+  test.end();
+});
+
 void t.test('unknown fields without end do not buy endless attempts', (test) => {
   const parser = new StreamParser(NO_LABEL);
   const reason = wireReason(() => {
