@@ -51,7 +51,7 @@ export class HandOut {
     // Made on several hosts at once, it turned out to be another host's network: that one has a pool of its own.
     if (pool.isRemoved) return this.request(networkId, options);
     pool.pool.stopAsking();
-    throw pool.nothing(clock.now(), address === undefined ? 'address' : `address ${pool.text(address)}`);
+    throw pool.nothing(clock.now(), 'address', address);
   }
 
   /** undefined: others are being asked. */

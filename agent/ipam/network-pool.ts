@@ -238,8 +238,9 @@ export class NetworkPool {
     return this.#isRemoved;
   }
 
-  /** Why nobody gave anything. */
-  nothing(now: number, what: string): OverlaydError {
+  /** Why nobody gave anything, or that address. */
+  nothing(now: number, noun: string, address?: bigint): OverlaydError {
+    const what = address === undefined ? noun : `${noun} ${this.text(address)}`;
     const { name } = this.network;
     const { holding } = this.pool;
     const refusals = [...this.pool.refusals].map(([host, reason]) => `${host}: ${WORDS[reason]}`);
@@ -263,8 +264,17 @@ export class NetworkPool {
     }
     const asked = refusals.length === 0 ? 'nobody is there to ask' : refusals.join('; ');
     return new OverlaydError('OVL_ADDRESSES_NONE', `no ${what} for network "${name}": ${asked}`, {
-      hint: 'Look at "overlayd peers" and "overlayd networks ranges"; try again when the hosts with free ranges are back.',
+      hint: this.#cureOf(address),
     });
+  }
+
+  #cureOf(address: bigint | undefined): string {
+    const reasons = [...this.pool.refusals.values()];
+    if (!reasons.includes('record-full') && !reasons.includes('asker-full'))
+      return 'Look at "overlayd peers" and "overlayd networks ranges"; try again when the hosts with free ranges are back.';
+    return address === undefined
+      ? 'Start the container on a host that "overlayd networks ranges" shows with free addresses, or make a network with a larger subnet.'
+      : 'Choose an address out of the ranges of this host ("overlayd networks ranges"), or start the container on the host whose range it is in.';
   }
 
   isOurs(address: bigint): boolean {
@@ -295,7 +305,8 @@ const WORDS = {
   'not-ready': 'has not heard from its own guardian yet',
   'nothing-free': 'has nothing free',
   'guardian-away': 'cannot give while its guardian is away',
-  'record-full': 'has too many pieces to give another',
+  'record-full': 'has its range in too many pieces to cut another out',
+  'asker-full': 'would give it, but this host has its ranges in too many pieces to take another',
   'not-mine': 'does not have it',
   'address-taken': 'has it in use',
   'other-lineage': 'began apart',

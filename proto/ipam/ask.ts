@@ -25,6 +25,7 @@ export const REFUSALS = [
   'address-taken',
   'other-lineage',
   'copy-unsure',
+  'asker-full',
 ] as const;
 export type Refusal = (typeof REFUSALS)[number];
 

@@ -8,17 +8,23 @@
  *
  * A gift is held out to one run of its receiver, and to the next when its donor hears of that. All offers that are still
  * about once a gift was forgotten are to the run that forgot it, which knows the newer record of the donor, or to earlier ones.
+ * For one that has no room for it the receiver ends its run (Holding.decline): what counts of the next one shows for good
+ * that it was not taken, and it goes back.
  */
 import type { Block } from './block.ts';
 import { isInside, merge } from './block.ts';
-import type { EstateRecord, Gift, Taken } from './estate.ts';
+import type { Refusal } from './ask.ts';
+import type { Estate, EstateRecord, Gift, Taken } from './estate.ts';
 import { NO_ESTATE, isEffective } from './estate.ts';
 import { closerOf } from './guarded.ts';
 import type { Holding } from './holding.ts';
+import { bytesOf, withGift } from './room.ts';
 import { without } from './space.ts';
 
 /** At most so many at a time: each has to fit into the record. */
 const GIFTS_MAX = 16;
+/** What of a record may become full of pieces that gifts of certain addresses leave. */
+const ROOMY = 2 / 3;
 
 /** What of ours has arrived, or never will. */
 export function settleGifts(holding: Holding): void {
@@ -49,7 +55,11 @@ function fateOf(holding: Holding, gift: Gift): 'there' | 'back' | undefined {
   const theirs = holding.peers.get(gift.to)?.estate;
   if (theirs !== undefined && theirs.life === gift.life) {
     if (gift.isFirst) return 'there';
-    if (isEffective(theirs) && isTaken(theirs.estate.taken, gift)) return 'there';
+    if (isEffective(theirs)) {
+      if (isTaken(theirs.estate.taken, gift)) return 'there';
+      const isNextRun = theirs.session > gift.session;
+      if (isNextRun && receivedBytes(holding, theirs, gift) > holding.recordMaxBytes) return 'back';
+    }
   }
   if (holding.estate.closed.includes(gift.life)) {
     return isTaken(holding.estate.taken, gift) ? 'there' : gift.isFirst ? undefined : 'back';
@@ -80,10 +90,9 @@ function isForUs(holding: Holding, gift: Gift): boolean {
 
 function take(holding: Holding, donor: string, record: EstateRecord, gift: Gift): void {
   if (!isInside(gift.block, holding.options.subnet)) return;
-  const entry = { id: gift.id, donor, donorLife: record.life, donorRev: record.estate.rev };
-  const taken = [...holding.estate.taken, entry];
-  const own = merge([...holding.estate.own, gift.block]);
-  if (holding.fits({ own, taken })) holding.change({ own, taken });
+  const next = withGift(holding.estate, gift, { name: donor, life: record.life, rev: record.estate.rev });
+  if (holding.fits(next)) holding.change(next);
+  else holding.decline(gift.id);
 }
 
 /** What need not be remembered any more: the donor, as it is now or as whoever took it over, no longer offers it. */
@@ -114,32 +123,60 @@ function followUp(holding: Holding, entry: Taken): Taken | undefined {
   return { id: entry.id, donor: closer, donorLife: life, donorRev: estate.rev - 1 };
 }
 
-/** Gives a block of ours to a host of the pool. False when it does not fit. */
+/**
+ * Gives a host of the pool one of these blocks of ours, smallest first: one that leaves both records much room, else the last,
+ * of which the fewest pieces remain. Why it gives none; undefined: it does.
+ */
 export function give(
   holding: Holding,
   to: string,
-  { life, session }: { life: number; session: number },
-  block: Block,
-): boolean {
-  const gift: Gift = { id: holding.random(), block, to, life, session, isFirst: false };
-  return send(holding, gift);
+  theirs: EstateRecord,
+  blocks: readonly Block[],
+): Refusal | undefined {
+  const { life, session } = theirs;
+  const id = holding.random();
+  const choices = blocks.map((block): Gift => ({ id, block, to, life, session, isFirst: false }));
+  const roomyBytes = holding.recordMaxBytes * ROOMY;
+  const isRoomy = (gift: Gift): boolean =>
+    holding.bytesWith(sent(holding, gift)) <= roomyBytes &&
+    receivedBytes(holding, theirs, gift) <= roomyBytes;
+  const gift = choices.find(isRoomy) ?? choices.at(-1);
+  if (gift === undefined) return 'nothing-free';
+  if (receivedBytes(holding, theirs, gift) > holding.recordMaxBytes) return 'asker-full';
+  return send(holding, gift) ? undefined : 'record-full';
+}
+
+/** Of its receiver's record once that has it, as far as we know it. */
+function receivedBytes({ self, life, estate, options }: Holding, theirs: EstateRecord, gift: Gift): number {
+  const next = withGift(theirs.estate, gift, { name: self, life, rev: estate.rev });
+  return bytesOf(gift.to, { ...theirs, estate: { ...theirs.estate, ...next } }, options.family);
 }
 
 /** Gives a host its first block, and becomes its guardian. */
-export function giveFirst(now: number, holding: Holding, to: string, session: number, block: Block): boolean {
+export function giveFirst(
+  now: number,
+  holding: Holding,
+  to: string,
+  session: number,
+  block: Block,
+): Refusal | undefined {
   const life = holding.random();
-  if (!send(holding, { id: life, block, to, life, session, isFirst: true })) return false;
+  if (!send(holding, { id: life, block, to, life, session, isFirst: true })) return 'record-full';
   const estate = { ...NO_ESTATE, rev: 1, guardians: [holding.asGuardian], own: [block] };
   const flags = { isRegistered: false, isPromised: false, isOver: false, isWanted: false };
   holding.wards.set(to, { life, session, beat: 0, estate, fromRev: holding.estate.rev, ...flags });
   holding.heardMs.set(to, now);
-  return true;
+  return undefined;
 }
 
 function send(holding: Holding, gift: Gift): boolean {
-  const own = without(holding.estate.own, [gift.block]);
-  const gifts = [...holding.estate.gifts, gift];
-  if (gifts.length > GIFTS_MAX || !holding.fits({ own, gifts })) return false;
-  holding.change({ own, gifts });
+  const next = sent(holding, gift);
+  if (next.gifts.length > GIFTS_MAX || !holding.fits(next)) return false;
+  holding.change(next);
   return true;
 }
+
+const sent = ({ estate }: Holding, gift: Gift): Pick<Estate, 'own' | 'gifts'> => ({
+  own: without(estate.own, [gift.block]),
+  gifts: [...estate.gifts, gift],
+});

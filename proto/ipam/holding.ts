@@ -7,7 +7,8 @@ import type { Block, Family } from './block.ts';
 import { intersect } from './block.ts';
 import type { Estate, EstateRecord, Guardian, Lineage, WardRecord } from './estate.ts';
 import { NO_ESTATE, isEffective, isSameLineage } from './estate.ts';
-import { RECORD_MAX_BYTES, encodeWardRecord, wardKey } from './records.ts';
+import { wardKey } from './records.ts';
+import { RECORD_MAX_BYTES, bytesOf } from './room.ts';
 import { toHex } from '../state/bytes.ts';
 
 /** The copy of another host's estate that we keep. */
@@ -50,6 +51,8 @@ export interface HoldingOptions {
   readonly rng: Rng;
   /** How long a silent host's estate stays its own. */
   readonly leaseMs: number;
+  /** What a record may take, the same on all hosts; simulations say less. */
+  readonly recordMaxBytes?: number;
 }
 
 /** What another host says. */
@@ -65,12 +68,12 @@ export type HoldingEvent =
   | { readonly type: 'took-over'; readonly host: string; readonly blocks: readonly Block[] }
   | { readonly type: 'restored'; readonly from: string };
 
-/** As long as the name of a node can be. */
-const LONG_NAME = 'x'.repeat(128);
 /** Record keys that are remembered, since they are hashes. */
 const KEYS_MAX = 4_096;
 /** More lives than end while a host runs. */
 const SAID_MAX = 65_536;
+/** More gifts than are offered at a time. */
+const DECLINED_MAX = 256;
 
 export class Holding {
   readonly options: HoldingOptions;
@@ -101,6 +104,7 @@ export class Holding {
   readonly #closers = new Map<number, string>();
   #closersOf: { peers: number; lineage: Lineage | undefined } = { peers: -1, lineage: undefined };
   readonly #keys = new Map<string, string>();
+  readonly #declined = new Set<number>();
   events: HoldingEvent[] = [];
   /** Something was changed that must be on disk before anybody hears of it. */
   isDirty = true;
@@ -380,13 +384,27 @@ export class Holding {
 
   /** Whether the estate with these changes still fits the records in which it is said: ours, and those of our guardians. */
   fits(part: Partial<Estate>): boolean {
+    return this.bytesWith(part) <= this.recordMaxBytes;
+  }
+
+  bytesWith(part: Partial<Estate>): number {
     const estate = { ...this.estate, ...part };
-    const lists = [estate.gifts, estate.taken, estate.closed].every((list) => list.length < 200);
-    if (!lists || estate.own.length > 200 || this.lineage === undefined) return false;
-    const { self, session, life, lineage, beat } = this;
-    const guardian = { name: LONG_NAME, life, ledger: 0 };
-    const told = { ward: self, status: 'restore', isWanted: false, rev: estate.rev } as const;
-    const word = { ...told, session, life, lineage, guardian, beat, estate };
-    return encodeWardRecord(word, this.options.family).length <= RECORD_MAX_BYTES;
+    return bytesOf(this.self, { ...this.record(), estate }, this.options.family);
+  }
+
+  get recordMaxBytes(): number {
+    return this.options.recordMaxBytes ?? RECORD_MAX_BYTES;
+  }
+
+  /**
+   * A gift that has no room here: it is held out to a run of this host that is over then, and its donor takes it back. Once
+   * each, as earlier versions hold it out to the next run whatever that says.
+   */
+  decline(giftId: number): void {
+    if (this.#declined.has(giftId)) return;
+    this.#declined.add(giftId);
+    if (this.#declined.size > DECLINED_MAX) this.#declined.delete(this.#declined.values().next().value!);
+    this.session++;
+    this.touch();
   }
 }

@@ -42,6 +42,8 @@ export interface RangePoolOptions {
   readonly session: number;
   readonly rng: Rng;
   readonly leaseMs: number;
+  /** What a record may take, the same on all hosts; simulations say less. */
+  readonly recordMaxBytes?: number;
   /** Whether this host may found the pool where nobody has (it made the network, or has it in its configuration). */
   readonly mayFound: boolean;
   /** No other host may: it was made here, and is in nobody else's configuration. */
@@ -309,15 +311,16 @@ export class RangePool {
     if (!this.#isGuarded()) return 'guardian-away';
     const free = this.#forEndpoints(now);
     if (ask.address !== undefined && !anyHolds(free, ask.address)) return 'not-mine';
-    const block =
+    const blocks =
       ask.address === undefined ? this.space.toGive(free) : this.space.toGiveAt(free, ask.address);
+    const [block] = blocks;
     if (block === undefined) return ask.address === undefined ? 'nothing-free' : 'address-taken';
-    const isGiven =
+    const refusal =
       isFirst || record === undefined
         ? giveFirst(now, holding, from, ask.session, block)
-        : give(holding, from, record, block);
-    if (isGiven) this.#lookMs = -Infinity;
-    return isGiven ? undefined : 'record-full';
+        : give(holding, from, record, blocks);
+    if (refusal === undefined) this.#lookMs = -Infinity;
+    return refusal;
   }
 
   /** Somebody is there to note a change. */

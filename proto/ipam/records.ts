@@ -36,8 +36,6 @@ import type {
 } from './estate.ts';
 
 const VERSION = 1;
-/** What a record may take; the rest to 1,024 is for guardians that are named later, and later versions. */
-export const RECORD_MAX_BYTES = 900;
 const POOL_KEY_BYTES = 17;
 const BLOCKS_MAX = 256;
 const STATUSES: readonly WardStatus[] = ['noted', 'restore', 'promised'];

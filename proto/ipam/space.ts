@@ -4,7 +4,7 @@
  * The first address of a subnet, its last one (IPv4) and what is reserved (gateways) are never free.
  */
 import type { Block, Family } from './block.ts';
-import { anyHolds, endOf, halves, sizeOf, subtract, total } from './block.ts';
+import { anyHolds, endOf, halves, holds, sizeOf, subtract, total } from './block.ts';
 
 export interface SpaceOptions {
   readonly subnet: Block;
@@ -15,6 +15,7 @@ export interface SpaceOptions {
 
 /** Addresses that may be seen in use, one after the other, before a request gives up. */
 const SEEN_MAX = 65_536;
+const EIGHTH_BITS = 3;
 
 export class Space {
   readonly #special: readonly bigint[];
@@ -143,21 +144,34 @@ export class Space {
    * What may be given away of `blocks`: half of what is free where that lies together, else the largest part of it;
    * nothing when the giver would have nothing left.
    */
-  toGive(blocks: readonly Block[]): Block | undefined {
+  toGive(blocks: readonly Block[]): Block[] {
     const free = this.count(blocks);
     const largest = this.largestFree(blocks);
-    if (largest === undefined || free < 2n || this.count([largest]) === 0n) return undefined;
-    // A few addresses in use must not make a quarter of a half.
-    return sizeOf(largest) * 2n > free + free / 8n ? halves(largest)[1] : largest;
+    if (largest === undefined || free < 2n || this.count([largest]) === 0n) return [];
+    return [isMoreThanHalf(largest, free) ? halves(largest)[1] : largest];
   }
 
-  /** Exactly that address, when it is free. */
-  toGiveAt(blocks: readonly Block[], address: bigint): Block | undefined {
-    const isTaken = this.isUsed(address) || this.#seen.has(address) || this.isSpecial(address);
-    const isFree = anyHolds(blocks, address) && !isTaken;
-    return isFree ? { base: address, bits: 0 } : undefined;
+  /**
+   * Blocks around that address, when it is free, each twice the one before. To cut the address alone out of a piece would leave
+   * as many pieces as that has host bits; so it begins with an eighth of the piece, and ends with what lies together, or half
+   * of all that is free.
+   */
+  toGiveAt(blocks: readonly Block[], address: bigint): Block[] {
+    const piece = blocks.find((block) => holds(block, address));
+    if (piece === undefined || this.isSpecial(address)) return [];
+    const free = this.count(blocks);
+    const around: Block[] = [];
+    for (let bits = 0; bits <= piece.bits; bits++) {
+      const block = { base: address - (address % (1n << BigInt(bits))), bits };
+      if (!this.#isFree(block) || (bits > 0 && isMoreThanHalf(block, free))) break;
+      around.push(block);
+    }
+    return around.slice(Math.max(0, Math.min(around.length - 1, piece.bits - EIGHTH_BITS)));
   }
 }
+
+/** A few addresses in use must not make a quarter of a half. */
+const isMoreThanHalf = (block: Block, free: bigint): boolean => sizeOf(block) * 2n > free + free / 8n;
 
 function edges({ subnet, family }: SpaceOptions): bigint[] {
   // Of two addresses or one, all are hosts (RFC 3021, RFC 6164).

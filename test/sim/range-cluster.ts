@@ -6,7 +6,7 @@
  * run at different rates. After every step it is checked that no address has two owners.
  */
 import { decodeRangeMessage } from '../../proto/ipam/ask.ts';
-import type { Block } from '../../proto/ipam/block.ts';
+import type { Block, Family } from '../../proto/ipam/block.ts';
 import { anyHolds, intersect } from '../../proto/ipam/block.ts';
 import { isSameLineage } from '../../proto/ipam/estate.ts';
 import type { SavedHolding } from '../../proto/ipam/holding.ts';
@@ -39,6 +39,10 @@ interface Disk {
 export interface RangeClusterOptions {
   readonly subnet: Block;
   readonly leaseMs: number;
+  /** 4 when it is not said. */
+  readonly family?: Family;
+  /** Less than is allowed, so that records get full. */
+  readonly recordMaxBytes?: number;
   readonly mayFound?: boolean;
   /** The one host that may found the pool. */
   readonly soleFounder?: string;
@@ -124,19 +128,20 @@ export class RangeCluster {
     host.epoch = Math.floor(this.now) + 1_000_000;
     host.seq = 0;
     host.store = new Map();
-    const { subnet, leaseMs, mayFound = false, soleFounder } = this.options;
+    const { subnet, leaseMs, family = 4, recordMaxBytes, mayFound = false, soleFounder } = this.options;
     const isSoleFounder = soleFounder === host.name;
     host.pool = new RangePool(
       this.clock(host),
       {
         self: host.name,
         pool: POOL,
-        family: 4,
+        family,
         subnet,
         reserved: [],
         session: host.epoch,
         rng: this.rng.fork(`${host.name} ${host.epoch}`),
         leaseMs,
+        ...(recordMaxBytes !== undefined && { recordMaxBytes }),
         mayFound: mayFound || isSoleFounder,
         isSoleFounder,
         foundAfterMs: 1_000,
@@ -199,8 +204,8 @@ export class RangeCluster {
       this.#post(from.name, to.name, [...from.store.values()], undefined);
   }
 
-  take(host: RangeHost): boolean {
-    const taking = host.pool?.take(this.clock(host));
+  take(host: RangeHost, address?: bigint): boolean {
+    const taking = host.pool?.take(this.clock(host), address);
     this.pump(host);
     if (taking === undefined || !('address' in taking)) return false;
     if (host.pool === undefined) return true;

@@ -2,6 +2,7 @@
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Refusal } from '../../../proto/ipam/ask.ts';
 import { parseAddress } from '../../../proto/ipam/block.ts';
 import { PoolHosts, twoHosts } from './pool-hosts.ts';
 
@@ -69,6 +70,20 @@ void t.test('a certain address of another host’s range comes over', async (tes
   await test.rejects(a.handOut.request('blue', { family: 4, address: '10.42.0.222/24' }), {
     message: /in use on this host/,
   });
+});
+
+void t.test('ranges in too many pieces have a cure of their own', async (test) => {
+  const { cluster, b } = await twoHosts(test.testdir());
+  const refused = (reason: Refusal, address?: bigint): string | undefined => {
+    Object.defineProperty(b.pool.pool, 'refusals', { configurable: true, value: new Map([['a', reason]]) });
+    return b.pool.nothing(cluster.now, 'address', address).hint;
+  };
+  const address = parseAddress('10.42.0.9', 4)!;
+  for (const reason of ['record-full', 'asker-full'] as const) {
+    test.match(refused(reason, address), /out of the ranges of this host/);
+    test.match(refused(reason), /larger subnet/);
+  }
+  test.match(refused('guardian-away', address), /try again when/);
 });
 
 void t.test('what is no address, or none for an endpoint, is refused with the cure', async (test) => {

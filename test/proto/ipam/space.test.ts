@@ -16,7 +16,7 @@ void t.test('network, broadcast and reserved addresses are for no endpoint (1.11
   test.equal(given.size, 253);
   for (const text of ['10.9.0.0', '10.9.0.1', '10.9.0.255']) test.notOk(given.has(at(text)), text);
   test.equal(space.count([subnet]), 0n);
-  test.equal(space.toGive([subnet]), undefined);
+  test.strictSame(space.toGive([subnet]), []);
   test.end();
 });
 
@@ -39,7 +39,7 @@ void t.test('what was released rests, what others are seen to use is passed over
 void t.test('half of what lies together is given, or the largest part', (test) => {
   const space = new Space({ subnet, family: 4, reserved: [] });
   const text = (blocks = [subnet]): string | undefined => {
-    const found = space.toGive(blocks);
+    const [found] = space.toGive(blocks);
     return found && blockText(found, 4);
   };
   test.equal(text([block('10.9.0.64/26')]), '10.9.0.96/27');
@@ -48,8 +48,21 @@ void t.test('half of what lies together is given, or the largest part', (test) =
   test.equal(text(), '10.9.0.0/25');
   test.equal(text([block('10.9.0.200/29')]), undefined, 'nothing free');
   test.equal(text([block('10.9.0.2/32')]), undefined, 'the last one stays');
-  test.equal(space.toGiveAt([subnet], at('10.9.0.205')), undefined);
-  test.same(space.toGiveAt([subnet], at('10.9.0.9')), { base: at('10.9.0.9'), bits: 0 });
+  test.end();
+});
+
+void t.test('around a certain address an eighth of what lies together is given, or more', (test) => {
+  const space = new Space({ subnet, family: 4, reserved: [] });
+  const texts = (address: string, blocks = [subnet]): string[] =>
+    space.toGiveAt(blocks, at(address)).map((each) => blockText(each, 4));
+  test.strictSame(texts('10.9.0.9'), ['10.9.0.0/27', '10.9.0.0/26', '10.9.0.0/25']);
+  test.strictSame(texts('10.9.0.9', [block('10.9.0.8/29')]), ['10.9.0.9/32', '10.9.0.8/31', '10.9.0.8/30']);
+  for (let i = 200; i < 210; i++) space.use(at(`10.9.0.${i}`));
+  test.strictSame(texts('10.9.0.199'), ['10.9.0.192/29'], 'nothing that is in use');
+  test.strictSame(texts('10.9.0.205'), []);
+  test.strictSame(texts('10.9.0.255'), []);
+  test.strictSame(texts('10.9.0.9', [block('10.9.0.128/25')]), [], 'not ours');
+  test.strictSame(texts('10.9.0.211', [block('10.9.0.211/32')]), ['10.9.0.211/32'], 'the last one too');
   test.end();
 });
 
@@ -58,6 +71,6 @@ void t.test('IPv6: a /64 costs no more than its used addresses', (test) => {
   const space = new Space({ subnet: wide, family: 6, reserved: [wide.base + 1n] });
   for (let i = 0; i < 1000; i++) space.use(space.next([wide])!);
   test.equal(space.count([wide]), (1n << 64n) - 1002n);
-  test.equal(blockText(space.toGive([wide])!, 6), 'fd00:42:0:0:8000::/65');
+  test.equal(blockText(space.toGive([wide])[0]!, 6), 'fd00:42:0:0:8000::/65');
   test.end();
 });
