@@ -140,7 +140,7 @@ export class Exchange {
       this.#context.counts.drop('merge-versions');
       return conflict;
     }
-    for (const node of nodes) this.#membership.mergeNode(now, node);
+    nodes.forEach((node, i) => this.#membership.mergeNode(now, node, i === 0 && this.#isAt(from, node)));
     if (userState.length > 0) {
       const node = this.#speaker(from, nodes);
       this.#context.events.push({ type: 'remote-state', bytes: userState, addr: from, node, join });
@@ -155,6 +155,12 @@ export class Exchange {
     const addr = ip === undefined || speaker.port === 0 ? undefined : { ip, port: speaker.port };
     dropBanned(this.#context, now, { name: speaker.name, addr });
     return true;
+  }
+
+  /** This node speaks for itself: we dialled it, or it has the IP that dialled us. */
+  #isAt(from: Address, { name }: PushPullNode): boolean {
+    const exact = this.#table.atExactly(from);
+    return exact === undefined ? this.#table.get(name)?.addr.ip === from.ip : exact.name === name;
   }
 
   /** The node at that address; on an accepted stream only the IP tells, and the first node of the list may. */

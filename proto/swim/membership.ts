@@ -6,8 +6,10 @@ import type { Banned } from './bans.ts';
 import type { Awareness } from './awareness.ts';
 import type { BroadcastQueue } from './broadcast-queue.ts';
 import type { SwimContext } from './context.ts';
+import type { Doubt } from './doubts.ts';
 import type { Member, SwimEvent } from './interface.ts';
 import type { MemberTable } from './member-table.ts';
+import { incarnationOrder, nextIncarnation } from './incarnation.ts';
 import { isUp } from './peer.ts';
 import type { OwnPeer, Peer } from './peer.ts';
 import { Suspicions } from './suspicions.ts';
@@ -19,10 +21,14 @@ import type { VersionHolder } from './versions.ts';
  *
  * Incarnations order what is said of a node; only the node itself raises its own. A suspect that is not refuted in time
  * is dead. Every change is broadcast and told to the layer above. The numbered steps are those of gossip.md 2.2.
+ *
+ * Any holder of the gossip key can say anything of anybody, so two things differ from memberlist. What is far from the
+ * incarnation that we know counts only when the node itself says it, in a push/pull from its own address; else it is asked
+ * (doubts.ts). And a name that has left moves to another address only after a time in which it could have refuted that.
  */
 const NO_BYTES = new Uint8Array(0);
-/** At the top there is no higher bid; Go would wrap to 0 and be ignored for ever. */
-const MAX_INCARNATION = 0xffff_ffff;
+/** Whoever is there refutes that he has left within milliseconds; gossip that is lost comes again within seconds. */
+const LEFT_MOVES_AFTER_MS = 10_000;
 /** A conflict is told at most so often for each name. */
 const CONFLICT_EVERY_MS = 60_000;
 
@@ -35,6 +41,8 @@ interface MembershipParts {
   readonly self: OwnPeer;
   /** Hears of every change of another member, at once. */
   readonly onChange: (event: MemberEvent) => void;
+  /** What was said of this node may be false or true: it is to be asked itself. */
+  readonly onDoubt: (now: number, doubt: Doubt) => void;
 }
 
 export class Membership {
@@ -44,15 +52,17 @@ export class Membership {
   readonly #queue: BroadcastQueue;
   readonly #awareness: Awareness;
   readonly #onChange: (event: MemberEvent) => void;
+  readonly #onDoubt: (now: number, doubt: Doubt) => void;
   readonly #suspicions: Suspicions;
   #hasLeft = false;
 
-  constructor(context: SwimContext, { table, queue, awareness, self, onChange }: MembershipParts) {
+  constructor(context: SwimContext, { table, queue, awareness, self, onChange, onDoubt }: MembershipParts) {
     this.#context = context;
     this.#table = table;
     this.#queue = queue;
     this.#awareness = awareness;
     this.#onChange = onChange;
+    this.#onDoubt = onDoubt;
     this.self = self;
     const before = table.get(self.name);
     // The image tells of us too: then this is no new life, and nothing to announce.
@@ -77,7 +87,7 @@ export class Membership {
   /** Our first word: alive at incarnation 1, or a higher one when we come back after leaving. */
   announce(now: number): void {
     this.#hasLeft = false;
-    this.self.incarnation += 1;
+    this.self.incarnation = nextIncarnation(this.self.incarnation);
     this.#table.setState(now, this.self, 'alive');
     this.#broadcastSelf();
   }
@@ -85,7 +95,7 @@ export class Membership {
   /** Our meta changed: others look only at a higher incarnation. */
   setMeta(meta: Uint8Array): void {
     this.self.meta = meta;
-    this.self.incarnation = Math.min(MAX_INCARNATION, this.self.incarnation + 1);
+    this.self.incarnation = nextIncarnation(this.self.incarnation);
     if (!this.#hasLeft) this.#broadcastSelf();
   }
 
@@ -96,12 +106,13 @@ export class Membership {
     const wanted = delegateVersionBeside(current, others);
     if (wanted === current) return false;
     this.self.vsn = this.self.vsn.with(5, wanted);
-    this.self.incarnation = Math.min(MAX_INCARNATION, this.self.incarnation + 1);
+    this.self.incarnation = nextIncarnation(this.self.incarnation);
     this.#broadcastSelf();
     return true;
   }
 
-  alive(now: number, alive: Alive): void {
+  /** `isItself`: it comes from the node's own address, by a stream. */
+  alive(now: number, alive: Alive, isItself = false): void {
     const isSelf = alive.node === this.self.name;
     if (isSelf && this.#hasLeft) return; // 1
     const { bans } = this.#context;
@@ -121,8 +132,9 @@ export class Membership {
       this.#conflict(now, peer, { ip, port: alive.port });
       return;
     }
-    if (!isSelf && alive.incarnation <= peer.incarnation && !hasMoved) return; // 6
-    if (isSelf && alive.incarnation < peer.incarnation) return; // 7
+    const order = incarnationOrder(alive.incarnation, peer.incarnation);
+    if (order === 'far' && !hasMoved && !isItself) return this.#doubt(now, peer);
+    if ((order === 'older' || (order === 'same' && !isSelf)) && !hasMoved) return; // 6, 7
     this.#suspicions.cancel(peer.suspicion); // 8
     if (isSelf) {
       if (alive.incarnation !== peer.incarnation || !this.#isEchoOfSelf(alive))
@@ -133,8 +145,8 @@ export class Membership {
   }
 
   suspect(now: number, accusation: Accusation): void {
-    const known = this.#table.get(accusation.node);
-    if (known === undefined || accusation.incarnation < known.incarnation) return;
+    const known = this.#accused(now, accusation);
+    if (known === undefined) return;
     if (known.suspicion !== undefined) {
       // Known already; a new voice may shorten the wait, and then others should hear it too.
       if (this.#suspicions.confirm(now, known.suspicion, accusation.from))
@@ -155,9 +167,9 @@ export class Membership {
     this.#tell('suspect', peer);
   }
 
-  dead(now: number, accusation: Accusation): void {
-    const known = this.#table.get(accusation.node);
-    if (known === undefined || accusation.incarnation < known.incarnation) return;
+  dead(now: number, accusation: Accusation, isItself = false): void {
+    const known = this.#accused(now, accusation, isItself);
+    if (known === undefined) return;
     if (known === this.self) {
       // Our own leave comes here too, by leave(); anything else is untrue.
       if (!this.#hasLeft) this.#refute(accusation.incarnation);
@@ -203,16 +215,19 @@ export class Membership {
     this.#queue.add(name, bytes, onSaid);
   }
 
-  /** One node of a peer's push/pull. Dead is hearsay there: only a suspicion here (gossip.md 2.10). */
-  mergeNode(now: number, node: PushPullNode): void {
+  /**
+   * One node of a peer's push/pull; `isItself` for the peer's own entry. Dead is hearsay there: only a suspicion here
+   * (gossip.md 2.10).
+   */
+  mergeNode(now: number, node: PushPullNode, isItself = false): void {
     const { name, incarnation, addr, meta, port, vsn } = node;
     const accusation = { node: name, incarnation };
     const known = this.#table.get(name);
     if (node.state === NODE_STATE.alive) {
       // Most of it, in a cluster that has converged.
       if (known !== undefined && known !== this.self && isOldNews(known, node)) return;
-      this.alive(now, { node: name, incarnation, addr, meta, port, vsn });
-    } else if (node.state === NODE_STATE.left) this.dead(now, { ...accusation, from: name });
+      this.alive(now, { node: name, incarnation, addr, meta, port, vsn }, isItself);
+    } else if (node.state === NODE_STATE.left) this.dead(now, { ...accusation, from: name }, isItself);
     else this.suspect(now, { ...accusation, from: this.self.name });
   }
 
@@ -248,19 +263,39 @@ export class Membership {
     return peer;
   }
 
+  /** Whom this is said of, if it may be true of what we know of him. */
+  #accused(now: number, { node, incarnation }: Accusation, isItself = false): Peer | undefined {
+    const known = this.#table.get(node);
+    if (known === undefined) return undefined;
+    const order = incarnationOrder(incarnation, known.incarnation);
+    if (order !== 'far' || isItself) return order === 'older' ? undefined : known;
+    this.#doubt(now, known);
+    return undefined;
+  }
+
+  /** Of ourselves we know better. */
+  #doubt(now: number, peer: Peer): void {
+    this.#context.counts.drop('incarnation-far');
+    if (peer !== this.self) this.#onDoubt(now, peer);
+  }
+
   /** Else whoever takes a living node's name would take its traffic. */
   #mayMove(now: number, peer: Peer): boolean {
     if (peer === this.self) return false;
+    const goneMs = now - peer.stateChangeMs;
+    if (peer.state === 'left') return goneMs > LEFT_MOVES_AFTER_MS;
     const { reclaimMs } = this.#context.settings;
-    return (
-      peer.state === 'left' ||
-      (peer.state === 'dead' && reclaimMs > 0 && now - peer.stateChangeMs > reclaimMs)
-    );
+    return peer.state === 'dead' && reclaimMs > 0 && goneMs > reclaimMs;
   }
 
   /** Two hosts have one name: for an operator to sort out. The first keeps it. */
   #conflict(now: number, peer: Peer, other: Address): void {
     this.#context.counts.drop('name-conflict');
+    if (peer.state === 'left') {
+      const { name, addr, stateChangeMs } = peer;
+      this.#onDoubt(now, { name, addr });
+      this.#onDoubt(now, { name, addr: other, waitMs: stateChangeMs + LEFT_MOVES_AFTER_MS - now });
+    }
     if (now - peer.conflictAtMs < CONFLICT_EVERY_MS) return;
     this.#table.edit(peer).conflictAtMs = now;
     this.#context.events.push({ type: 'conflict', existing: this.#table.memberOf(peer), other });
@@ -294,7 +329,8 @@ export class Membership {
   /** Outbids what is said of us (gossip.md 2.5). */
   #refute(accused: number): void {
     this.#context.counts.add('refute');
-    this.self.incarnation = Math.min(MAX_INCARNATION, Math.max(this.self.incarnation, accused) + 1);
+    // It is none of the older ones.
+    this.self.incarnation = nextIncarnation(accused);
     this.#awareness.apply(1);
     this.#broadcastSelf();
   }
@@ -320,7 +356,10 @@ export class Membership {
 export const NODE_STATE = { alive: 0, suspect: 1, dead: 2, left: 3 } as const;
 
 function isOldNews(known: Peer, { addr, port, incarnation }: Alive | PushPullNode): boolean {
-  return incarnation <= known.incarnation && port === known.addr.port && sameBytes(addr, known.addrBytes);
+  const order = incarnationOrder(incarnation, known.incarnation);
+  return (
+    (order === 'same' || order === 'older') && port === known.addr.port && sameBytes(addr, known.addrBytes)
+  );
 }
 
 /** nil and empty are equal, or a node would refute its own echo (gossip.md 1.2). */

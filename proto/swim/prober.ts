@@ -57,7 +57,7 @@ export interface ProberParts {
   readonly sender: PacketSender;
   readonly exchange: Exchange;
   readonly awareness: Awareness;
-  /** Somebody that we do not know pings us. */
+  /** Somebody pings us whom we do not know, or hold gone. */
   readonly onStranger: (now: number, addr: Address) => void;
 }
 
@@ -129,7 +129,8 @@ export class Prober {
     const source = ping.sourceNode === '' ? undefined : this.#table.get(ping.sourceNode);
     const ack = { type: 'ack', seqNo: ping.seqNo, payload: this.#ackPayload(now, source) } as const;
     const to = sourceAddress(ping, from);
-    if (source === undefined && ping.sourceNode !== '') this.#onStranger(now, to);
+    const isUnknown = source === undefined || !isUp(source);
+    if (isUnknown && ping.sourceNode !== '') this.#onStranger(now, to);
     if (source !== undefined && source !== this.#membership.self && this.#shouldHear(source)) {
       // It may not know what is said of it, and nobody else will tell it soon (gossip.md, trap 8).
       const type = isUp(source) ? 'suspect' : 'dead';

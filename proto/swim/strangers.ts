@@ -3,7 +3,7 @@ import type { SwimContext } from './context.ts';
 import type { Exchange } from './exchange.ts';
 import type { MemberTable } from './member-table.ts';
 import type { Membership } from './membership.ts';
-import { addressKey } from './peer.ts';
+import { addressKey, isUp } from './peer.ts';
 
 /**
  * Somebody talks to us as members do, and we do not know him: the few packets in which he was announced all missed us.
@@ -35,7 +35,7 @@ export class Strangers {
     this.#parts = parts;
   }
 
-  /** A message of a member came from an address that is no member's. */
+  /** A message of a member came from an address that is no living member's. */
   spoke(now: number, addr: Address): void {
     const key = addressKey(addr);
     if (this.#seen.has(key) || this.#seen.size >= MAX_STRANGERS) return;
@@ -47,7 +47,8 @@ export class Strangers {
 
   #ask(now: number, addr: Address): void {
     const { table, membership, exchange } = this.#parts;
-    if (membership.hasLeft || table.atExactly(addr) !== undefined) return;
+    const known = table.atExactly(addr);
+    if (membership.hasLeft || (known !== undefined && isUp(known))) return;
     this.#context.counts.add('stranger-merge');
     exchange.pushPull(now, addr, false, () => undefined);
   }

@@ -10,6 +10,7 @@ import type { Banned } from './bans.ts';
 import { BroadcastQueue } from './broadcast-queue.ts';
 import { Counts, Fifo, IN_KEY, dropBanned } from './context.ts';
 import type { SwimContext } from './context.ts';
+import { Doubts } from './doubts.ts';
 import { Exchange } from './exchange.ts';
 import type {
   Member,
@@ -66,6 +67,7 @@ export class Swim implements SwimNode {
   readonly #exchange: Exchange;
   readonly #prober: Prober;
   readonly #rejoin: Rejoin;
+  readonly #doubts: Doubts;
   readonly #strangers: Strangers;
   readonly #wheels: Wheels;
   #isStarted = false;
@@ -98,9 +100,11 @@ export class Swim implements SwimNode {
       awareness: this.#awareness,
       self: selfOf(settings),
       onChange: ({ member }) => this.#rejoin.memberChanged(member),
+      onDoubt: (now, doubt) => this.#doubts.ask(now, doubt),
     });
     this.#sender = new PacketSender(this.#context, this.#queue, this.#table);
     this.#exchange = new Exchange(this.#context, this.#table, this.#membership);
+    this.#doubts = new Doubts(this.#context, this.#membership, this.#exchange);
     this.#strangers = new Strangers(this.#context, {
       table: this.#table,
       membership: this.#membership,

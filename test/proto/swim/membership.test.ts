@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { PushPullNode } from '../../../proto/memberlist/messages.ts';
 import { Bench } from './bench.ts';
 
 /** The rules of gossip.md 2.2 to 2.6, message by message. */
@@ -49,8 +50,25 @@ void t.test(
     bench.alive('a', 3, { incarnation: 10 });
     test.equal(bench.swim.member('a')?.addr.ip, '10.0.0.2');
     test.same(types(bench), ['join', 'conflict'], 'told once');
-    bench.hear('10.0.0.9', accuse('dead', 'a', 1, 'a'));
-    test.equal(bench.stateOf('a'), 'left');
+    const port = 7946;
+    const moved = {
+      node: 'a',
+      addr: Uint8Array.of(10, 0, 0, 3),
+      port,
+      incarnation: 2,
+      meta: null,
+      vsn: null,
+    };
+    bench.hear('10.0.0.9', accuse('dead', 'a', 1, 'a'), { type: 'alive', ...moved });
+    test.match(bench.swim.member('a'), { state: 'left', addr: { ip: '10.0.0.2' } }, 'not in one breath');
+    bench.alive('a', 2, { incarnation: 2 });
+    bench.hear('10.0.0.9', accuse('dead', 'a', 2, 'a'));
+    bench.wait(9900);
+    bench.alive('a', 3, { incarnation: 3 });
+    test.equal(bench.swim.member('a')?.addr.ip, '10.0.0.2', 'not while a refutation may be under way');
+    bench.wait(200);
+    const asked = bench.actions.flatMap((action) => (action.type === 'dial' ? [action.to.ip] : []));
+    test.same(asked.slice(0, 1), ['10.0.0.2'], 'at the old address whether it has left');
     bench.alive('a', 3, { incarnation: 1 });
     test.match(
       bench.swim.member('a'),
@@ -97,8 +115,77 @@ void t.test('what is said of us is refuted, our own echo is not', (test) => {
   bench.wait(300);
   const [said] = bench.said('alive').filter(({ node }) => node === 'me');
   test.match(said, { incarnation: 62, port: 7946 });
-  bench.hear('10.0.0.2', accuse('dead', 'me', 0xffff_ffff));
-  test.equal(own(), 0xffff_ffff, 'no wrap to zero');
+  bench.hear('10.0.0.2', accuse('dead', 'me', 0xffff_ffff), accuse('suspect', 'me', 100_000));
+  bench.hear('10.0.0.2', accuse('dead', 'me', 0xfff0_0000));
+  bench.alive('me', 1, { ...me, incarnation: 0x7fff_ffff, meta: Uint8Array.of(9) });
+  test.equal(own(), 62, 'no number that leads to the end');
+  test.equal(bench.count('drop:incarnation-far'), 3);
+  test.end();
+});
+
+void t.test('there is no last word: refutations go on behind the highest number', (test) => {
+  const [bench, other] = [new Bench(), new Bench({ name: 'other', addr: { ip: '10.0.0.2', port: 7946 } })];
+  other.alive('me', 1);
+  let rounds = 0;
+  for (let own = 1; rounds < 2; own = bench.swim.self.incarnation) {
+    const lie = accuse('dead', 'me', (own + 50_000) % 2 ** 32);
+    bench.hear('10.0.0.3', lie);
+    other.hear('10.0.0.3', lie);
+    if (other.stateOf('me') !== 'dead') break;
+    if (bench.swim.self.incarnation < own) rounds += 1;
+    other.alive('me', 1, { incarnation: bench.swim.self.incarnation });
+    if (other.stateOf('me') !== 'alive') break;
+    bench.forget();
+    other.forget();
+  }
+  test.equal(rounds, 2);
+  test.end();
+});
+
+void t.test('a number far from what is known counts only from the node itself', (test) => {
+  const bench = new Bench();
+  bench.alive('a', 2, { incarnation: 7 });
+  bench.alive('a', 2, { incarnation: 0xffff_ffff, meta: Uint8Array.of(9) });
+  bench.alive('a', 2, { incarnation: 0x7fff_ffff, meta: Uint8Array.of(9) });
+  bench.hear('10.0.0.9', accuse('dead', 'a', 0xffff_ffff), accuse('dead', 'a', 0xfff0_0000));
+  bench.hear('10.0.0.9', accuse('suspect', 'a', 70_000));
+  test.match(bench.swim.member('a'), { state: 'alive', incarnation: 7, meta: new Uint8Array(0) });
+  test.equal(bench.count('drop:incarnation-far'), 3);
+  bench.wait(600);
+  const asked = bench.actions.filter(({ type }) => type === 'dial');
+  test.match(asked, [{ to: { ip: '10.0.0.2', port: 7946 } }], 'it is asked, once');
+
+  const node = (incarnation: number): PushPullNode => ({
+    name: 'a',
+    addr: Uint8Array.of(10, 0, 0, 2),
+    port: 7946,
+    meta: Uint8Array.of(1),
+    incarnation,
+    state: 0,
+    vsn: Uint8Array.of(1, 5, 2, 0, 0, 0),
+  });
+  const rest = { type: 'pushPull', join: false, signedInts: false, userState: new Uint8Array(0) } as const;
+  bench.dialIn(2, '10.0.0.9', { ...rest, nodes: [node(0x7fff_ffff)] });
+  test.equal(bench.swim.member('a')?.incarnation, 7, 'said from elsewhere');
+  bench.dialIn(4, '10.0.0.2', { ...rest, nodes: [node(0x7fff_ff00)] });
+  test.match(bench.swim.member('a'), { incarnation: 0x7fff_ff00, meta: Uint8Array.of(1) }, 'itself: up');
+  bench.dialIn(6, '10.0.0.2', { ...rest, nodes: [node(80_000), node(3_000_000_000)] });
+  test.equal(bench.swim.member('a')?.incarnation, 80_000, 'and down; only its first entry is its own');
+  test.end();
+});
+
+void t.test('doubts are bounded: few members at a time, each once in five seconds', (test) => {
+  const bench = new Bench();
+  for (let i = 2; i < 22; i++) bench.alive(`n${i}`, i);
+  for (let round = 0; round < 5; round++) {
+    for (let i = 2; i < 22; i++) bench.hear('10.0.0.9', accuse('dead', `n${i}`, 1_000_000));
+  }
+  bench.wait(600);
+  test.equal(bench.count('doubt-merge'), 8);
+  bench.wait(5000);
+  bench.hear('10.0.0.9', accuse('dead', 'n2', 1_000_000));
+  bench.wait(600);
+  test.equal(bench.count('doubt-merge'), 9);
   test.end();
 });
 

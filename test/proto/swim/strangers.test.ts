@@ -41,6 +41,21 @@ void t.test('whose announcement comes meanwhile is not asked, nor who gives no n
   test.end();
 });
 
+void t.test('who is held gone, and pings, is asked too, unless his refutation comes', (test) => {
+  for (const from of ['x', 'late']) {
+    for (const refutes of [false, true]) {
+      const bench = new Bench();
+      bench.alive('late', 9);
+      bench.hear('10.0.0.3', { type: 'dead', node: 'late', from, incarnation: 1 });
+      bench.hear('10.0.0.9', ping('late', 9));
+      if (refutes) bench.alive('late', 9, { incarnation: 2 });
+      bench.wait(1600);
+      test.equal(bench.count('stranger-merge'), refutes ? 0 : 1);
+    }
+  }
+  test.end();
+});
+
 void t.test('a flood of strangers costs few dials', (test) => {
   const bench = new Bench();
   for (let i = 2; i < 2000; i++) bench.hear(`10.0.${i >> 8}.${i & 255}`, ping(`x${i}`, i & 255));
