@@ -119,10 +119,8 @@ export class StreamSessions {
     const session = this.#sessions.get(id);
     // Bytes behind a whole message are nobody's business.
     if (session === undefined || session.isDone) return;
-    const before = session.parser.bufferedBytes;
     try {
-      const message = session.parser.push(bytes);
-      this.#bufferedBytes += session.parser.bufferedBytes - before;
+      const message = this.#push(session, bytes);
       if (message !== undefined) this.#received(now, session, message);
       else if (this.#bufferedBytes > MAX_BUFFERED_BYTES)
         this.#fail(now, session, 'too many bytes in streams');
@@ -133,6 +131,16 @@ export class StreamSessions {
         this.#context.sealing?.streamFailed(now, session.addr);
       this.#refuse(session, error);
       this.#fail(now, session, error.message);
+    }
+  }
+
+  /** What is held is counted whatever comes of it: `#forget` takes it off again. */
+  #push({ parser }: Session, bytes: Uint8Array): StreamMessage | undefined {
+    const before = parser.bufferedBytes;
+    try {
+      return parser.push(bytes);
+    } finally {
+      this.#bufferedBytes += parser.bufferedBytes - before;
     }
   }
 

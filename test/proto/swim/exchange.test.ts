@@ -195,6 +195,29 @@ void t.test('user messages over TCP, in and out', (test) => {
   test.end();
 });
 
+void t.test('the bound over all streams counts what was held, also of streams that failed', (test) => {
+  const bench = new Bench();
+  const chunk = new Uint8Array(65_536).fill(0xf4);
+  for (let i = 0; i < 100; i++) {
+    bench.swim.handleStreamOpen(bench.now, 2 + 2 * i, { ip: `10.1.0.${i}`, port: 40_000 });
+    bench.swim.handleStreamData(bench.now, 2 + 2 * i, chunk);
+  }
+  test.equal(bench.count('drop:stream-label'), 100);
+  // Four messages of 17 MiB, each but its last byte: 68 MiB are over the 64 that there are.
+  const whole = encodeStream({ type: 'user', bytes: new Uint8Array(17 << 20), signedInts: false }, NO_LABEL);
+  for (let i = 0; i < 4; i++) {
+    bench.swim.handleStreamOpen(bench.now, 1000 + 2 * i, { ip: `10.2.0.${i}`, port: 40_000 });
+    bench.swim.handleStreamData(bench.now, 1000 + 2 * i, whole.subarray(0, -1));
+  }
+  bench.poll();
+  const closed = [1000, 1002, 1004, 1006].filter((id) => endings(bench, id).includes('close'));
+  test.same(closed, [1006]);
+  bench.swim.handleStreamData(bench.now, 1000, whole.subarray(-1));
+  bench.poll();
+  test.equal(bench.events.filter(({ type }) => type === 'user').length, 1, 'the others go on');
+  test.end();
+});
+
 void t.test('hostile streams: counted, answered at most with err, closed, and never too many', (test) => {
   const bench = new Bench({ maxStreams: 3 });
   const encrypted = bench.dialIn(2, '10.0.0.2', fromHex('0a00000010'));
