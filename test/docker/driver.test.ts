@@ -110,7 +110,7 @@ async function whatUsersAskFor(t: Test, hosts: DriverHosts): Promise<void> {
   await hosts.createNetwork(
     'six',
     [],
-    ['--subnet', '10.56.0.0/24', '--subnet', 'fd56::/64', '--ipv6', '--internal'],
+    '--subnet 10.56.0.0/24 --subnet fd56::/64 --ipv6 --internal --aux-address router=10.56.0.9'.split(' '),
   );
   const fixed = await one.run('fixed', 'six', {
     args: ['--ip', '10.56.0.77', '--mac-address', '02:11:22:33:44:55'],
@@ -129,6 +129,21 @@ async function whatUsersAskFor(t: Test, hosts: DriverHosts): Promise<void> {
       'sh',
     );
     t.match(again.stderr, /10\.56\.0\.77/, `${engine.host.name}: taken, on whichever host`);
+    const router = await engine.tryDocker(
+      'run',
+      '--rm',
+      '--network',
+      'six',
+      '--ip',
+      '10.56.0.9',
+      IMAGE,
+      'sh',
+    );
+    t.match(
+      router.stderr,
+      /10\.56\.0\.9 is a reserved address/,
+      `${engine.host.name}: kept off, in the same words`,
+    );
   }
   const six = await one.docker(
     'inspect',
@@ -228,13 +243,21 @@ async function overlapsWithRoute(t: Test, hosts: DriverHosts): Promise<void> {
 
 /** The network of the configuration, on its TAP, without an --ip-range for each host. */
 async function macvlanAddresses(t: Test, hosts: DriverHosts): Promise<void> {
-  const macvlan = ['-d', 'macvlan', '-o', 'parent=tap0', '--subnet', '10.42.0.0/16'];
+  const macvlan = ['-d', 'macvlan', '-o', 'parent=tap0', '--subnet', '10.42.0.1/16'];
+  const kept = '10.42.0.9';
+  const fixed = '10.42.0.77';
   const made = await Promise.all(
     hosts.engines.map(async (engine, index) => {
-      await engine.docker('network', 'create', ...macvlan, '--ipam-driver', 'overlayd', 'lan');
-      return engine.run(`lan${index}`, 'lan');
+      const aux = ['--ipam-driver', 'overlayd', '--aux-address', `router=${kept}`];
+      await engine.docker('network', 'create', ...macvlan, ...aux, 'lan');
+      return engine.run(`lan${index}`, 'lan', { args: index === 0 ? ['--ip', fixed] : [] });
     }),
   );
+  t.equal(made[0]?.ipv4, fixed, '--ip on a network that is made just now');
+  for (const [index, ip] of [kept, fixed].entries()) {
+    const other = await hosts.engine(1).tryDocker('run', '--rm', '--network', 'lan', '--ip', ip, IMAGE, 'sh');
+    t.match(other.stderr, index === 0 ? /is a reserved address/ : /is taken/);
+  }
   t.equal(new Set(made.map(({ ipv4 }) => ipv4)).size, made.length, 'T8: no two have one address');
   t.strictSame(await failures(made), [], 'macvlan containers with addresses from overlayd');
   await until('5.4: their names are known everywhere', 10_000, async () => {

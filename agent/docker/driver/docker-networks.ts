@@ -203,28 +203,11 @@ export class DockerNetworks {
 
   /** Addresses that the user keeps off (`--aux-address`) are taken from everybody. */
   async #claimReserved(id: string): Promise<void> {
-    const { book, networks, addresses, log } = this.#deps;
+    const { book, networks } = this.#deps;
     const overlay = book.networks.get(id)?.overlay;
-    if (overlay === undefined || networks.find(overlay.id) === undefined) return;
-    const reserved = book
-      .poolsOf(id)
-      .flatMap((pool) => book.addresses(pool.id).map((address) => ({ pool, address })))
-      .filter(({ address }) => address.use === 'reserved' && address.claimedIn === undefined);
-    for (const { pool, address } of reserved) {
-      try {
-        await addresses.request(overlay.id, {
-          address: address.ip,
-          family: pool.family,
-          purpose: 'reserved',
-        });
-        book.putAddress({ ...address, claimedIn: overlay.id });
-      } catch (error) {
-        log.warn(
-          { err: error, network: overlay.name, ip: address.ip },
-          'an --aux-address could not be kept off',
-        );
-      }
-    }
+    const definition = overlay && networks.find(overlay.id);
+    if (definition === undefined) return;
+    for (const pool of book.poolsOf(id)) await this.#ipam.reservations.claim(pool, definition);
   }
 }
 

@@ -4,7 +4,7 @@
  * Docker creates a network in this order: RequestPool, RequestAddress for the gateway and each --aux-address, then
  * CreateNetwork, which says by subnet and gateway which pool it has. Until then a pool belongs to nobody ("unbound");
  * it stays so when the network is another driver's (macvlan), and then it is the pool of the network of ours that has
- * its subnet.
+ * its subnet. Which of both it is decides what an address is that Docker names (pool-users.ts).
  *
  * Docker repeats a call whose answer it did not get, so an address may be given out that nobody uses: whoever asks for it by
  * name gets it, and the reconciler takes it back.
@@ -18,8 +18,10 @@ import type { DriverDeps } from './deps.ts';
 import type { DockerEndpoints } from './docker-endpoints.ts';
 import { didYouMean } from '../../config/nearest.ts';
 import { readName } from './options.ts';
+import { PoolUsers, candidates, hasSubnet, onlyCandidate } from './pool-users.ts';
 import { propose } from './proposals.ts';
 import { refused } from './refused.ts';
+import { Reservations } from './reservations.ts';
 import type { Resolver } from './resolver.ts';
 import { addressOf, firstAddress, lengthOf, subnetOf } from './subnets.ts';
 
@@ -34,11 +36,15 @@ export class IpamDriver {
   readonly #deps: DriverDeps;
   readonly #resolver: Resolver;
   readonly #endpoints: DockerEndpoints;
+  readonly #users: PoolUsers;
+  readonly reservations: Reservations;
 
   constructor(deps: DriverDeps, resolver: Resolver, endpoints: DockerEndpoints) {
     this.#deps = deps;
     this.#resolver = resolver;
     this.#endpoints = endpoints;
+    this.#users = new PoolUsers(deps);
+    this.reservations = new Reservations(deps);
   }
 
   requestPool(request: {
@@ -78,6 +84,7 @@ export class IpamDriver {
   async releasePool(id: string): Promise<void> {
     for (const { ip } of this.#deps.book.addresses(id)) await this.releaseAddress(id, ip);
     this.#deps.book.deletePool(id);
+    this.#users.forget(id);
   }
 
   async requestAddress(request: {
@@ -91,15 +98,14 @@ export class IpamDriver {
       throw refused('OVL_DOCKER_ADDRESS', `"${request.Address}" is no IPv${pool.family} address`, undefined);
     }
     if (request.Options[ADDRESS_TYPE] === GATEWAY) return this.#gateway(pool, asked);
-    const network = await this.#networkOf(pool);
-    if (network === undefined && asked !== undefined) return this.#reserve(pool, asked);
-    if (network === undefined) {
-      throw refused(
-        'OVL_DOCKER_SUBNET',
-        `no network of overlayd has the subnet ${pool.cidr}`,
-        `Create one first: "overlayd networks create NAME --subnet ${pool.cidr}".`,
-      );
+    if (pool.network === undefined && asked !== undefined && (await this.#users.isInCreation(pool))) {
+      return this.#reserve(pool, asked);
     }
+    const network =
+      pool.network === undefined
+        ? onlyCandidate(pool, this.#deps.networks)
+        : await this.#resolver.resolve(pool.network);
+    void this.reservations.claim(pool, network);
     return this.#endpointAddress(pool, network, asked);
   }
 
@@ -133,8 +139,7 @@ export class IpamDriver {
     }
     const networks = (await docker?.networks()) ?? [];
     const owners = networks.filter(
-      ({ Driver, IPAM }) =>
-        isDriver(Driver, driverName) && IPAM.Config.some(({ Subnet }) => Subnet === cidr.text),
+      (each) => isDriver(each.Driver, driverName) && hasSubnet(each, cidr.text, driverName),
     );
     const network = owners.length === 1 ? owners[0]?.Id : undefined;
     const pool: PoolRecord = {
@@ -147,6 +152,7 @@ export class IpamDriver {
       ...(network !== undefined && { network }),
     };
     book.putPool(pool);
+    this.#users.settle(id);
     log.info({ other: cidr.text }, 'taken over from Docker: an address pool that was not in our records');
     return pool;
   }
@@ -160,14 +166,15 @@ export class IpamDriver {
         'Give a --gateway of the subnet.',
       );
     }
-    const network = this.#candidate(pool);
-    const theirs = network && (pool.family === 4 ? network.gateway : network.gateway6);
+    const [network, ...others] = candidates(pool, this.#deps.networks);
+    const known = others.length === 0 ? network : undefined;
+    const theirs = pool.family === 4 ? known?.gateway : known?.gateway6;
     const ip = asked ?? theirs ?? firstAddress(pool.cidr);
     this.#keep(pool, ip, { use: 'gateway', isGiven: asked !== undefined });
     return { Address: `${ip}/${lengthOf(pool.cidr)}`, Data: {} };
   }
 
-  /** `--aux-address` before the network is there: claimed when it is (see NetworkDriver). */
+  /** `--aux-address`, before the network is there. */
   #reserve(pool: PoolRecord, ip: string): { Address: string; Data: object } {
     if (!cidrContains(pool.cidr, ip)) {
       throw refused('OVL_DOCKER_ADDRESS', `${ip} is not in ${pool.cidr}`, 'Give an address of the subnet.');
@@ -270,19 +277,6 @@ export class IpamDriver {
   #keep(pool: PoolRecord, ip: string, what: Pick<AddressRecord, 'use' | 'isGiven' | 'claimedIn'>): void {
     const { book, now } = this.#deps;
     book.putAddress({ pool: pool.id, ip, sinceMs: now(), ...what });
-  }
-
-  async #networkOf(pool: PoolRecord): Promise<NetworkDefinition | undefined> {
-    if (pool.network !== undefined) return this.#resolver.resolve(pool.network);
-    return this.#candidate(pool);
-  }
-
-  /** Of a pool that no network of our driver has: the one network of ours with its name, or else its subnet. */
-  #candidate(pool: PoolRecord): NetworkDefinition | undefined {
-    const { networks } = this.#deps;
-    if (pool.name !== undefined) return networks.find(pool.name);
-    const fitting = networks.list().filter((network) => subnetOf(network, pool.family) === pool.cidr);
-    return fitting.length === 1 ? fitting[0] : undefined;
   }
 }
 

@@ -17,6 +17,7 @@ import type { IpamDriver } from './ipam-driver.ts';
 import { specOf } from './docker-endpoints.ts';
 import type { DockerEndpoints } from './docker-endpoints.ts';
 import type { DockerNetworks } from './docker-networks.ts';
+import { candidates, foreignUsers } from './pool-users.ts';
 import type { Resolver } from './resolver.ts';
 import { addressOf } from './subnets.ts';
 
@@ -98,6 +99,7 @@ export class DockerReconciler {
     const endpoints = await this.#endpoints();
     const addresses = await this.#addresses(found);
     const pools = await this.#pools(found, ids);
+    this.#claimReserved(found);
     const done = { endpoints, addresses, pools, networks: await this.#networks(ids) };
     if (Object.values(done).some((count) => count > 0)) this.#say(done);
     return done;
@@ -218,6 +220,21 @@ export class DockerReconciler {
     return count;
   }
 
+  /** Not waited for: the hosts that are asked may be silent. */
+  #claimReserved(found: readonly DockerNetwork[]): void {
+    const { book, networks } = this.#deps;
+    for (const pool of book.pools.values()) {
+      const overlay = pool.network === undefined ? undefined : book.networks.get(pool.network)?.overlay;
+      const theirs =
+        pool.network === undefined && this.#foreignUsers(pool, found).length > 0
+          ? candidates(pool, networks)
+          : [];
+      const [network, ...others] = overlay === undefined ? theirs : [networks.find(overlay.id)];
+      if (network === undefined || others.length > 0) continue;
+      void this.#parts.ipam.reservations.claim(pool, network, 'all');
+    }
+  }
+
   /** Of containers on networks of other drivers (macvlan) that have their addresses from us. */
   async #foreignAddresses(pool: PoolRecord, found: readonly DockerNetwork[]): Promise<Set<string>> {
     const used = new Set<string>();
@@ -251,12 +268,7 @@ export class DockerReconciler {
   }
 
   #foreignUsers(pool: PoolRecord, found: readonly DockerNetwork[]): DockerNetwork[] {
-    return found.filter(
-      ({ Driver, IPAM }) =>
-        !this.#isOurs(Driver) &&
-        this.#isOurs(IPAM.Driver) &&
-        IPAM.Config.some(({ Subnet }) => Subnet === pool.cidr),
-    );
+    return foreignUsers(pool, found, this.#deps.driverName);
   }
 }
 

@@ -17,6 +17,7 @@ import type { AddressPlan, NetworkRecord } from './book.ts';
 import { isDriver } from './deps.ts';
 import type { DriverDeps } from './deps.ts';
 import { readName, readOptions } from './options.ts';
+import { canonical } from './pool-users.ts';
 import { addressOf } from './subnets.ts';
 
 /** Docker stores the network within milliseconds of our answer. */
@@ -76,7 +77,7 @@ export class Resolver {
       const isOurs = isDriver(found.IPAM.Driver, driverName);
       const gateway = addressOf(config.Gateway);
       return {
-        cidr: config.Subnet,
+        cidr: canonical(config.Subnet),
         isGiven: false,
         isGatewayGiven: false,
         isOurs,
