@@ -175,11 +175,12 @@ export class IdentityControl {
 
   #checkRight(): void {
     const { state, self } = this.#options;
-    const revoked = this.revokedSelf();
-    if (revoked !== undefined) {
+    // What somebody has only shown us is no bar: else whoever shows such things to all forbids all revocations.
+    const word = state.revocations.heldOfSelf();
+    if (word !== undefined) {
       throw new OverlaydError(
         'OVL_REVOKED',
-        `this host was itself revoked, by ${revoked.by}: nobody would obey`,
+        `this host was itself revoked, by ${word.byName}: nobody would obey`,
         {
           hint: 'Say it on a host that is a member.',
           exitCode: 4,

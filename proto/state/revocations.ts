@@ -165,23 +165,40 @@ export class Revocations {
     return this.#bans;
   }
 
-  /** The word that says that we are revoked: one that we obey, or one that somebody has shown us lately. */
-  ofSelf(now: number): Revocation | undefined {
+  /** The word that we obey and that says that we are revoked. */
+  heldOfSelf(): Revocation | undefined {
     const held = this.about(this.#selfHex);
-    if (held !== undefined && held.action !== 'restore') return held;
-    const notice = this.#notice;
-    return notice !== undefined && now - notice.heardMs < NOTICE_KEPT_MS && this.#isNews(notice.word)
-      ? notice.word
-      : undefined;
+    return held?.action === 'restore' ? undefined : held;
   }
 
-  /** Somebody who does not talk to us any more shows us why. Worth telling, no more: its signer may be anybody. */
+  /** The same, or one that somebody has shown us lately; to be told, for whoever showed it may be the only one to think so. */
+  ofSelf(now: number): Revocation | undefined {
+    const held = this.heldOfSelf();
+    if (held !== undefined) return held;
+    const notice = this.#notice;
+    if (notice === undefined || now - notice.heardMs >= NOTICE_KEPT_MS) return undefined;
+    return this.#isNews(notice.word) && this.#isMembers(notice.word) ? notice.word : undefined;
+  }
+
+  /**
+   * Somebody who does not talk to us any more shows us why. Anybody can send one, so it has to be signed by a host that we know
+   * and that may say so; and it is worth telling, no more.
+   */
   handleNotice(now: number, bytes: Uint8Array): void {
     if (now - this.#noticedMs < NOTICE_EVERY_MS) return;
     this.#noticedMs = now;
     const word = this.#open(bytes);
     if (word === undefined || canonicalHex(word.keyHex) !== canonicalHex(this.#selfHex)) return;
-    this.#notice = { word, heardMs: now };
+    if (this.#isMembers(word)) this.#notice = { word, heardMs: now };
+    else this.#deps.counters.add('refused:notice');
+  }
+
+  /** Of a signer whose name and key we know as one, and that might say this now. */
+  #isMembers(word: Revocation): boolean {
+    const { identities } = this.#deps;
+    const { byName, byKeyHex } = word;
+    const isKnown = identities.keyOf(byName) === byKeyHex && !this.#carriers.isSignerRevoked(word);
+    return isKnown && identities.mayRevoke(byName, byKeyHex);
   }
 
   /** The list of names and keys was changed by the operator: words of others than those on it count no more. */

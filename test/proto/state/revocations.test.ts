@@ -270,23 +270,30 @@ void t.test(
     cluster.run(30_000);
     test.equal(cluster.state('b').revocations.list().length, 1_024 + 1);
     test.ok((cluster.state('b').counters().get('drop:revocations-full') ?? 0) > 0);
-    const stranger = fakeSigner('stranger');
-    const notice = (about: string): Uint8Array =>
-      encodeNotice(
-        signRevocation({ action: 'revoke', keyHex: keyHexOf(about), name: about, stamp: wall }, 'z', stranger)
-          .bytes,
-      );
+    const notice = (about: string, by: string, signer = by): Uint8Array => {
+      const content = { action: 'revoke', keyHex: keyHexOf(about), name: about, stamp: wall } as const;
+      return encodeNotice(signRevocation(content, by, fakeSigner(signer)).bytes);
+    };
     const b = cluster.state('b');
-    b.handleMessage(cluster.now, '', notice('a'));
-    test.equal(
-      owners(b),
-      'abc'.replace('c', owners(b).includes('c') ? 'c' : ''),
-      'a notice about another is nothing',
-    );
-    b.handleMessage(cluster.now + 1_000, '', notice('b'));
-    test.equal(b.revocations.ofSelf(cluster.now + 1_000)?.byName, 'z', 'one about us is told');
+    const hears = (bytes: Uint8Array): string | undefined => {
+      cluster.run(1_000);
+      b.handleMessage(cluster.now, '', bytes);
+      return b.revocations.ofSelf(cluster.now)?.byName;
+    };
+    const before = owners(b);
+    test.equal(hears(notice('c', 'a')), undefined);
+    test.equal(owners(b), before, 'a notice about another is nothing');
+    test.equal(hears(notice('b', 'z')), undefined, 'nor is one of somebody unknown');
+    test.equal(hears(notice('b', 'a', 'z')), undefined, 'or in the name of one that is known');
+    test.equal(b.counters().get('refused:notice'), 2);
+    test.equal(hears(notice('b', 'a')), 'a', "a member's about us is told");
     test.equal(b.identities.isRevoked('b'), false, 'and changes nothing');
+    test.equal(b.revocations.heldOfSelf(), undefined);
     test.equal(b.revocations.ofSelf(cluster.now + 3_600_000), undefined, 'nor is it told for ever');
+    say(cluster, 'b', 'a');
+    cluster.run(2_000);
+    test.equal(b.revocations.ofSelf(cluster.now), undefined, 'nor when its signer is void');
+    test.equal(hears(notice('b', 'a')), undefined);
   },
 );
 
