@@ -28,6 +28,7 @@ import { IPV6_PAYLOAD, IPV6_SIZE } from './ipv6';
 import { TCP_CWR, TCP_FIN, TCP_FLAGS, TCP_OFFSET, TCP_PSH, TCP_SEQUENCE, TCP_SUM, tcpFlags } from './tcp';
 import { UDP_LENGTH, UDP_SUM, udpSum } from './udp';
 import { VXLAN_SIZE, vxlanHeader } from './vxlan';
+import { TX_RESERVE } from './layout';
 import { OPTION_NOP, optionSize } from './options';
 import { csumStart, finishSum, gsoHeaders, gsoSegments, gsoSize, gsoType } from './offload';
 import { GSO_FRAGMENTS, GSO_NONE, GSO_UDP_L4 } from './vnet';
@@ -45,24 +46,26 @@ let transportSum: u32 = 0;
 
 /**
  * Writes the classified and checked frame's datagrams to `to`, which has TX_RESERVE bytes; with `lead` bytes left free
- * before the VXLAN header of each, and `trail` behind it.
+ * before the VXLAN header of each, and `trail` behind it. False, with nothing written: they would not fit, which offload.ts
+ * lets no frame come to.
  */
-export function cut(to: usize, frame: usize, length: u32, vni: u32, lead: u32, trail: u32): void {
+export function cut(to: usize, frame: usize, length: u32, vni: u32, lead: u32, trail: u32): bool {
   if (gsoType == GSO_NONE) {
     copyWhole(to + lead, frame, length, vni);
     cutSize += lead + trail;
     cutBytes = cutSize;
-    return;
+    return true;
   }
+  cutCount = gsoSegments(length);
+  const around = lead + VXLAN_SIZE + gsoHeaders + trail;
+  cutSize = around + gsoSize;
+  cutBytes = cutCount * around + (length - gsoHeaders);
+  if (cutBytes > TX_RESERVE) return false;
   prepareIp(frame);
   if (gsoType == GSO_UDP_L4) prepareUdp(frame, length);
   else if (gsoType != GSO_FRAGMENTS) prepareTcp(frame, length);
 
   const header = vxlanHeader(vni);
-  cutCount = gsoSegments(length);
-  const around = lead + VXLAN_SIZE + gsoHeaders + trail;
-  cutSize = around + gsoSize;
-  cutBytes = cutCount * around + (length - gsoHeaders);
   let payload = frame + gsoHeaders;
   let left = length - gsoHeaders;
   let at = to + lead;
@@ -85,6 +88,7 @@ export function cut(to: usize, frame: usize, length: u32, vni: u32, lead: u32, t
     at = copy + gsoHeaders + size + trail + lead;
   }
   assert(left == 0 && ((at - lead - to) as u32) == cutBytes);
+  return true;
 }
 
 function copyWhole(to: usize, frame: usize, length: u32, vni: u32): void {

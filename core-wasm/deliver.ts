@@ -30,7 +30,7 @@ export function deliver(port: u32, frame: usize, length: u32, verdict: u32): u32
 function deliverCut(port: u32, frame: usize, length: u32, verdict: u32): u32 {
   if (!txHasRoom(TABLE)) return REASON_OUT_FULL;
   let at = arenaCursor(TABLE);
-  cut(at, frame, length, 0, 0, 0);
+  if (!cut(at, frame, length, 0, 0, 0)) return REASON_OUT_FULL;
   arenaKeep(TABLE, cutBytes);
   let left = cutBytes;
   for (let i: u32 = 0; i < cutCount; i++) {

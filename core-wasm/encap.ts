@@ -173,7 +173,7 @@ function toPeerSealed(network: u32, peer: u32, frame: usize, length: u32, verdic
 function cutIntoArena(network: u32, frame: usize, length: u32, lead: u32, trail: u32): bool {
   table = (flowHash(frame, length) >> TABLE_SHIFT) as u32;
   if (!txHasRoom(table)) return false;
-  cut(arenaCursor(table), frame, length, networkVni(network), lead, trail);
+  if (!cut(arenaCursor(table), frame, length, networkVni(network), lead, trail)) return false;
   if (cutCount > 1) count(COUNTER_CUT, 1);
   return true;
 }

@@ -127,7 +127,10 @@ export const TX_MESSAGES: u32 = 8192;
 export const TX_TABLE_BASE: u32 = (RX_END + 4095) & ~4095;
 export const TX_TABLE_SIZE: u32 = TX_MESSAGES * 64;
 export const TX_RECORD_BASE: u32 = TX_TABLE_BASE + TX_SOCKETS * TX_TABLE_SIZE;
-/** What one frame can need at most: 65,535 bytes of payload and 2,048 headers of up to 190 bytes. */
+/**
+ * What one frame may need at most: 65,535 bytes of payload and 2,048 headers of up to 190 bytes, or fewer longer ones. No
+ * frame that needs more gets as far as an arena (offload.ts).
+ */
 export const TX_RESERVE: u32 = 512 * 1024;
 export const TX_ARENA_SIZE: u32 = 2 * 1024 * 1024;
 /** Copies in units of 16 bytes may run past the end by less than this. */

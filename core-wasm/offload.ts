@@ -10,6 +10,8 @@ import { fold } from './checksum';
 import { ETHERNET_SIZE, TYPE_IPV4, TYPE_IPV6 } from './ethernet';
 import { IPV4_TOTAL } from './ipv4';
 import { IPV6_SIZE, ipv6PayloadLength } from './ipv6';
+import { TX_RESERVE } from './layout';
+import { SEAL_SIZE } from './sealed';
 import { PROTOCOL_TCP, TCP_SIZE, TCP_SUM, tcpHeaderLength } from './tcp';
 import { PROTOCOL_UDP, UDP_LENGTH, UDP_SIZE, UDP_SUM, udpSum } from './udp';
 import {
@@ -27,6 +29,7 @@ import {
   vnetGsoSize,
   vnetGsoType,
 } from './vnet';
+import { VXLAN_SIZE } from './vxlan';
 
 /** Where the checksum to be finished starts, 0 when none is; and where in it the sum is stored. */
 export let csumStart: u32 = 0;
@@ -58,7 +61,13 @@ export function checkOffload(vnet: usize, frame: usize, length: u32): bool {
   gsoSize = vnetGsoSize(vnet);
   if (csumStart != l4 || !lengthAgrees(frame, length) || !typeAgrees(frame, length)) return false;
   if (gsoSize == 0 || gsoHeaders >= length) return false;
-  return gsoSegments(length) <= MAX_SEGMENTS;
+  return gsoSegments(length) <= MAX_SEGMENTS && fitsReserve(length);
+}
+
+/** Each segment repeats the headers, of which IPv6 may have kilobytes: what cutting writes stays within what is kept for it. */
+function fitsReserve(length: u32): bool {
+  const around = gsoHeaders + VXLAN_SIZE + SEAL_SIZE;
+  return gsoSegments(length) * around + (length - gsoHeaders) <= TX_RESERVE;
 }
 
 /** Segments that the checked super-frame makes; 1 for any other frame. */
@@ -79,18 +88,25 @@ export function writeOffload(vnet: usize): void {
   if (gsoType != GSO_NONE) setGso(vnet, gsoType | gsoEcn, gsoSize, gsoHeaders);
 }
 
-/** Cuts the super-frame into segments of `size` bytes of payload, fewer than it asked for; false: that is no size. */
-export function resize(size: u32): bool {
+/**
+ * Cuts the super-frame into segments of `size` bytes of payload, fewer than it asked for; false: that is no size, or makes too
+ * much of it.
+ */
+export function resize(length: u32, size: u32): bool {
   if (size == 0) return false;
   gsoSize = size;
-  return true;
+  return fitsReserve(length);
 }
 
-/** Takes a frame that is no super-frame for one, of `headers` bytes of headers. */
-export function wholeAsSuperFrame(type: u32, headers: u32, size: u32): void {
+/** Takes a frame that is no super-frame for one, of `headers` bytes of headers; false, and as it was: too much would come of it. */
+export function wholeAsSuperFrame(length: u32, type: u32, headers: u32, size: u32): bool {
+  const before = gsoType;
   gsoType = type;
   gsoHeaders = headers;
   gsoSize = size;
+  if (fitsReserve(length)) return true;
+  gsoType = before;
+  return false;
 }
 
 /** Where the checksum is left unfinished now; 0: it is done. */

@@ -30,7 +30,7 @@ const LARGEST_PACKET: u32 = 65535;
 /** Changes how the classified and checked frame is to be cut, so that frames of `room` bytes do; false: it cannot be. */
 export function shrink(frame: usize, length: u32, room: u32): bool {
   if (gsoType == GSO_UDP_L4) return false; // each of its datagrams is its sender's own
-  if (gsoType != GSO_NONE) return resize(payloadIn(room, gsoHeaders));
+  if (gsoType != GSO_NONE) return resize(length, payloadIn(room, gsoHeaders));
   if (!lengthAgrees(frame, length)) return false;
   if (protocol == PROTOCOL_TCP && l4 != 0 && segments(frame, length, room)) return true;
   return etherType == TYPE_IPV4 && !ipv4IsAtomic(frame + l3) && fragments(frame, length, room);
@@ -55,8 +55,7 @@ function segments(frame: usize, length: u32, room: u32): bool {
     store<u16>(tcp, fold(pseudo) as u16, TCP_SUM);
     unfinished(l4, TCP_SUM);
   } else if (csumStart != l4 || csumOffset != TCP_SUM) return false;
-  wholeAsSuperFrame(isIpv4 ? GSO_TCPV4 : GSO_TCPV6, l4 + header, size);
-  return true;
+  return wholeAsSuperFrame(length, isIpv4 ? GSO_TCPV4 : GSO_TCPV6, l4 + header, size);
 }
 
 /** Fragments but for the last carry a multiple of eight bytes. */
@@ -70,6 +69,5 @@ function fragments(frame: usize, length: u32, room: u32): bool {
     finishSum(frame, sum(frame + csumStart, length - csumStart));
     unfinished(0, 0);
   }
-  wholeAsSuperFrame(GSO_FRAGMENTS, headers, size);
-  return true;
+  return wholeAsSuperFrame(length, GSO_FRAGMENTS, headers, size);
 }

@@ -13,7 +13,10 @@ export interface FlowSpec {
   readonly destinationPort?: number;
   readonly id?: number;
   readonly doNotFragment?: boolean;
-  /** IPv4 options, or an IPv6 hop-by-hop header whose first byte is overwritten; a multiple of eight bytes. */
+  /**
+   * IPv4 options; or IPv6 extension headers, a hop-by-hop one and destination options of at most 2,048 bytes each, whose first
+   * two bytes are overwritten. A multiple of eight bytes.
+   */
   readonly extra?: Uint8Array;
   readonly payload: Uint8Array;
 }
@@ -26,6 +29,10 @@ export interface TcpSpec extends FlowSpec {
   /** A multiple of four bytes. */
   readonly options?: Uint8Array;
 }
+
+/** What the length field of an IPv6 extension header can say; and its kind. */
+const LARGEST_EXTENSION = 2048;
+const DESTINATION_OPTIONS = 60;
 
 /** How a checksum is left: done, or as the kernel leaves it for an offload (the pseudo-header's sum only). */
 export type Finish = 'finished' | 'partial';
@@ -71,7 +78,11 @@ function network(spec: FlowSpec, protocol: number, length: number): Uint8Array {
   const extra = spec.extra?.slice() ?? new Uint8Array();
   if (spec.version === 6) {
     const next = extra.length === 0 ? protocol : 0;
-    extra.set(extra.length === 0 ? [] : [protocol, extra.length / 8 - 1]);
+    for (let at = 0; at < extra.length; at += LARGEST_EXTENSION) {
+      const left = extra.length - at;
+      const isLast = left <= LARGEST_EXTENSION;
+      extra.set([isLast ? protocol : DESTINATION_OPTIONS, Math.min(left, LARGEST_EXTENSION) / 8 - 1], at);
+    }
     return concat(
       u32(0x60012345),
       u16(extra.length + length),

@@ -23,15 +23,14 @@ export function layersOf(frame: Uint8Array): Layers | undefined {
     return { l3, l4: l3 + ((frame[l3] ?? 0) & 15) * 4, version: 4, protocol: frame[l3 + 9] ?? 0 };
   }
   if (type === 0x86dd) {
-    const next = frame[l3 + 6] ?? 0;
-    if (next !== 0) return { l3, l4: l3 + 40, version: 6, protocol: next };
-    // A hop-by-hop header.
-    return {
-      l3,
-      l4: l3 + 40 + ((frame[l3 + 41] ?? 0) + 1) * 8,
-      version: 6,
-      protocol: frame[l3 + 40] ?? 0,
-    };
+    let protocol = frame[l3 + 6] ?? 0;
+    let l4 = l3 + 40;
+    // Hop-by-hop and destination options.
+    while (protocol === 0 || protocol === 60) {
+      protocol = frame[l4] ?? 6;
+      l4 += ((frame[l4 + 1] ?? 0) + 1) * 8;
+    }
+    return { l3, l4, version: 6, protocol };
   }
   return undefined;
 }

@@ -123,13 +123,18 @@ function bench(build: 'release' | 'debug'): Harness {
   return h;
 }
 
-/** Regions that no packet may change: below and above everything, flood lists, hashes, and the peers' addresses. */
+/** Regions that no packet may change: below and above everything, flood lists, hashes, the peers' addresses, what is behind arenas. */
 function untouchable(h: Harness): Uint8Array[] {
   const { bytes } = h.core;
   const c = (name: string): number => h.constant(name);
   const peer = c('PEER_BASE') + c('PEER_SIZE');
   const afterPeers = c('PEER_BASE') + c('PEER_SIZE') * c('PEER_MAX');
+  const arenas = Array.from({ length: c('TX_SOCKETS') }, (_, table) => {
+    const end = c('TX_ARENA_BASE') + (table + 1) * (c('TX_ARENA_SIZE') + c('TX_SLACK'));
+    return bytes.subarray(end - c('TX_SLACK') + 16, end);
+  });
   return [
+    ...arenas,
     bytes.subarray(0, 4096),
     bytes.subarray(c('COMMAND_RING') - 4096, c('COMMAND_RING')),
     bytes.subarray(peer, peer + 60),
