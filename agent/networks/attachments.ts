@@ -74,6 +74,7 @@ export class Attachments {
     this.#options.joined.setTap(index, tap, byHand);
   }
 
+  /** Throws OverlaydError where the file cannot be written: it is not forgotten then. */
   async close(index: number): Promise<void> {
     const attached = this.#attached.get(index);
     if (attached === undefined) return;
@@ -84,7 +85,12 @@ export class Attachments {
     if (port === undefined) await ports.sweep(tap);
     else await ports.close(port);
     this.#attached.delete(index);
-    this.#keep();
+    try {
+      this.#keep();
+    } catch (error) {
+      this.#attached.set(index, attached);
+      throw error;
+    }
   }
 
   /** Its name, when the port was one of these. */

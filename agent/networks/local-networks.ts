@@ -35,10 +35,16 @@ export interface LocalOptions {
   readonly joinAll: boolean;
   readonly macQuota: number;
   readonly log: Log;
+  /** Less in tests than RETRY_MS. */
+  readonly retryMs?: number;
 }
 
 /** How often the cluster is told how many endpoints are on our networks. */
 const TELL_MS = 1_000;
+/** What could not be cut off or taken up is tried again. */
+const RETRY_MS = 5_000;
+/** Key of what is told of the whole. */
+const FOLLOWING = 'following';
 
 export class LocalNetworks implements Networks {
   readonly #options: LocalOptions;
@@ -46,8 +52,10 @@ export class LocalNetworks implements Networks {
   readonly #endpoints: LocalEndpoints;
   readonly #turns = new Turns();
   readonly #teller: NodeJS.Timeout;
-  /** Networks that --join-all could not join, and of which that was said. */
+  /** What of --join-all, an earlier run or a removed network failed, and was said. */
   #toldOf = new Set<string>();
+  #retry: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(options: LocalOptions) {
     this.#options = options;
@@ -56,7 +64,7 @@ export class LocalNetworks implements Networks {
     options.dataplane.onEvent((event) => {
       if (event.type === 'tap-gone') this.#tapGone(event.port);
     });
-    options.definitions.onChange(() => void this.#follow());
+    options.definitions.onChange(() => void this.#followAll());
     this.#teller = setInterval(() => {
       options.joined.announce();
       options.wrote();
@@ -68,10 +76,12 @@ export class LocalNetworks implements Networks {
     const { files } = this.#options;
     this.#attachments.waiting = files.attachments();
     this.#endpoints.waiting = files.endpoints();
-    await this.#follow();
+    await this.#followAll();
   }
 
   close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#retry);
     clearInterval(this.#teller);
   }
 
@@ -105,7 +115,7 @@ export class LocalNetworks implements Networks {
     // What is here now, not a second ago.
     this.#options.joined.announce();
     const removal = this.#options.definitions.remove(nameOrId, force);
-    await this.#follow();
+    await this.#followAll();
     return removal;
   }
 
@@ -245,16 +255,41 @@ export class LocalNetworks implements Networks {
       const cure = '"overlayd networks detach" and "attach" make it again; then restart its containers';
       log.error({ tap }, `the TAP of a network was deleted: ${cure}`);
     }
-    void ports.close(port, true);
+    ports
+      .close(port, true)
+      .catch((err: unknown) => log.warn({ err, tap }, 'a TAP that is gone could not be let go'));
   }
 
   // What the cluster decides
 
+  /** Never rejects: what fails is told of and tried again, for nobody may be waiting for it. */
+  async #followAll(): Promise<void> {
+    let isDone = false;
+    try {
+      isDone = await this.#follow();
+      if (isDone) this.#toldOf.delete(FOLLOWING);
+    } catch (err) {
+      this.#tellOnce(
+        FOLLOWING,
+        { err },
+        'what the cluster says of networks could not be followed; tried again',
+      );
+    }
+    clearTimeout(this.#retry);
+    if (!isDone && !this.#isClosed)
+      this.#retry = setTimeout(() => void this.#followAll(), this.#options.retryMs ?? RETRY_MS);
+  }
+
+  #tellOnce(key: string, fields: object, words: string): void {
+    if (!this.#toldOf.has(key)) this.#options.log.error(fields, words);
+    this.#toldOf.add(key);
+  }
+
   /**
    * Networks that are gone are cut off here, those with other numbers get them, and what waits for a network gets it; with
-   * `joinAll` all are attached.
+   * `joinAll` all are attached. False when something of a network that is gone is still here.
    */
-  async #follow(): Promise<void> {
+  async #follow(): Promise<boolean> {
     const { definitions, joined, reconciler, wrote } = this.#options;
     const gone: JoinedNetwork[] = [];
     for (const network of joined.list()) {
@@ -269,8 +304,9 @@ export class LocalNetworks implements Networks {
     reconciler.setMeaning(meaningsBy(definitions.resolution));
     joined.announce();
     wrote();
-    await Promise.all(gone.map((network) => this.#cut(network)));
+    const cut = await Promise.all(gone.map((network) => this.#cut(network)));
     if (this.#options.joinAll) this.#attachAll();
+    return cut.every(Boolean);
   }
 
   #renumbered(index: number): void {
@@ -290,9 +326,20 @@ export class LocalNetworks implements Networks {
       const isWaiting = this.#retakeOne(spec.network, spec.ifName, (network) =>
         this.#endpoints.retake(network, spec),
       );
-      if (this.#options.definitions.isGone(spec.network)) this.#options.files.removeEndpoint(spec.id);
-      return isWaiting;
+      return isWaiting || !this.#forgetGone(spec);
     });
+  }
+
+  /** The file of an endpoint whose network is gone; false when it could not be removed. */
+  #forgetGone({ id, network, ifName: tap }: EndpointSpec): boolean {
+    const { definitions, files } = this.#options;
+    try {
+      if (definitions.isGone(network)) files.removeEndpoint(id);
+      return true;
+    } catch (err) {
+      this.#tellOnce(`file ${id}`, { err, tap }, 'the file of an endpoint could not be removed');
+      return false;
+    }
   }
 
   /** True while its network is not known, or cannot be joined. */
@@ -303,7 +350,9 @@ export class LocalNetworks implements Networks {
         { tap },
         'the network of an interface was removed while this host was away: the interface goes',
       );
-      void ports.sweep(tap);
+      ports
+        .sweep(tap)
+        .catch((err: unknown) => log.warn({ err, tap }, 'an interface could not be taken away'));
       return false;
     }
     const definition = definitions.find(id);
@@ -313,32 +362,52 @@ export class LocalNetworks implements Networks {
       network = this.#join(definition);
       work(network);
     } catch (err) {
-      const key = `retake ${tap}`;
-      if (!this.#toldOf.has(key))
-        log.error({ err, tap }, 'an interface of an earlier run could not be taken up');
-      this.#toldOf.add(key);
+      this.#tellOnce(`retake ${tap}`, { err, tap }, 'an interface of an earlier run could not be taken up');
     }
     return network === undefined;
   }
 
-  #cut({ id, index, name, vni }: JoinedNetwork): Promise<void> {
+  /** Whatever fails, the rest goes; false when something is still here. */
+  #cut({ id, index, name, vni }: JoinedNetwork): Promise<boolean> {
     return this.#turns.take(`network ${id}`, async () => {
       const { log, joined } = this.#options;
-      if (joined.byIndex(index)?.id !== id) return;
+      if (joined.byIndex(index)?.id !== id) return true;
       const endpoints = this.#endpoints.on(index);
       const tap = this.#attachments.tapOf(index);
-      if (endpoints.length > 0 || tap !== undefined) {
+      if ((endpoints.length > 0 || tap !== undefined) && !this.#toldOf.has(id)) {
         const fields = { network: name, vni, count: endpoints.length, ...(tap !== undefined && { tap }) };
         log.warn(fields, 'network was removed: its interfaces here go');
+        this.#toldOf.add(id);
       }
-      for (const { spec } of endpoints) await this.removeEndpoint(spec.id);
-      await this.#attachments.close(index);
+      let isDone = true;
+      for (const { spec } of endpoints)
+        isDone = (await this.#cutOne(name, spec.ifName, () => this.removeEndpoint(spec.id))) && isDone;
+      if (tap !== undefined)
+        isDone = (await this.#cutOne(name, tap, () => this.#attachments.close(index))) && isDone;
+      if (isDone) this.#toldOf.delete(id);
       this.#leaveIfUnused(index);
+      return isDone;
     });
   }
 
+  async #cutOne(network: string, tap: string, work: () => Promise<void>): Promise<boolean> {
+    const key = `cut ${tap}`;
+    try {
+      await work();
+      this.#toldOf.delete(key);
+      return true;
+    } catch (err) {
+      this.#tellOnce(
+        key,
+        { err, network, tap },
+        'an interface of a removed network could not be taken away; tried again',
+      );
+      return false;
+    }
+  }
+
   #attachAll(): void {
-    const { definitions, log } = this.#options;
+    const { definitions } = this.#options;
     for (const definition of definitions.list()) {
       const { id, name, vni } = definition;
       if (this.#joinedAs(id)?.tap !== undefined) continue;
@@ -346,9 +415,7 @@ export class LocalNetworks implements Networks {
         this.#attach(definition, tapFor(definition, undefined), false);
         this.#toldOf.delete(id);
       } catch (err) {
-        if (!this.#toldOf.has(id))
-          log.error({ err, network: name, vni }, 'a network cannot be joined (--join-all)');
-        this.#toldOf.add(id);
+        this.#tellOnce(id, { err, network: name, vni }, 'a network cannot be joined (--join-all)');
       }
     }
   }

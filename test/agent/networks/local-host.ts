@@ -48,6 +48,8 @@ export class FakeDataplane {
   failWith: Error | undefined;
   /** Of this TAP alone. */
   failFor: string | undefined;
+  /** The next time that this TAP is closed. */
+  failCloseOf: string | undefined;
   readonly #listeners: ((event: DataplaneEvent) => void)[] = [];
 
   apply(changes: readonly TableChange[]): void {
@@ -70,6 +72,10 @@ export class FakeDataplane {
     const spec = this.open.get(port);
     this.open.delete(port);
     this.taps.delete(port);
+    if (spec !== undefined && spec.name === this.failCloseOf) {
+      this.failCloseOf = undefined;
+      throw new OverlaydError('OVL_TAP_BUSY', `TAP ${spec.name} is in use`);
+    }
     if (removeTap && spec !== undefined) this.removed.push(spec.name);
     await Promise.resolve();
   }
@@ -186,6 +192,8 @@ export async function localHost(
     reconciler,
     wrote,
     joinAll: more.joinAll ?? false,
+    retryMs: 10,
+
     macQuota: 100,
     log,
   });

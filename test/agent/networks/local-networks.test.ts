@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -29,6 +29,8 @@ function folderOf(test: Test): string {
   test.teardown(() => rmSync(folder, { recursive: true }));
   return folder;
 }
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function files(folder: string): string[] {
   return existsSync(join(folder, 'endpoints')) ? readdirSync(join(folder, 'endpoints')) : [];
@@ -156,6 +158,45 @@ void t.test('5.1 removed by force, it is cut off here', async (test) => {
   test.same(dataplane.removed.sort(), ['ovd-test-blue', 'ovd-test-e1']);
   test.same([host.interests(), dataplane.open.size, files(folder)], [[4_096], 0, []]);
   test.match(host.lines.map(({ message }) => message).join(), /its interfaces here go/);
+});
+
+void t.test('5.1 of what is cut off one failure keeps nothing else, and is tried again', async (test) => {
+  const folder = folderOf(test);
+  const host = await localHost(test, folder);
+  const { networks, dataplane, definitions, lines } = host;
+  await networks.create({ name: 'blue' });
+  await networks.addEndpoint(WEB);
+  await networks.addEndpoint({ ...WEB, id: 'e2', ifName: 'ovd-test-e2', mac: '02:42:0a:2b:00:03' });
+  await networks.attach('blue', 'ovd-test-blue');
+  dataplane.failCloseOf = WEB.ifName;
+  // A disk that takes no file of this name.
+  const file = join(folder, 'attached.json');
+  rmSync(file);
+  mkdirSync(join(file, 'full'), { recursive: true });
+  const told = (): string[] =>
+    lines.filter(({ level }) => level === 'error').map(({ fields }) => String(fields['tap']));
+  definitions.remove('blue', true);
+  while (told().length < 2) await nextTurn();
+  test.same(told(), [WEB.ifName, 'ovd-test-blue'], 'both are told of');
+  test.same(
+    [dataplane.removed, dataplane.open.size],
+    [['ovd-test-e2', 'ovd-test-blue'], 0],
+    'all went that could',
+  );
+  rmSync(file, { recursive: true });
+  while (host.interests().length > 1) await nextTurn();
+  test.same([files(folder), networks.endpoints()], [[], []], 'and then the rest');
+  test.equal(told().length, 2, 'told of once');
+});
+
+void t.test('5.3 a TAP that is gone and cannot be let go does not end the daemon', async (test) => {
+  const { networks, dataplane, lines } = await localHost(test, folderOf(test));
+  await networks.create({ name: 'blue' });
+  await networks.addEndpoint(WEB);
+  dataplane.failCloseOf = WEB.ifName;
+  dataplane.emit({ type: 'tap-gone', port: [...dataplane.open.keys()][0]!, name: WEB.ifName });
+  while (!lines.some(({ message }) => message.includes('could not be let go'))) await nextTurn();
+  test.equal(dataplane.open.size, 0);
 });
 
 void t.test('5.1 a network that got another VNI keeps its endpoints', async (test) => {
