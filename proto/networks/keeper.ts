@@ -105,11 +105,17 @@ export class NetworkKeeper {
     this.step(now);
   }
 
-  /** Removes for good, on all hosts. Throws what `keep` throws. */
+  /** Removes for good, on all hosts. Throws what `keep` throws: it stands as before then. */
   remove(now: number, ids: readonly string[], name: string): void {
     const atMs = this.#options.wall();
-    for (const id of ids) this.#registry.bury(id, { atMs, name, by: this.#options.self }, atMs);
-    this.#keep();
+    const before = new Map(ids.map((id) => [id, this.#registry.made.get(id)]));
+    const buried = ids.filter((id) => this.#registry.bury(id, { atMs, name, by: this.#options.self }, atMs));
+    try {
+      this.#keep();
+    } catch (error) {
+      for (const id of buried) this.#registry.exhume(id, before.get(id));
+      throw error;
+    }
     this.step(now);
   }
 

@@ -77,6 +77,13 @@ export class NetworkRegistry {
     return true;
   }
 
+  /** Takes back a removal that was never kept nor said; `network`: what there was before. */
+  exhume(id: string, network: MadeNetwork | undefined): void {
+    this.#gone.delete(id);
+    if (network !== undefined) this.#made.set(id, network);
+    this.#version++;
+  }
+
   forgetOld(nowMs: number): void {
     for (const [id, { atMs }] of this.#gone) {
       if (nowMs - atMs <= GONE_KEEP_MS) continue;

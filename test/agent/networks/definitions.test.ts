@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -63,6 +63,23 @@ void t.test('5.1 made, found by name and id, and there after a restart', async (
   second.definitions.remove('blue', false);
   test.same(host(test, folder).definitions.list(), [], 'gone for good');
   test.ok(readFileSync(join(folder, 'networks.json'), 'utf8').includes(blue.id), 'which is remembered');
+});
+
+void t.test('5.1 a removal that could not be kept has not happened', async (test) => {
+  const folder = folderOf(test);
+  const { definitions, state } = host(test, folder);
+  const blue = definitions.create({ name: 'blue' });
+  const file = join(folder, 'networks.json');
+  rmSync(file);
+  mkdirSync(join(file, 'full'), { recursive: true });
+  test.throws(() => definitions.remove('blue', true), { code: 'OVL_STATE_DIR' });
+  rmSync(file, { recursive: true });
+  const red = definitions.create({ name: 'red' });
+  test.same([definitions.list(), definitions.isGone(blue.id)], [[blue, red], false]);
+  test.same([...state.records(0, TABLE.networkGone)], [], 'nothing was said of it');
+  test.same(host(test, folder).definitions.list(), [blue, red], 'also after a restart');
+  definitions.remove('blue', true);
+  test.same([definitions.list(), definitions.isGone(blue.id)], [[red], true]);
 });
 
 void t.test('5.1 an equal one is taken, another one of the name refused', async (test) => {
