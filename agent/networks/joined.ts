@@ -211,12 +211,13 @@ export class JoinedNetworks {
     return true;
   }
 
-  /** Says of each network what is on it here; to be called when that may have changed. */
-  announce(): void {
+  /** Says of each network, or of one, what is on it here; to be called when that may have changed. */
+  announce(only?: number): void {
     const now = monotonicMs();
-    for (const { id, vni, tapMac, isConfigured, isAttachedByHand: isAttached } of this.#joined.values()) {
+    for (const joined of this.#joined.values()) {
+      const { index, id, vni, tapMac, isConfigured, isAttachedByHand: isAttached } = joined;
       // Those of the configuration are never removed, so nobody has to know who uses them.
-      if (isConfigured) continue;
+      if (isConfigured || (only !== undefined && only !== index)) continue;
       const { count, first } = this.#options.reconciler.locals(vni, INTEREST_NAMES_MAX, tapMac);
       const names = first.map(({ mac, ips, name }) => [name || macText(mac), ips[0] ?? ''].join(' ').trim());
       const interest = encodeInterest({ id, isAttached, endpoints: count, names });

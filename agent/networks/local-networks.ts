@@ -212,7 +212,10 @@ export class LocalNetworks implements Networks {
       }
       const network = this.#join(definition);
       try {
-        return this.#endpoints.add(network, spec);
+        const opened = this.#endpoints.add(network, spec);
+        // Joining said that nothing is on it; who removes it meanwhile must be told.
+        this.#options.joined.announce(network.index);
+        return opened;
       } finally {
         this.#leaveIfUnused(network.index);
         this.#options.wrote();

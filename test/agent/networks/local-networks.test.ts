@@ -9,7 +9,9 @@ import type { EndpointSpec } from '../../../agent/networks/interface.ts';
 import { NO_DESCRIPTORS } from '../../../agent/io/descriptor-store.ts';
 import { LocalFiles } from '../../../agent/networks/local-files.ts';
 import { Turns } from '../../../agent/networks/turns.ts';
+import { toHex } from '../../../proto/state/bytes.ts';
 import { TABLE } from '../../../proto/state/interface.ts';
+import { decodeInterest, interestKey } from '../../../proto/state/values/interest.ts';
 import { encodeNetwork, isMade, networkIdKey } from '../../../proto/state/values/network.ts';
 import { scratchDirectory } from '../api/fake-view.ts';
 import { recordingLog } from '../recording-log.ts';
@@ -159,6 +161,20 @@ void t.test('5.1 removed by force, it is cut off here', async (test) => {
   test.same([host.interests(), dataplane.open.size, files(folder)], [[4_096], 0, []]);
   test.match(host.lines.map(({ message }) => message).join(), /its interfaces here go/);
 });
+
+void t.test(
+  '5.1 the cluster knows at once of an endpoint, so that nobody removes its network',
+  async (test) => {
+    const { networks, state } = await localHost(test, folderOf(test));
+    const { vni } = await networks.create({ name: 'blue' });
+    const said = (): unknown =>
+      [...state.records(0, TABLE.interest)]
+        .filter(({ key }) => toHex(key) === toHex(interestKey(vni)))
+        .map(({ value }) => decodeInterest(value));
+    await networks.addEndpoint(WEB);
+    test.match(said(), [{ endpoints: 1, names: ['web 10.43.0.2'] }]);
+  },
+);
 
 void t.test('5.1 of what is cut off one failure keeps nothing else, and is tried again', async (test) => {
   const folder = folderOf(test);
