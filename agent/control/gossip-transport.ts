@@ -13,8 +13,8 @@ import { GossipStreams } from './gossip-streams.ts';
  * Sockets and timers for a membership object: one UDP socket and one TCP listener on the same port, and the loop of the
  * sans-I/O contract (proto/swim/interface.ts): hand in what came, carry out what it wants, sleep until its deadline.
  *
- * Bounded: 128 streams, each under the deadlines of the protocol object. Nothing that comes from the network throws;
- * only the loss of a listening socket reaches `onError`.
+ * Bounded: 256 connections, of which the protocol object lets 128 be streams (proto/swim/stream-gate.ts), each under its
+ * deadlines. Nothing that comes from the network throws; only the loss of a listening socket reaches `onError`.
  */
 export interface GossipTransportOptions {
   /** An address of this host, or 0.0.0.0 or ::. Streams are dialled from it, so that peers can tell who calls. */
@@ -38,7 +38,8 @@ export interface GossipTransport {
 }
 
 const RECEIVE_BUFFER_BYTES = 2 << 20;
-const MAX_STREAMS = 128;
+/** More than the streams that there may be: some are still flushing, and whoever has one too many is told by its end. */
+const MAX_CONNECTIONS = 256;
 /** setTimeout takes no more; nothing waits so long. */
 const MAX_SLEEP_MS = 60_000;
 const SEND_WARNING_EVERY_MS = 60_000;
@@ -84,7 +85,7 @@ class Transport implements GossipTransport {
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       this.#streams.accept(socket, canonicalIp(socket.remoteAddress ?? ''), socket.remotePort ?? 0);
     });
-    this.#server.maxConnections = MAX_STREAMS;
+    this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
   listen(): Promise<void> {

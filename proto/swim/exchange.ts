@@ -31,8 +31,10 @@ export class Exchange {
     this.#context = context;
     this.#table = table;
     this.#membership = membership;
-    this.streams = new StreamSessions(context, (now, id, from, message) =>
-      this.#serve(now, id, from, message),
+    this.streams = new StreamSessions(
+      context,
+      (ip) => table.isAnyUpAt(ip),
+      (now, id, from, message) => this.#serve(now, id, from, message),
     );
   }
 

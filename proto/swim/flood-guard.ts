@@ -1,5 +1,5 @@
 /**
- * How much undecryptable gossip of one source is still looked at: a token bucket for each source address, in a bounded
+ * How much of what one source sends in vain is still looked at: a token bucket for each source address, in a bounded
  * table. Who is over it is not read any more until the bucket has filled a little.
  */
 const BURST = 20;
@@ -24,12 +24,12 @@ export class FloodGuard {
     return bucket !== undefined && level(now, bucket) < 1;
   }
 
-  /** Something of this source could not be opened. */
-  failed(now: number, source: string): void {
+  /** Something of this source was of no use. */
+  failed(now: number, source: string, cost = 1): void {
     const known = this.#buckets.get(source);
     const tokens = known === undefined ? BURST : level(now, known);
     this.#buckets.delete(source);
-    this.#buckets.set(source, { tokens: Math.max(0, tokens - 1), filledMs: now });
+    this.#buckets.set(source, { tokens: Math.max(0, tokens - cost), filledMs: now });
     if (this.#buckets.size <= MAX_SOURCES) return;
     const [oldest] = this.#buckets.keys();
     if (oldest !== undefined) this.#buckets.delete(oldest);

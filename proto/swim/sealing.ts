@@ -51,9 +51,8 @@ export class Sealing {
   readonly overheadBytes = SEAL_OVERHEAD_BYTES;
   readonly #deps: SealingDeps;
   readonly #parts: SealingParts;
-  /** Apart: the sender of a packet can be forged, and must not cut the streams of that host off. */
+  /** Of packets alone: their sender can be forged, and must not cut the streams of that host off (StreamGate). */
   readonly #packetFloods = new FloodGuard();
-  readonly #streamFloods = new FloodGuard();
   /** Fingerprint of the key of the last packet or stream of each address that proved to have one. */
   readonly #lastKeys = new Map<string, string>();
   /** The choice for a meta, as long as the ring stays. */
@@ -106,7 +105,7 @@ export class Sealing {
           return block;
         }
         this.#packetFloods.failed(now, from.ip);
-        this.#tell(now, from);
+        this.tell(now, from);
         throw error;
       }
     };
@@ -130,19 +129,8 @@ export class Sealing {
     return this.#parts.table.at(from)?.addr;
   }
 
-  /** Streams cannot be forged from another's address: who is over the measure is not even heard. */
-  isStreamMuted(now: number, from: Address): boolean {
-    return this.#streamFloods.isMuted(now, from.ip);
-  }
-
-  /** What came by a stream from there could not be opened. */
-  streamFailed(now: number, from: Address): void {
-    this.#streamFloods.failed(now, from.ip);
-    this.#tell(now, from);
-  }
-
-  /** Now and then. */
-  #tell(now: number, from: Address): void {
+  /** What came from there could not be opened; it is told of now and then. */
+  tell(now: number, from: Address): void {
     this.#untold += 1;
     if (now - this.#toldMs < TELL_EVERY_MS) return;
     this.#parts.events.push({ type: 'undecryptable', addr: from, count: this.#untold });

@@ -6,6 +6,8 @@ import { StreamParser } from '../memberlist/stream-parser.ts';
 import type { StreamMessage } from '../memberlist/stream-parser.ts';
 import { WireError } from '../memberlist/wire-error.ts';
 import type { SwimContext } from './context.ts';
+import { StreamGate } from './stream-gate.ts';
+import type { StreamTicket } from './stream-gate.ts';
 import type { Timer } from './timer-heap.ts';
 
 /**
@@ -18,6 +20,8 @@ import type { Timer } from './timer-heap.ts';
 interface Session {
   readonly id: number;
   readonly isDialled: boolean;
+  /** Of accepted ones. */
+  readonly ticket: StreamTicket | undefined;
   /** Of the other side: as dialled, or as it came. */
   readonly addr: Address;
   readonly parser: StreamParser;
@@ -56,11 +60,13 @@ export class StreamSessions {
   readonly #sessions = new Map<number, Session>();
   /** Ours are odd, so that they never meet those of the caller. */
   #nextDialId = 1;
-  #accepted = 0;
+  readonly #gate: StreamGate;
   #bufferedBytes = 0;
 
-  constructor(context: SwimContext, serve: Serve) {
+  /** `isMember`: whether a living member has this IP. */
+  constructor(context: SwimContext, isMember: (ip: string) => boolean, serve: Serve) {
     this.#context = context;
+    this.#gate = new StreamGate(context.settings.maxStreams, isMember);
     this.#serve = serve;
   }
 
@@ -77,23 +83,23 @@ export class StreamSessions {
     const connectMs = Math.min(timeoutMs, CONNECT_TIMEOUT_MS);
     this.#context.streamActions.push({ type: 'dial', id, to, timeoutMs: connectMs });
     // Only the dialler's side of a stream carries the label: what comes back has none.
-    const session = { id, isDialled: true, addr: to, request, sealAs, ...handlers };
+    const session = { id, isDialled: true, ticket: undefined, addr: to, request, sealAs, ...handlers };
     this.#open(now, session, NO_LABEL, timeoutMs);
   }
 
   handleOpen(now: number, id: number, from: Address): void {
-    const { counts, streamActions, settings, sealing, fault } = this.#context;
-    const isMuted = sealing?.isStreamMuted(now, from) === true;
-    const isFull = this.#accepted >= settings.maxStreams || fault?.('stream.busy') === true;
-    if (isMuted || isFull || this.#sessions.has(id)) {
-      counts.drop(isMuted ? 'stream-muted' : 'stream-busy');
+    const { counts, streamActions, settings, fault } = this.#context;
+    const isFull = this.#sessions.has(id) || fault?.('stream.busy') === true;
+    const ticket = isFull ? 'busy' : this.#gate.enter(now, from.ip);
+    if (typeof ticket === 'string') {
+      counts.drop(`stream-${ticket}`);
       streamActions.push({ type: 'close', id });
       return;
     }
-    this.#accepted += 1;
     const session = {
       id,
       isDialled: false,
+      ticket,
       addr: from,
       request: undefined,
       sealAs: 'known' as const,
@@ -127,8 +133,7 @@ export class StreamSessions {
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#context.counts.drop(`stream-${error.reason}`);
-      if (error.reason === 'undecryptable' || error.reason === 'clear')
-        this.#context.sealing?.streamFailed(now, session.addr);
+      if (error.reason === 'undecryptable' || error.reason === 'clear') this.#unopened(now, session);
       this.#refuse(session, error);
       this.#fail(now, session, error.message);
     }
@@ -176,7 +181,9 @@ export class StreamSessions {
     const { id } = opened;
     const timer = this.#context.timers.at(now + timeoutMs, (later) => {
       const late = this.#sessions.get(id);
-      if (late !== undefined) this.#fail(later, late, 'no answer in time');
+      if (late === undefined) return;
+      if (late.ticket !== undefined) this.#gate.silent(later, late.ticket);
+      this.#fail(later, late, 'no answer in time');
     });
     const { sealing } = this.#context;
     const options = sealing?.streamOptions(this.#announcedAddr(opened), (key) => {
@@ -206,6 +213,12 @@ export class StreamSessions {
     session.onAnswer(now, message);
   }
 
+  /** Streams cannot be forged from another's address: whose fail too often is not even heard. */
+  #unopened(now: number, { ticket, addr }: Session): void {
+    if (ticket !== undefined) this.#gate.failed(now, ticket.ip);
+    this.#context.sealing?.tell(now, addr);
+  }
+
   /** Go tells the peer of every error; we only of those that are a matter of its configuration. */
   #refuse(session: Session, { reason }: WireError): void {
     if (session.isDialled || reason !== 'encrypted') return;
@@ -232,6 +245,6 @@ export class StreamSessions {
     session.timer.cancel();
     this.#bufferedBytes -= session.parser.bufferedBytes;
     this.#sessions.delete(session.id);
-    if (!session.isDialled) this.#accepted -= 1;
+    if (session.ticket !== undefined) this.#gate.leave(session.ticket);
   }
 }

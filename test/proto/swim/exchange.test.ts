@@ -195,6 +195,55 @@ void t.test('user messages over TCP, in and out', (test) => {
   test.end();
 });
 
+void t.test('no stranger takes the streams that members need', (test) => {
+  const bench = new Bench();
+  bench.alive('a', 2);
+  bench.alive('b', 3);
+  let id = 2;
+  const open = (ip: string, count: number): number => {
+    for (let i = 0; i < count; i++, id += 2) bench.swim.handleStreamOpen(bench.now, id, { ip, port: 40_000 });
+    bench.poll();
+    const opened = count - bench.actions.filter(({ type }) => type === 'close').length;
+    bench.forget();
+    return opened;
+  };
+  test.equal(open('10.9.9.9', 128), 8, 'one IP has few');
+  test.equal(bench.count('drop:stream-crowded'), 120);
+  let strangers = 8;
+  for (let i = 0; i < 40; i++) strangers += open(`10.8.0.${i}`, 8);
+  test.equal(strangers, 96, 'all of them together leave room');
+  test.equal(bench.dialIn(9000, '10.0.0.2', pushPull([]))?.type, 'pushPull', 'for a member');
+  test.equal(open('10.0.0.2', 100), 31, 'until all are taken');
+  test.equal(bench.count('drop:stream-busy'), 69);
+  bench.wait(10_001);
+  for (const [name, host] of [
+    ['a', 2],
+    ['b', 3],
+  ] as const)
+    bench.alive(name, host, { incarnation: 2 });
+  bench.forget();
+  test.equal(open('10.0.0.2', 100), 64, 'one IP of members leaves room for others');
+  test.equal(open('10.0.0.3', 100), 64);
+  test.end();
+});
+
+void t.test('strangers whose streams end in silence are not heard for a while; members are', (test) => {
+  const bench = new Bench();
+  bench.alive('a', 2);
+  let id = 2;
+  for (const ip of ['10.9.9.9', '10.0.0.2'])
+    for (let i = 0; i < 8; i++, id += 2) bench.swim.handleStreamOpen(bench.now, id, { ip, port: 40_000 });
+  bench.wait(10_000);
+  bench.alive('a', 2, { incarnation: 2 });
+  bench.forget();
+  test.equal(bench.dialIn(500, '10.9.9.9', pushPull([])), undefined);
+  test.equal(bench.count('drop:stream-muted'), 1);
+  test.equal(bench.dialIn(502, '10.0.0.2', pushPull([]))?.type, 'pushPull');
+  bench.wait(1_000);
+  test.equal(bench.dialIn(504, '10.9.9.9', pushPull([]))?.type, 'pushPull', 'the mute passes');
+  test.end();
+});
+
 void t.test('the bound over all streams counts what was held, also of streams that failed', (test) => {
   const bench = new Bench();
   const chunk = new Uint8Array(65_536).fill(0xf4);
@@ -230,7 +279,7 @@ void t.test('hostile streams: counted, answered at most with err, closed, and ne
   for (let id = 100; id < 110; id += 2)
     bench.swim.handleStreamOpen(bench.now, id, { ip: '10.0.0.2', port: 1 });
   bench.poll();
-  test.equal(bench.count('drop:stream-busy'), 2);
+  test.equal(bench.count('drop:stream-crowded'), 4);
   bench.wait(10_001);
   test.same(endings(bench, 100), ['close'], 'silence has an end');
   test.equal(bench.dialIn(200, '10.0.0.2', pushPull([]))?.type, 'pushPull', 'and there is room again');
