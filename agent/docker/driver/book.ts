@@ -73,6 +73,8 @@ const networkSchema = z.object({
       mtu: z.number(),
       encrypted: z.boolean(),
       internal: z.boolean(),
+      /** Which of its gateways nobody asked for (idle-gateway.ts). */
+      idleGateway: z.string().optional(),
     })
     .optional(),
   sinceMs: z.number(),

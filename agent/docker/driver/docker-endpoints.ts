@@ -11,8 +11,8 @@ import { OverlaydError } from '../../errors.ts';
 import type { NetworkDefinition } from '../../networks/interface.ts';
 import type { EndpointRecord, NetworkRecord } from './book.ts';
 import type { DriverDeps } from './deps.ts';
+import { liveGateway } from './idle-gateway.ts';
 import { publishedPorts } from './messages.ts';
-import { IDLE_GATEWAY_LABEL } from './resolver.ts';
 import type { Resolver } from './resolver.ts';
 import { addressOf } from './subnets.ts';
 
@@ -99,12 +99,14 @@ export class DockerEndpoints {
     const definition = networks.find(endpoint.overlay);
     const isInternal =
       definition?.internal === true || book.networks.get(endpoint.network)?.internal === true;
-    const leadsOut = !isInternal && definition?.labels[IDLE_GATEWAY_LABEL] !== 'true';
-    const hasFamily = (family: 4 | 6): boolean => endpoint.ips.some((ip) => ipFamily(ip) === family);
+    const gateway = (family: 4 | 6): string => {
+      const isThere = endpoint.ips.some((ip) => ipFamily(ip) === family);
+      return (isThere && !isInternal && definition && liveGateway(definition, family)) || '';
+    };
     return {
       InterfaceName: { SrcName: endpoint.ifName, DstPrefix: 'eth' },
-      Gateway: (leadsOut && hasFamily(4) && definition?.gateway) || '',
-      GatewayIPv6: (leadsOut && hasFamily(6) && definition?.gateway6) || '',
+      Gateway: gateway(4),
+      GatewayIPv6: gateway(6),
       StaticRoutes: [],
       // Or Docker would give the container a second interface on a bridge of its own.
       DisableGatewayService: true,

@@ -156,7 +156,7 @@ export class DockerNetworks {
 
   /** What can be known to fail before the network has a name is said when it is created. */
   #preflight(record: NetworkRecord): void {
-    const { networks, sealingProblem } = this.#deps;
+    const { networks, sealingProblem, scope } = this.#deps;
     if (record.options.encrypted === true && sealingProblem !== undefined) {
       throw new OverlaydError(
         'OVL_KEYRING_MISSING',
@@ -170,7 +170,7 @@ export class DockerNetworks {
     const there =
       name === undefined ? networks.list().find((network) => network.vni === vni) : networks.find(name);
     // By VNI alone it may be another network, whose owner has to be told apart by its name.
-    if (there !== undefined) refuseDifferences(record, there);
+    if (there !== undefined) refuseDifferences(record, there, scope);
   }
 
   #unboundPool(data: PoolData): PoolRecord | undefined {

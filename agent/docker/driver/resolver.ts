@@ -16,16 +16,16 @@ import { isAbsent } from '../client/api.ts';
 import type { AddressPlan, NetworkRecord } from './book.ts';
 import { isDriver } from './deps.ts';
 import type { DriverDeps } from './deps.ts';
+import { idleLabels, idleOf, liveGateway, plannedIdle } from './idle-gateway.ts';
 import { readName, readOptions } from './options.ts';
 import { canonical } from './pool-users.ts';
-import { addressOf } from './subnets.ts';
+import { refused } from './refused.ts';
+import { addressOf, freeSubnet, subnetOf } from './subnets.ts';
 
 /** Docker stores the network within milliseconds of our answer. */
 const LOOKS_MS = [1, 5, 20, 100, 500, 2000] as const;
 /** Marks networks that exist because Docker asked for them, and go with the last Docker that has them. */
 export const DOCKER_LABEL = 'overlayd.docker';
-/** Marks gateways that nobody asked for: Docker wants to name one, so its address is kept off, but it leads nowhere. */
-export const IDLE_GATEWAY_LABEL = 'overlayd.idle-gateway';
 
 export class Resolver {
   readonly #deps: DriverDeps;
@@ -100,7 +100,7 @@ export class Resolver {
   }
 
   async #resolve(id: string): Promise<NetworkDefinition> {
-    const { book, networks } = this.#deps;
+    const { book, networks, scope } = this.#deps;
     const record = book.networks.get(id) ?? (await this.adopt(id));
     if (record === undefined) {
       throw new OverlaydError(
@@ -115,7 +115,7 @@ export class Resolver {
     if (known !== undefined) return known;
     const name = await this.#nameOf(record);
     const existing = networks.find(name);
-    if (existing !== undefined) refuseDifferences(record, existing);
+    if (existing !== undefined) refuseDifferences(record, existing, scope);
     const definition = existing ?? (await this.#create(record, name));
     // DeleteNetwork may have come meanwhile.
     const now = book.networks.get(id);
@@ -124,14 +124,14 @@ export class Resolver {
   }
 
   async #create(record: NetworkRecord, name: string): Promise<NetworkDefinition> {
-    const { networks } = this.#deps;
+    const { networks, scope } = this.#deps;
     try {
       return await networks.create(this.#specOf(record, name));
     } catch (error) {
       // Another host made it in this moment, not in the very same words.
       const there = networks.find(name);
       if (there === undefined) throw error;
-      refuseDifferences(record, there);
+      refuseDifferences(record, there, scope);
       return there;
     }
   }
@@ -161,16 +161,16 @@ export class Resolver {
 
   #specOf(record: NetworkRecord, name: string): NetworkSpec {
     const { overlay, options, internal } = record;
-    const isIdle = [record.plan4, record.plan6].every((plan) => plan?.isGatewayGiven !== true);
-    const labels = { [DOCKER_LABEL]: 'true', ...(isIdle && { [IDLE_GATEWAY_LABEL]: 'true' }) };
+    const idle = overlay?.idleGateway ?? plannedIdle(record);
+    const labels = { [DOCKER_LABEL]: 'true', ...idleLabels(idle) };
     // It was there once: as it was.
     if (overlay !== undefined) {
-      const { id: _, ...rest } = overlay;
+      const { id: _, idleGateway: __, ...rest } = overlay;
       return { ...(rest as Omit<NetworkDefinition, 'id'>), labels };
     }
     const { vni, mtu, encrypted } = options;
-    const plan4 = this.#unused(record.plan4, 'subnet');
-    const plan6 = this.#unused(record.plan6, 'subnet6');
+    const plan4 = this.#unused(record, 4);
+    const plan6 = this.#unused(record, 6);
     return {
       name,
       labels,
@@ -184,9 +184,19 @@ export class Resolver {
   }
 
   /** A subnet that was proposed for another network of the cluster, and turned out to be for a new one, is chosen anew. */
-  #unused(plan: AddressPlan | undefined, key: 'subnet' | 'subnet6'): AddressPlan | undefined {
+  #unused({ plan4, plan6 }: NetworkRecord, family: 4 | 6): AddressPlan | undefined {
+    const { networks, book, rng } = this.#deps;
+    const plan = family === 4 ? plan4 : plan6;
     if (plan === undefined || plan.isGiven) return plan;
-    return this.#deps.networks.list().some((other) => other[key] === plan.cidr) ? undefined : plan;
+    const known = networks.list().flatMap((other) => subnetOf(other, family) ?? []);
+    if (!known.includes(plan.cidr)) return plan;
+    // IPv4 alone is chosen for a network that says nothing of subnets, with an eye on routes.
+    if (plan6 === undefined) return undefined;
+    const { gateway: _, ...rest } = plan;
+    const pools = Array.from(book.pools.values(), ({ cidr }) => cidr);
+    const cidr = freeSubnet(family, [...known, ...pools], rng);
+    if (cidr !== undefined) return { ...rest, cidr };
+    throw refused('OVL_DOCKER_POOLS', 'no subnet is left for the network', 'Give one with --subnet.');
   }
 }
 
@@ -203,13 +213,18 @@ function snapshotOf(definition: NetworkDefinition): NonNullable<NetworkRecord['o
     ...(subnet6 !== undefined && { subnet6 }),
     ...(gateway !== undefined && { gateway }),
     ...(gateway6 !== undefined && { gateway6 }),
+    idleGateway: idleOf(definition),
   };
 }
 
-/** What the user said on this host must hold for the network that is there; what was not said is taken as it is. */
+/**
+ * What the user said on this host must hold for the network that is there; what was not said is taken as it is. In swarm
+ * (`scope` global) nodes are told the manager's gateway, whether the user gave it or not.
+ */
 export function refuseDifferences(
   record: Pick<NetworkRecord, 'options' | 'plan4' | 'plan6'>,
   there: NetworkDefinition,
+  scope: DriverDeps['scope'],
 ): void {
   const { options, plan4, plan6 } = record;
   const differences: string[] = [];
@@ -226,14 +241,18 @@ export function refuseDifferences(
   if (options.encrypted !== undefined && options.encrypted !== there.encrypted) {
     differences.push(there.encrypted ? 'it is encrypted' : 'encryption was asked for, it is in clear');
   }
-  for (const [plan, subnet, gateway] of [
-    [plan4, there.subnet, there.gateway],
-    [plan6, there.subnet6, there.gateway6],
+  for (const [plan, family] of [
+    [plan4, 4],
+    [plan6, 6],
   ] as const) {
     if (plan === undefined) continue;
+    const subnet = subnetOf(there, family);
     if (subnet === undefined && plan === plan6) differences.push('IPv6 was asked for, it has no IPv6 subnet');
     else if (plan.isGiven) compare('subnet', plan.cidr, subnet);
-    if (plan.isGatewayGiven && gateway !== undefined) compare('gateway', plan.gateway, gateway);
+    if (!plan.isGatewayGiven) continue;
+    const [gateway, live] = [family === 4 ? there.gateway : there.gateway6, liveGateway(there, family)];
+    if (scope === 'local') compare('gateway', plan.gateway, live);
+    else if (gateway !== undefined) compare('gateway', plan.gateway, gateway);
   }
   if (differences.length === 0) return;
   throw new OverlaydError(

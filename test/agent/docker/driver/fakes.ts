@@ -1,6 +1,6 @@
 /** Networks and addresses in memory, as strict as the real ones about what the driver may do with them. */
 import type { DriverAddresses } from '../../../../agent/docker/driver/deps.ts';
-import { addressOf, firstAddress, lengthOf } from '../../../../agent/docker/driver/subnets.ts';
+import { addressOf, lengthOf } from '../../../../agent/docker/driver/subnets.ts';
 import type { OpenedTap } from '../../../../agent/dataplane/dataplane.ts';
 import { OverlaydError } from '../../../../agent/errors.ts';
 import type {
@@ -40,7 +40,8 @@ export class FakeNetworks implements Networks {
   create(spec: NetworkSpec): Promise<NetworkDefinition> {
     if (this.find(spec.name) !== undefined) throw new Error(`${spec.name} is there`);
     const number = ++this.#made;
-    const subnet = spec.subnet ?? `10.20${number}.0.0/16`;
+    // As in definitions.ts: with one family given, the other is not wanted; and no gateway is chosen.
+    const isChosen = spec.subnet === undefined && spec.subnet6 === undefined;
     const definition: NetworkDefinition = {
       id: String(number).padStart(32, '0'),
       vni: 5000 + number,
@@ -49,8 +50,7 @@ export class FakeNetworks implements Networks {
       internal: false,
       labels: {},
       createdBy: 'here',
-      subnet,
-      gateway: firstAddress(subnet),
+      ...(isChosen && { subnet: `10.20${number}.0.0/16` }),
       ...spec,
     };
     this.definitions.set(definition.id, definition);

@@ -21,8 +21,10 @@ export type Json = Readonly<Record<string, unknown>>;
 
 export interface CreateOptions {
   readonly subnet?: string;
+  /** Empty: IPv6 without a subnet given. */
   readonly subnet6?: string;
   readonly gateway?: string;
+  readonly gateway6?: string;
   readonly aux?: Readonly<Record<string, string>>;
   readonly options?: Readonly<Record<string, string>>;
   readonly ipamOptions?: Readonly<Record<string, string>>;
@@ -133,7 +135,7 @@ export class PluginScene {
         });
         const { Address: Gateway } = await this.call<{ Address: string }>('IpamDriver.RequestAddress', {
           PoolID: pool.PoolID,
-          Address: V6 ? '' : (given.gateway ?? ''),
+          Address: (V6 ? given.gateway6 : given.gateway) ?? '',
           Options: { RequestAddressType: 'com.docker.network.gateway' },
         });
         const entry = { ...pool, Gateway, aux: [] as string[] };
