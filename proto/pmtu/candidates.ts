@@ -7,15 +7,22 @@ const COMMON = [
   9_000, 9_001,
 ];
 
+/** Sizes that links have above `low` and below `high`, rising; `link`, the largest that makes sense, is one of them. */
+export function knownSizes(low: number, high: number, link: number): number[] {
+  const end = Math.min(high, link + 1);
+  const known = COMMON.filter((size) => size > low && size < end && size !== link);
+  if (link > low && link < end) known.push(link);
+  return known;
+}
+
 /**
  * At most `count` sizes above `low` and below `high`, `link` being the largest that makes sense; rising. None: the search
- * is over, because the two are not more than `step` apart.
+ * is over, because the two are not more than `step` apart. `count`: a handful.
  */
 export function candidates(low: number, high: number, link: number, step: number, count: number): number[] {
   const end = Math.min(high, link + 1);
   if (end - low <= 1 || (end - low <= step && high <= link)) return [];
-  const known = COMMON.filter((size) => size > low && size < end && size !== link);
-  if (link < end) known.push(link);
+  const known = knownSizes(low, high, link);
   if (known.length > 0) return spread(known, count);
   const finer = Array.from(
     { length: count },

@@ -1,5 +1,5 @@
 import { Estimate } from './estimate.ts';
-import { candidates, spread } from './candidates.ts';
+import { candidates, knownSizes, spread } from './candidates.ts';
 import type { SearchOptions } from './options.ts';
 
 /**
@@ -77,7 +77,7 @@ export class PathSearch {
     const { linkBytes, timing, rng } = options;
     this.#high = linkBytes + 1;
     this.#raiseMs = timing.raiseMs;
-    const between = candidates(Math.min(timing.baseBytes, linkBytes), linkBytes, linkBytes, 0, Infinity);
+    const between = knownSizes(timing.baseBytes, linkBytes, linkBytes);
     this.#batch = this.#below([timing.baseBytes, ...spread(between, SIZES_PER_ROUND - 2), linkBytes]);
     this.#dueMs = now + rng.float() * NO_LEAVE_MS;
   }

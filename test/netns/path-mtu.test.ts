@@ -13,6 +13,7 @@ import type { Background } from '../../agent/demo/process.ts';
 import { sleep, until } from '../../agent/demo/process.ts';
 import { transfer } from '../../agent/demo/transfer.ts';
 import type { NetworkSummary } from '../../agent/status.ts';
+import { startCluster } from './cluster.ts';
 import { netnsTest } from './guard.ts';
 import { NarrowUnderlay } from './narrow-underlay.ts';
 
@@ -269,3 +270,14 @@ netnsTest(
     await again.stop();
   },
 );
+
+netnsTest('5.5: an underlay of 1,280, as WireGuard links have it, is used whole', ['ip'], async (t) => {
+  const { daemons } = await startCluster(t, { hosts: 2, mtu: 1280 });
+  for (const daemon of daemons) {
+    await until(`${daemon.host.name}: the path is known`, 10_000, async () => {
+      return (await daemon.peers()).some(({ pathMtu, rttMs }) => pathMtu === 1280 && rttMs !== undefined);
+    });
+    t.match(daemon.host.ip('link', 'show', 'tap0'), /mtu 1230/);
+    await daemon.stop();
+  }
+});

@@ -5,6 +5,8 @@
 import * as fc from 'fast-check';
 import t from 'tap';
 import { clearAnswer, clearProbe, tokenOf } from '../../../proto/pmtu/messages.ts';
+import { DEFAULT_TIMING } from '../../../proto/pmtu/options.ts';
+import { PathSearch } from '../../../proto/pmtu/path-search.ts';
 import { Paths } from '../../../proto/pmtu/paths.ts';
 import { SeededRng } from '../../../proto/rng.ts';
 import { Link } from './link.ts';
@@ -49,6 +51,31 @@ void t.test('5.5: jumbo links, IPv6, and a link that takes less than the base si
   narrow.run(8_000);
   sub.equal(narrow.path.state, 'error', 'RFC 8899 §5.2.2');
 });
+
+void t.test(
+  '5.5: an interface of whatever size is begun with, in small rounds, and used whole',
+  async (sub) => {
+    const rng = new SeededRng(2);
+    for (let linkBytes = 68; linkBytes <= 2_000; linkBytes++) {
+      const search = new PathSearch(0, { linkBytes, rng, timing: DEFAULT_TIMING, mayProbe: () => true });
+      search.handleDeadline(1_000);
+      const sizes: number[] = [];
+      for (let out = search.pollProbe(); out !== undefined; out = search.pollProbe()) sizes.push(out.bytes);
+      if (sizes.length > 7 || Math.max(...sizes) !== Math.max(linkBytes, 576)) {
+        sub.fail(`${linkBytes}: ${sizes.join(', ')}`);
+      }
+    }
+    for (const linkBytes of [1_202, 1_250, 1_280, 1_281]) {
+      const link = new Link({ mtu: linkBytes, linkBytes });
+      link.run(3_000);
+      sub.equal(link.path.proven, linkBytes);
+      const narrower = new Link({ mtu: linkBytes - 1, linkBytes });
+      narrower.run(3_000);
+      const { mtu } = narrower.path;
+      sub.ok(mtu < linkBytes && mtu > linkBytes - 1 - STEP, `${mtu} of ${linkBytes - 1}`);
+    }
+  },
+);
 
 void t.test('5.5: until something is known the link is gone by, and never falls in between', async (sub) => {
   const link = new Link({ mtu: 1400, delayMs: 5 });
