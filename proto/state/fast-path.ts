@@ -56,7 +56,7 @@ export class FastPath {
 
   handleUpdate(now: number, from: string, update: Update, bytes: Uint8Array): void {
     const { merge, targets, epidemic, heads, gaps } = this.#deps;
-    const result = merge.update(now, update);
+    const result = merge.update(now, from, update);
     if (result === undefined) return;
     // Also when it is old: then our acknowledgement was lost.
     if (from === update.owner && targets.isDirect(update.scope)) heads.received(now, result.log);

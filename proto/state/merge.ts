@@ -22,6 +22,7 @@ import { isSameBytes, snapshotStatement } from './signing.ts';
 import type { Chunk, Whole } from './snapshots.ts';
 import { Snapshots, isAtLeast } from './snapshots.ts';
 import type { Store } from './store.ts';
+import { VerificationRates } from './verification-rates.ts';
 
 interface Signed {
   readonly block: Block;
@@ -47,6 +48,7 @@ export interface MergeDeps {
 export class Merge {
   readonly #deps: MergeDeps;
   readonly #snapshots: Snapshots;
+  readonly #rates = new VerificationRates();
   /** A block of our own log, signed by us, reaches that far. */
   onOwn: (now: number, name: LogName, head: number) => void = () => {};
   /** Somebody says, unsigned, that our own log reaches that far. */
@@ -58,14 +60,16 @@ export class Merge {
   }
 
   /** Applies an UPDATE, or a DELTA that is no snapshot. Returns the log, and whether it told us anything new. */
-  update(now: number, update: Update): { log: OwnerLog; isNew: boolean } | undefined {
-    if (this.#isRefused(now, update)) return undefined;
+  update(now: number, from: string, update: Update): { log: OwnerLog; isNew: boolean } | undefined {
+    if (this.#isRefused(now, from, update)) return undefined;
     const known = this.#deps.store.log(update.scope, update.owner);
     const isCurrent = known?.epoch === update.epoch;
     if (isCurrent && known.coverage.coversRange(update.from, endOf(update)))
       return { log: known, isNew: false };
-    const fresh = update.blocks.filter(({ from, to }) => !isCurrent || !known.coverage.coversRange(from, to));
-    const blocks = this.#verify(update, fresh);
+    const fresh = update.blocks.filter(
+      (block) => !isCurrent || !known.coverage.coversRange(block.from, block.to),
+    );
+    const blocks = this.#verify(now, from, update, fresh);
     // With no block of its own above what we have, a message proves nothing there.
     if (fresh.length === 0 && !(isCurrent && endOf(update) <= known.coverage.head)) return undefined;
     const log = blocks === undefined ? undefined : this.#admit(now, update);
@@ -88,22 +92,28 @@ export class Merge {
   }
 
   /** Returns the log, if it may have changed. */
-  delta(now: number, update: Update, flags: number, manifest: Uint8Array | undefined): OwnerLog | undefined {
-    if ((flags & DELTA_FLAG.repair) !== 0) return this.#repair(now, update);
-    if ((flags & DELTA_FLAG.snapshot) === 0) return this.update(now, update)?.log;
-    return this.#snapshot(now, update, flags, manifest);
+  delta(
+    now: number,
+    from: string,
+    update: Update,
+    flags: number,
+    manifest: Uint8Array | undefined,
+  ): OwnerLog | undefined {
+    if ((flags & DELTA_FLAG.repair) !== 0) return this.#repair(now, from, update);
+    if ((flags & DELTA_FLAG.snapshot) === 0) return this.update(now, from, update)?.log;
+    return this.#snapshot(now, from, update, flags, manifest);
   }
 
   /**
    * Some blocks, sent because our copy is wrong (tree-repair.ts): their records are taken although they are covered. But
    * only while we know by the owner's signature that we lack something: else what is not here has been deleted since.
    */
-  #repair(now: number, update: Update): OwnerLog | undefined {
+  #repair(now: number, from: string, update: Update): OwnerLog | undefined {
     const { store, counters } = this.#deps;
-    if (this.#isRefused(now, update)) return undefined;
+    if (this.#isRefused(now, from, update)) return undefined;
     const known = store.log(update.scope, update.owner);
     if (known?.epoch !== update.epoch || !known.isDoubtful) return undefined;
-    for (const { block, held } of this.#verify(update, update.blocks) ?? []) {
+    for (const { block, held } of this.#verify(now, from, update, update.blocks) ?? []) {
       for (const record of recordsOf(block)) {
         const id = recordId(record.table, record.keyHex);
         const ours = known.records.get(id);
@@ -120,11 +130,11 @@ export class Merge {
   }
 
   /** Everything that can be told without a look at signatures. */
-  #isRefused(now: number, update: Update): boolean {
+  #isRefused(now: number, from: string, update: Update): boolean {
     const { self, store, owners, identities } = this.#deps;
     const { scope, owner, epoch, key } = update;
     if (owner === self) {
-      this.#own(now, update);
+      this.#own(now, from, update);
       return this.#refuse('own');
     }
     if (!store.serves(scope)) return this.#refuse('not-interested');
@@ -136,19 +146,21 @@ export class Merge {
   }
 
   /** Our own words, from somebody else: they matter only if they are truly ours. */
-  #own(now: number, update: Update): void {
+  #own(now: number, from: string, update: Update): void {
     const { store, selfKey, verifier, self } = this.#deps;
     const last = update.blocks.at(-1);
     const own = store.log(update.scope, self);
     const isAhead = own === undefined || update.epoch > own.epoch || (last?.to ?? 0) > own.have;
     if (!isAhead || last === undefined || !isSameBytes(update.key, selfKey)) return;
     if (own !== undefined && update.epoch < own.epoch) return;
+    if (!this.#mayVerify(now, from, 1)) return;
     if (openBlock(update, selfKey, last, verifier) === undefined) return;
     this.onOwn(now, update, last.to);
   }
 
-  #verify(update: Update, blocks: readonly Block[]): Signed[] | undefined {
+  #verify(now: number, from: string, update: Update, blocks: readonly Block[]): Signed[] | undefined {
     const { verifier, counters } = this.#deps;
+    if (blocks.length > 0 && !this.#mayVerify(now, from, blocks.length)) return undefined;
     const signed: Signed[] = [];
     for (const block of blocks) {
       const held = openBlock(update, update.key, block, verifier);
@@ -160,6 +172,12 @@ export class Merge {
     }
     if (blocks.length > 0) counters.add('verified', blocks.length);
     return signed;
+  }
+
+  #mayVerify(now: number, from: string, count: number): boolean {
+    const may = this.#rates.take(now, from, count);
+    if (!may) this.#deps.counters.add('drop:signatures', count);
+    return may;
   }
 
   /** The log that a verified message may change. */
@@ -228,12 +246,13 @@ export class Merge {
    */
   #snapshot(
     now: number,
+    from: string,
     update: Update,
     flags: number,
     manifest: Uint8Array | undefined,
   ): OwnerLog | undefined {
-    if (this.#isRefused(now, update) || update.blocks.length === 0) return undefined;
-    const blocks = this.#verify(update, update.blocks);
+    if (this.#isRefused(now, from, update) || update.blocks.length === 0) return undefined;
+    const blocks = this.#verify(now, from, update, update.blocks);
     const log = blocks === undefined ? undefined : this.#admit(now, update);
     if (blocks === undefined || log === undefined) return undefined;
     const listed: Chunk['blocks'][number][] = [];

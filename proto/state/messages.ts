@@ -40,6 +40,21 @@ export const KIND = {
   busy: 7,
   notice: 12,
 } as const;
+/**
+ * Largest message of each kind, bytes: no release has sent more. UPDATE, HEADS, PULL, BUSY and NOTICE are made for one packet; a DELTA
+ * has 32 KiB and a block more; a SYNC a line for each owner that a scope may have; a TREE as many keys as it may name.
+ */
+const PACKET_LIKE_BYTES = 64 * 1_024;
+const LARGEST_BYTES: ReadonlyMap<number, number> = new Map([
+  [KIND.delta, 128 * 1_024],
+  [KIND.sync, 5 * 1_024 * 1_024],
+  [KIND.tree, 640 * 1_024],
+]);
+/** Signed blocks in one message: a packet has one, 32 KiB of the smallest have 364. */
+const UPDATE_BLOCKS_MAX = 64;
+const DELTA_BLOCKS_MAX = 512;
+const SYNC_LINES_MAX = 16_384;
+
 /** `repair`: only some of the blocks, sent again. */
 export const DELTA_FLAG = { snapshot: 2, last: 4, repair: 8, manifest: 16 } as const;
 /** `sums`: instead of lines, sums over groups of owners; `some`: the lines of some of these groups, or a wish for them. */
@@ -48,6 +63,11 @@ export const SYNC_FLAG = { answer: 1, sums: 2, some: 4 } as const;
 export const OWNER_MAX_BYTES = 255;
 /** Of HEADS: magic, version, kind, and a count that never needs three bytes in a packet. */
 const HEADS_ROOM = 3 + 2;
+/** An owner of one byte, and all numbers at their shortest. */
+const HEAD_MIN_BYTES = 5;
+const SYNC_LINE_MIN_BYTES = 14;
+/** Range and count of one byte each, digest and signature. */
+const BLOCK_MIN_BYTES = 3 + 8 + SIGNATURE_BYTES;
 const SCOPE_MAX = 0xffff_ffff;
 const SYNC_BUCKETS_MAX = 1_024;
 /** Epochs stay safe integers, so that "seen + 1" always exists. */
@@ -217,6 +237,10 @@ export const encodeNotice = (revocation: Uint8Array): Uint8Array =>
     .bytes(revocation)
     .finish();
 
+/** Larger than any honest message of its kind: not worth a look at what is in it. */
+export const isOversized = (bytes: Uint8Array): boolean =>
+  bytes.length > (LARGEST_BYTES.get(bytes[2] ?? 0) ?? PACKET_LIKE_BYTES);
+
 /** Throws WireError. `now` stamps the records. */
 export function decodeMessage(bytes: Uint8Array, now: number): Message {
   const r = new ByteReader(bytes);
@@ -224,15 +248,18 @@ export function decodeMessage(bytes: Uint8Array, now: number): Message {
   if (r.u8() !== STATE_VERSION) return { kind: 'unknown' };
   switch (r.u8()) {
     case KIND.update:
-      return { kind: 'update', update: readUpdate(r, now) };
+      return { kind: 'update', update: readUpdate(r, now, UPDATE_BLOCKS_MAX) };
     case KIND.heads:
-      return { kind: 'heads', heads: readList(r, (x) => ({ ...readLogName(x), head: x.varint() })) };
+      return {
+        kind: 'heads',
+        heads: readList(r, HEAD_MIN_BYTES, (x) => ({ ...readLogName(x), head: x.varint() })),
+      };
     case KIND.pull:
       return { kind: 'pull', log: readLogName(r), from: r.varint() };
     case KIND.sync:
       return { kind: 'sync', sync: readSync(r) };
     case KIND.delta: {
-      const update = readUpdate(r, now);
+      const update = readUpdate(r, now, DELTA_BLOCKS_MAX);
       const flags = r.u8();
       const isSigned = (flags & DELTA_FLAG.manifest) !== 0;
       return {
@@ -253,17 +280,18 @@ export function decodeMessage(bytes: Uint8Array, now: number): Message {
   }
 }
 
-function readUpdate(r: ByteReader, now: number): Update {
+function readUpdate(r: ByteReader, now: number, blocksMax: number): Update {
   const name = readLogName(r);
   const key = r.take(KEY_BYTES).slice();
   const from = r.varint();
   const frame = { epoch: name.epoch, hlcBase: r.u64(), now };
   let after = from;
-  const blocks = readList(r, (x) => {
+  const readNext = (x: ByteReader): Block => {
     const block = readBlock(x, after, frame);
     after = block.to;
     return block;
-  });
+  };
+  const blocks = readList(r, BLOCK_MIN_BYTES, readNext, blocksMax);
   return { ...name, key, from, blocks };
 }
 
@@ -271,10 +299,9 @@ function readSync(r: ByteReader): SyncMessage {
   const id = r.varint();
   const scope = r.varint(SCOPE_MAX);
   const flags = r.u8();
-  const lines = readList(r, readSyncLine);
-  const sums = (flags & SYNC_FLAG.sums) !== 0 && { sums: readList(r, (x) => x.u64()) };
-  if (sums && (sums.sums.length === 0 || sums.sums.length > SYNC_BUCKETS_MAX))
-    throw new WireError('sums of nothing');
+  const lines = readList(r, SYNC_LINE_MIN_BYTES, readSyncLine, SYNC_LINES_MAX);
+  const sums = (flags & SYNC_FLAG.sums) !== 0 && { sums: readList(r, 8, (x) => x.u64(), SYNC_BUCKETS_MAX) };
+  if (sums && sums.sums.length === 0) throw new WireError('sums of nothing');
   const some = (flags & SYNC_FLAG.some) !== 0 && { some: readBuckets(r) };
   return { id, scope, flags, lines, ...sums, ...some };
 }
@@ -282,7 +309,7 @@ function readSync(r: ByteReader): SyncMessage {
 function readBuckets(r: ByteReader): { of: number; buckets: number[] } {
   const of = r.varint(SYNC_BUCKETS_MAX);
   if (of === 0) throw new WireError('no groups');
-  return { of, buckets: readList(r, (x) => x.varint(of - 1)) };
+  return { of, buckets: readList(r, 1, (x) => x.varint(of - 1), of) };
 }
 
 function readSyncLine(r: ByteReader): SyncLine {
@@ -308,10 +335,15 @@ function readEpoch(r: ByteReader): bigint {
   return epoch;
 }
 
-/** The count is believed only as far as the bytes go: an entry takes at least one. */
-function readList<T>(r: ByteReader, entry: (r: ByteReader) => T): T[] {
-  const count = r.varint();
-  if (count > r.left) throw new WireError('list longer than its message');
+/** The count is believed only as far as the bytes go, of which an entry takes at least `entryBytes`. */
+function readList<T>(
+  r: ByteReader,
+  entryBytes: number,
+  entry: (r: ByteReader) => T,
+  max = Number.MAX_SAFE_INTEGER,
+): T[] {
+  const count = r.varint(max);
+  if (count * entryBytes > r.left) throw new WireError('list longer than its message');
   const list: T[] = [];
   for (let i = 0; i < count; i++) list.push(entry(r));
   return list;

@@ -15,7 +15,7 @@ import type { Identities, IdentityList } from './identities.ts';
 import type { Claim, StateChange, StateNode, StateRecord, StateTransmit, Table } from './interface.ts';
 import { TABLE } from './interface.ts';
 import type { Message, SyncMessage } from './messages.ts';
-import { SYNC_FLAG, decodeMessage, encodeNotice } from './messages.ts';
+import { SYNC_FLAG, decodeMessage, encodeNotice, isOversized } from './messages.ts';
 import type { StateDeps, StateOptions } from './options.ts';
 import { withDefaults } from './options.ts';
 import { URGENCY } from './outbox.ts';
@@ -152,6 +152,7 @@ export class State implements StateNode {
   handleMessage(now: number, from: string, bytes: Uint8Array): void {
     this.#enter(now);
     this.#guard(() => {
+      if (isOversized(bytes)) return this.#parts.counters.add('drop:oversized');
       const message = decodeMessage(bytes, now);
       this.#parts.counters.add(`in:${message.kind}`);
       if (message.kind !== 'notice' && this.#isShutOut(from)) return;
@@ -198,7 +199,7 @@ export class State implements StateNode {
         // Who offers what has ended has not heard of it.
         if (!this.#parts.store.log(0, update.owner))
           this.#parts.tellFarewell(from, update.owner, update.epoch);
-        this.#parts.merge.delta(now, update, flags, manifest);
+        this.#parts.merge.delta(now, from, update, flags, manifest);
         const log = this.#parts.store.log(update.scope, update.owner);
         if (log !== undefined) this.#parts.gaps.check(now, log, from);
         return this.#parts.client.handleDelta(now, update.scope);
@@ -383,7 +384,7 @@ export class State implements StateNode {
 
   /**
    * What happened, by name: "in:KIND" messages; "refused:REASON" pieces of logs that may not come in; "drop:REASON" for
-   * malformed input and full queues; "divergence" (must stay 0), "withheld", "renumbered", "restarts-seen", "hlc-ahead",
+   * malformed or oversized input, signatures above what a peer may have us look at, and full queues; "divergence" (must stay 0), "withheld", "renumbered", "restarts-seen", "hlc-ahead",
    * "too-many-holes", "snapshot-out-of-order"; "goodbyes"; "left-unsigned" where membership said it and the host did not.
    */
   counters(): ReadonlyMap<string, number> {

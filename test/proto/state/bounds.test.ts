@@ -3,8 +3,17 @@ import t from 'tap';
 import { SeededRng } from '../../../proto/rng.ts';
 import { decodeRoots } from '../../../proto/state/digest.ts';
 import { TABLE } from '../../../proto/state/interface.ts';
-import { SYNC_FLAG, decodeMessage, encodeSync } from '../../../proto/state/messages.ts';
-import type { Message } from '../../../proto/state/messages.ts';
+import { signBlock } from '../../../proto/state/block.ts';
+import {
+  SYNC_FLAG,
+  decodeMessage,
+  encodeDelta,
+  encodeHeads,
+  encodeSync,
+  encodeUpdate,
+} from '../../../proto/state/messages.ts';
+import type { Message, Update } from '../../../proto/state/messages.ts';
+import type { Verifier } from '../../../proto/state/signing.ts';
 import type { StateOptions } from '../../../proto/state/options.ts';
 import { State } from '../../../proto/state/state.ts';
 import { encodeEndpoint } from '../../../proto/state/values/endpoint.ts';
@@ -22,13 +31,9 @@ function host(
   peers: number,
   rate: Partial<StateOptions> = {},
   node = 'me',
+  verifier = fakeVerifier,
 ): State {
-  const deps = {
-    rng: new SeededRng(1),
-    wall: () => WALL_MS,
-    signer: fakeSigner(node),
-    verifier: fakeVerifier,
-  };
+  const deps = { rng: new SeededRng(1), wall: () => WALL_MS, signer: fakeSigner(node), verifier };
   const state = new State({ node, epoch: EPOCH, ...rate }, deps);
   for (const vni of scopes) state.put(0, 0, TABLE.interest, interestKey(vni), encodeInterest());
   for (let i = 1; i <= peers; i++) if (`p${i}` !== node) state.handleMemberAlive(0, `p${i}`, EPOCH);
@@ -95,12 +100,13 @@ void t.test('relays are dropped above 4,096, and the scope is synced early inste
     for (let m = writer.pollTransmit(); m !== undefined; m = writer.pollTransmit()) {
       if (m.to !== 'me' || decodeMessage(m.bytes, now).kind !== 'update') continue;
       updates++;
-      state.handleMessage(61_000, 'p1', m.bytes);
+      // Five a millisecond: more at once is nothing that we would look at.
+      state.handleMessage(61_000 + Math.floor(updates / 5), 'p1', m.bytes);
     }
   }
   test.ok(updates >= 6_000, `${updates} updates`);
   test.ok((state.counters().get('drop:relay') ?? 0) - before >= 6_000 - 4_096);
-  const syncs = sent(state, 61_000, 3_000).filter(
+  const syncs = sent(state, 62_300, 3_000).filter(
     ({ message }) => message.kind === 'sync' && message.sync.scope === VNI,
   );
   test.ok(syncs.length > 0, 'within three seconds');
@@ -132,3 +138,72 @@ void t.test('four snapshots at once; whoever asks beyond that hears BUSY', async
   test.same([...new Set(more.map(({ to }) => to))].sort(), ['p1', 'p2', 'p3', 'p4'], 'the four are served');
   test.ok(Math.max(...more.map(({ bytes }) => bytes)) <= 512 * 1_024, 'in pieces');
 });
+
+/** Counts the signatures that are looked at. */
+function counting(): { readonly verifier: Verifier; looks: number } {
+  const counter = {
+    looks: 0,
+    verifier: {
+      ...fakeVerifier,
+      verify: (...of: Parameters<Verifier['verify']>) => {
+        counter.looks++;
+        return fakeVerifier.verify(...of);
+      },
+    },
+  };
+  return counter;
+}
+
+/** `count` signed blocks that say nothing, the smallest there are, above `from`. */
+function emptyBlocks(owner: string, from: number, count: number): Update {
+  const signer = fakeSigner(owner);
+  const log = { scope: 0, owner, epoch: EPOCH };
+  const blocks = Array.from({ length: count }, (_, i) => {
+    const head = { from: from + i, to: from + i + 1, digest: 0n };
+    return signBlock(log, head, [], signer, fakeVerifier).toWire();
+  });
+  return { ...log, key: signer.publicKey, from, blocks };
+}
+
+void t.test('no message costs more than some hundred signatures', async (test) => {
+  const counter = counting();
+  const state = host([], 2, {}, 'me', counter.verifier);
+  const counts = (): number =>
+    (state.counters().get('drop:oversized') ?? 0) + (state.counters().get('drop:malformed') ?? 0);
+  for (const [bytes, isTaken] of [
+    [encodeUpdate(emptyBlocks('p1', 0, 64)), true],
+    [encodeUpdate(emptyBlocks('p1', 64, 65)), false],
+    [encodeUpdate(emptyBlocks('p1', 64, 20_000)), false],
+    [encodeDelta(emptyBlocks('p1', 64, 512), 0), true],
+    [encodeDelta(emptyBlocks('p1', 576, 513), 0), false],
+    [encodeDelta(emptyBlocks('p1', 576, 3_000), 0), false],
+    [
+      encodeHeads(Array.from({ length: 100_000 }, () => ({ scope: 0, owner: 'p', epoch: 1n, head: 1 }))),
+      false,
+    ],
+  ] as const) {
+    const [dropped, looks] = [counts(), counter.looks];
+    state.handleMessage(1_000, 'p1', bytes);
+    test.equal(counts() === dropped, isTaken, `${bytes.length} bytes`);
+    test.ok(counter.looks - looks <= 512, `${counter.looks - looks} signatures`);
+  }
+});
+
+void t.test(
+  'a member has so many signatures looked at a second, and no more; others are not held up',
+  async (test) => {
+    const counter = counting();
+    const state = host([], 2, {}, 'me', counter.verifier);
+    let from = 0;
+    // Ten seconds, a megabyte each.
+    for (let now = 1_000; now < 11_000; now += 40) {
+      state.handleMessage(now, 'p1', encodeDelta(emptyBlocks('p1', from, 512), 0));
+      from += 512;
+    }
+    test.ok(counter.looks < 4_096 + 10 * 2_500, `${counter.looks} signatures of ${from}`);
+    test.equal(state.counters().get('drop:signatures'), from - counter.looks);
+    const before = counter.looks;
+    state.handleMessage(11_000, 'p2', encodeDelta(emptyBlocks('p2', 0, 512), 0));
+    test.equal(counter.looks - before, 512);
+  },
+);

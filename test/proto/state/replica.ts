@@ -79,7 +79,7 @@ export class Replicas {
         if (log.scope !== 0 && log.scope !== VNI) continue;
         // Each has its own: records know the block that they are in.
         for (const [name, { merge }] of this.hosts)
-          if (name !== owner) merge.update(this.now, copyOf(update));
+          if (name !== owner) merge.update(this.now, owner, copyOf(update));
       }
     }
   }
@@ -134,10 +134,10 @@ export class Replicas {
   }
 
   #handle({ merge, server, client, treeRepair }: Parts, from: string, message: Message): void {
-    if (message.kind === 'update') merge.update(this.now, message.update);
+    if (message.kind === 'update') merge.update(this.now, from, message.update);
     else if (message.kind === 'delta') {
       const { update, flags, manifest } = message;
-      merge.delta(this.now, update, flags, manifest);
+      merge.delta(this.now, from, update, flags, manifest);
     } else if (message.kind === 'tree') treeRepair.handle(this.now, from, message.tree);
     else if (message.kind === 'sync' && (message.sync.flags & SYNC_FLAG.answer) === 0)
       server.handleRequest(this.now, from, message.sync);

@@ -38,7 +38,8 @@ function deliver(replicas: Replicas, chunks: readonly Uint8Array[]): void {
   for (const bytes of chunks) {
     const message = decodeMessage(bytes, replicas.now);
     if (message.kind !== 'delta') throw new Error(message.kind);
-    replicas.parts('b').merge.delta(replicas.now, message.update, message.flags, message.manifest);
+    const { update, flags, manifest } = message;
+    replicas.parts('b').merge.delta(replicas.now, 'a', update, flags, manifest);
   }
 }
 

@@ -3,7 +3,7 @@ import t from 'tap';
 import { TABLE } from '../../../proto/state/interface.ts';
 import { bucketOf } from '../../../proto/state/sync-buckets.ts';
 import { macKey } from '../../../proto/state/values/mac.ts';
-import { Replicas, VNI, contents } from './replica.ts';
+import { Replicas, VNI, contents, copyOf } from './replica.ts';
 
 const OWNERS = Array.from({ length: 300 }, (_, i) => `host-${i + 1}`);
 
@@ -19,7 +19,8 @@ function write(replicas: Replicas, owner: string, mac: number, holders: readonly
   ownLogs.put(replicas.now, VNI, TABLE.endpoint, macKey(mac), new Uint8Array(24));
   replicas.now += 20;
   for (const { update } of ownLogs.takeUpdates(replicas.now)) {
-    for (const to of holders) if (to !== owner) replicas.parts(to).merge.update(replicas.now, update);
+    for (const to of holders)
+      if (to !== owner) replicas.parts(to).merge.update(replicas.now, owner, copyOf(update));
   }
 }
 
