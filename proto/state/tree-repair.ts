@@ -18,6 +18,8 @@
 import { toHex } from './bytes.ts';
 import type { Counters } from './counters.ts';
 import { DELTA_FLAG, encodeDelta, encodeTree, packBlocks } from './messages.ts';
+import type { HeldBlock } from './block.ts';
+import { PeerRates } from './peer-rates.ts';
 import type { Outbox } from './outbox.ts';
 import { URGENCY } from './outbox.ts';
 import type { OwnerLog } from './owner-log.ts';
@@ -40,6 +42,8 @@ interface Comparison {
   /** Whom we came to doubt the log by; told to look for itself when we turn out to be right. */
   readonly doubted: string;
   untilMs: number;
+  /** Messages that it may still have from the peer. */
+  messagesLeft: number;
 }
 
 export interface TreeRepairDeps {
@@ -58,6 +62,10 @@ export interface TreeRepairDeps {
 }
 
 const COMPARISONS_MAX = 4;
+/** Comparisons that a peer may begin: each may build a tree, 0.1 s for 100,000 records. */
+const BEGUN = { perSecond: 0.5, burst: 8 } as const;
+/** An honest comparison has at most some twenty from either side. */
+const MESSAGES_MAX = 64;
 /** Between two messages of a comparison. */
 const PATIENCE_MS = 5_000;
 const LEAVES_MAX = 1_024;
@@ -72,6 +80,7 @@ export class TreeRepair {
   readonly #deps: TreeRepairDeps;
   readonly #comparisons = new Map<OwnerLog, Comparison>();
   readonly #burials = new TokenBucket(BURIALS.perSecond, BURIALS.burst);
+  readonly #begun = new PeerRates(BEGUN.perSecond, BEGUN.burst);
   #ids = 0;
 
   constructor(deps: TreeRepairDeps) {
@@ -103,6 +112,10 @@ export class TreeRepair {
         ? this.#asked(now, from, log, message)
         : this.#known(from, log, message);
     if (comparison === undefined) return;
+    if (comparison.messagesLeft-- <= 0) {
+      counters.add('drop:tree-rate');
+      return;
+    }
     comparison.untilMs = now + PATIENCE_MS;
     if ('nodes' in part) this.#handleNodes(comparison, part.level, part.nodes);
     else if ('leaves' in part) this.#handleLeaves(now, comparison, part.leaves);
@@ -132,7 +145,13 @@ export class TreeRepair {
       this.#deps.counters.add('drop:tree-busy');
       return undefined;
     }
-    const comparison = { log, epoch: log.epoch, untilMs: now + PATIENCE_MS, ...with_ };
+    const comparison = {
+      log,
+      epoch: log.epoch,
+      untilMs: now + PATIENCE_MS,
+      messagesLeft: MESSAGES_MAX,
+      ...with_,
+    };
     this.#comparisons.set(log, comparison);
     return comparison;
   }
@@ -144,14 +163,19 @@ export class TreeRepair {
 
   /** Somebody begins. Not the owner, though it is there: then it is the owner that we compare with. */
   #asked(now: number, from: string, log: OwnerLog, { id }: TreeMessage): Comparison | undefined {
-    const { self, owners, suspect } = this.#deps;
+    const { self, owners, suspect, counters } = this.#deps;
     if (!owners.isPeer(from)) return undefined;
+    if (!this.#begun.take(now, from, 1)) {
+      counters.add('drop:tree-rate');
+      return undefined;
+    }
     const running = this.#comparisons.get(log);
     if (running !== undefined) {
       // Both began: the owner yields.
       const yields = running.peer === from && running.isAsker && log.owner === self;
       if (!yields && !(running.peer === from && !running.isAsker)) return undefined;
-      this.#close(running);
+      // The tree stays: it is up to date.
+      this.#comparisons.delete(log);
     } else if (log.owner !== self && from !== log.owner && owners.isPeer(log.owner)) {
       suspect(log, log.owner, now);
       return undefined;
@@ -256,10 +280,13 @@ export class TreeRepair {
 
   #give({ log, peer }: Comparison, records: readonly LogRecord[]): void {
     const wanted = new Set(records.filter((record) => record.epoch === log.epoch));
-    const blocks = log.blocksAbove(0).flatMap((block) => {
-      const isNeeded = block.held().some((record) => wanted.has(record));
-      return isNeeded ? [block.toWire((record) => wanted.has(record))] : [];
-    });
+    const held = new Set<HeldBlock>();
+    for (const { holder } of wanted) {
+      const block = log.blocks.get(holder?.from ?? -1);
+      if (block !== undefined && block === holder && block.to <= log.have) held.add(block);
+    }
+    const inOrder = [...held].sort((a, b) => a.to - b.to);
+    const blocks = inOrder.map((block) => block.toWire((record) => wanted.has(record)));
     for (const update of packBlocks(log.signed, 0, blocks, CHUNK_BYTES)) {
       this.#deps.outbox.send(URGENCY.relay, peer, encodeDelta(update, DELTA_FLAG.repair), true);
     }

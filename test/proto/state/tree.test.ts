@@ -147,7 +147,7 @@ void t.test('one record among 100,000 costs less than 8 kB, finding it included'
     replicas.now += 20;
     for (const { update } of ownLogs.takeUpdates(replicas.now)) {
       for (const to of [owner, wrong, other]) {
-        if (to !== name) replicas.parts(to).merge.update(replicas.now, update);
+        if (to !== name) replicas.parts(to).merge.update(replicas.now, name, copyOf(update));
       }
     }
   }
@@ -207,7 +207,7 @@ void t.test('honest differences are news, not divergence', async (test) => {
   ownLogs.delete(replicas.now, VNI, TABLE.endpoint, macKey(10));
   replicas.now += 20;
   const [news] = [...ownLogs.takeUpdates(replicas.now)];
-  replicas.parts('b').merge.update(replicas.now, copyOf(news!.update));
+  replicas.parts('b').merge.update(replicas.now, 'a', copyOf(news!.update));
   replicas.parts('c').treeRepair.start(replicas.now, replicas.log('c', 'a'), 'b');
   replicas.run(20_000);
   test.equal(contents(replicas.log('c', 'a')), before, 'what c has is what was signed up to there');
@@ -254,4 +254,46 @@ void t.test('hostile TREE messages: bounded answers, bounded burials, no harm', 
   replicas.run(60_000);
   test.equal(log.tree, undefined);
   for (const name of ['b', 'c']) test.equal(contents(replicas.log(name, 'a')), before);
+});
+
+void t.test('who asks again and again has the tree built now and then', async (test) => {
+  const replicas = three(300);
+  const { treeRepair, counters, store } = replicas.parts('a');
+  const log = store.log(VNI, 'a')!;
+  let builds = 0;
+  const { records } = log;
+  records.values = () => {
+    builds++;
+    return Map.prototype.values.call(records) as ReturnType<typeof records.values>;
+  };
+  const ask = (peer: string, id: number, hashes: readonly bigint[]): void =>
+    treeRepair.handle(replicas.now, peer, {
+      ...log.name,
+      id,
+      part: { level: 0, nodes: [{ index: 0, hashes }] },
+    });
+  const [equal, other] = [
+    HashTree.of(records.values(), log.epoch).node(0, 0).hashes,
+    Array.from({ length: 16 }, () => 1n),
+  ];
+  builds = 0;
+  for (let i = 0; i < 600; i++) {
+    replicas.now += 100;
+    ask('b', i, equal);
+  }
+  test.ok(builds <= 8 + 30 + 1, `${builds} trees for 600 questions in a minute`);
+  test.equal(counters.all.get('drop:tree-rate'), 600 - builds);
+  builds = 0;
+  ask('c', 1, other);
+  test.equal(builds, 1, 'others are not held up');
+  for (let i = 2; i < 9; i++) ask('c', i, other);
+  test.equal(builds, 1, 'whoever begins anew has the same tree');
+  // As many questions as one comparison may take.
+  const before = counters.all.get('drop:tree-rate') ?? 0;
+  for (let i = 0; i < 200; i++) {
+    const part = { ids: [{ table: TABLE.endpoint, key: macKey(1) }] };
+    treeRepair.handle(replicas.now, 'c', { ...log.name, id: 8, part });
+  }
+  test.equal((counters.all.get('drop:tree-rate') ?? 0) - before, 200 - 63);
+  test.equal(builds, 1, 'and cost no walk over all records');
 });
