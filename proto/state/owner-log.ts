@@ -21,6 +21,7 @@ import type { LogRecord } from './record.ts';
 import { TABLE_MARKER, recordHash, recordId } from './record.ts';
 import type { HashTree } from './tree.ts';
 import { encodeText } from './bytes.ts';
+import { NO_TABLE_LIMITS } from './table-limits.ts';
 
 const TOMBSTONE_AGE_MS = 600_000;
 const TOMBSTONES_MIN = 1_024;
@@ -54,16 +55,25 @@ export class OwnerLog implements LogName {
   /** Over the live records of this epoch, while somebody needs it; kept up to date here. */
   tree: HashTree | undefined;
   readonly #capacity: number;
+  readonly #tableMax: ReadonlyMap<number, number>;
+  /** Live records of the tables that are bounded. */
+  readonly #liveOf = new Map<number, number>();
   readonly #listener: LogListener;
   #tombstones = 0;
   #stale = 0;
   #lineHash: bigint | undefined;
 
-  constructor(name: LogName, capacity: number, listener: LogListener) {
+  constructor(
+    name: LogName,
+    capacity: number,
+    listener: LogListener,
+    tableMax: ReadonlyMap<number, number> = NO_TABLE_LIMITS,
+  ) {
     this.scope = name.scope;
     this.owner = name.owner;
     this.epoch = name.epoch;
     this.#capacity = capacity;
+    this.#tableMax = tableMax;
     this.#listener = listener;
   }
 
@@ -209,23 +219,33 @@ export class OwnerLog implements LogName {
     return this.replace(record);
   }
 
-  /** Takes a record of the current epoch if it is newer than what is there. False when the log is full. */
+  /** Takes a record of the current epoch if it is newer than what is there. False when the log, or its table, is full. */
   replace(record: LogRecord): boolean {
     const id = recordId(record.table, record.keyHex);
     const before = this.records.get(id);
     if (before === undefined && this.records.size >= this.#capacity) return false;
     if (before !== undefined && before.epoch === record.epoch && before.seq >= record.seq) return true;
+    if (!isVisible(before) && this.#isTableFull(record)) return false;
     if (before !== undefined) this.#uncount(before);
     this.records.set(id, record);
     if (record.tombstone) this.#tombstones++;
     else {
       this.count++;
       this.digest = add64(this.digest, recordHash(record));
+      this.#countOf(record.table, 1);
     }
     this.#lineHash = undefined;
     this.tree?.replace(this.#current(before), record);
     if (isVisible(before) || isVisible(record)) this.#listener(this, id, before, record);
     return true;
+  }
+
+  #isTableFull({ table, tombstone }: LogRecord): boolean {
+    return !tombstone && (this.#liveOf.get(table) ?? 0) >= (this.#tableMax.get(table) ?? Infinity);
+  }
+
+  #countOf(table: number, by: 1 | -1): void {
+    if (this.#tableMax.has(table)) this.#liveOf.set(table, (this.#liveOf.get(table) ?? 0) + by);
   }
 
   #current(record: LogRecord | undefined): LogRecord | undefined {
@@ -240,6 +260,7 @@ export class OwnerLog implements LogName {
       this.#dropIfSpent(block);
     }
     if (record.tombstone) this.#tombstones--;
+    else this.#countOf(record.table, -1);
     if (record.epoch !== this.epoch) this.#stale--;
     else if (!record.tombstone) {
       this.count--;

@@ -22,6 +22,7 @@ import type { Revocation, RevocationContent } from './revocation.ts';
 import { canonicalHex, isLater, openRevocation, revocationKey, signRevocation } from './revocation.ts';
 import type { FoundRevocation, HeldRevocation } from './revocation-carriers.ts';
 import { RevocationCarriers } from './revocation-carriers.ts';
+import { PeerRates } from './peer-rates.ts';
 import type { Signer, Verifier } from './signing.ts';
 import type { Store } from './store.ts';
 
@@ -57,6 +58,11 @@ const NOTICE_KEPT_MS = 10 * 60_000;
 const NOTICE_EVERY_MS = 500;
 /** How many words are looked at again and again, in the long run. */
 const WORDS_PER_MS = 4;
+/** New words that are verified in one turn (some 18 ms), and when the next turn comes. */
+const OPENED_PER_TURN = 128;
+const TURN_MS = 50;
+/** Of one host: all that it may carry at once, then as fast as people speak. Beyond that its words are not waited for. */
+const OPENED_OF_HOST = { perSecond: 4, burst: 4_096 } as const;
 const HELD_MAX = 4_096;
 const HELD_OF_SIGNER_MAX = 1_024;
 const REFUSED_MAX = 256;
@@ -67,12 +73,17 @@ export class Revocations {
   readonly #carriers: RevocationCarriers;
   /** By canonical key. */
   readonly #held = new Map<string, HeldRevocation>();
+  /** How many each signer has said of those. */
+  readonly #heldOfSigner = new Map<string, number>();
   /** Opened values; undefined: not readable or not signed. Values of records are never changed. */
   readonly #opened = new WeakMap<Uint8Array, { readonly word: Revocation | undefined }>();
   /** Words of revoked hosts about others, not obeyed. */
   readonly #refused = new Map<string, Revocation>();
   /** Those with words in them, and some that had. */
   readonly #logs = new Set<OwnerLog>();
+  readonly #openings = new PeerRates(OPENED_OF_HOST.perSecond, OPENED_OF_HOST.burst);
+  /** How many more may be opened in this turn; below zero: some were left for the next. */
+  #turn = 0;
   #isDue = true;
   #nextMs = Infinity;
   /** Whoever says very much is heard a little later. */
@@ -115,11 +126,17 @@ export class Revocations {
     if (this.#deps.identities.version !== this.#identitiesVersion) this.note();
     if ((!this.#isDue || now < this.#earliestMs) && now < this.#nextMs) return false;
     this.#isDue = false;
-    const found = this.#find();
+    const found = this.#find(now);
+    if (this.#turn < 0) {
+      // Whoever comes first must not be believed before many others are heard.
+      this.#isDue = true;
+      this.#earliestMs = now + TURN_MS;
+      return false;
+    }
     this.#earliestMs = now + found.size / WORDS_PER_MS;
     const hasChanged = this.#takeIn([...found.values()]);
     this.#refreshBans();
-    const nextMs = this.#carriers.carry(now, this.#held, hasChanged ? this.#find() : found);
+    const nextMs = this.#carriers.carry(now, this.#held, hasChanged ? this.#find(now) : found);
     this.#nextMs = this.#logs.size + this.#held.size > 0 ? Math.min(nextMs, now + IDLE_LOOK_MS) : Infinity;
     this.#identitiesVersion = this.#deps.identities.version;
     return hasChanged;
@@ -207,7 +224,7 @@ export class Revocations {
     for (const [canonical, { word }] of this.#held) {
       const isOwn = word.byKeyHex === this.#selfHex;
       if (isOwn || identities.mayRevoke(word.byName, word.byKeyHex)) continue;
-      this.#held.delete(canonical);
+      this.#drop(canonical);
       identities.setRevoked(word.keyHex, false);
       this.version++;
     }
@@ -235,22 +252,24 @@ export class Revocations {
     }
   }
 
-  /** All words in visible logs, with who carries them. */
-  #find(): Map<string, FoundRevocation> {
+  /** All words in visible logs, with who carries them; but for those that are still to be verified (`#turn`). */
+  #find(now: number): Map<string, FoundRevocation> {
     const { store, owners } = this.#deps;
+    this.#turn = OPENED_PER_TURN;
     const found = new Map<string, FoundRevocation>();
     for (const log of this.#logs) {
       if (store.log(0, log.owner) !== log) this.#logs.delete(log);
-      else if (owners.isVisible(log.owner)) this.#findIn(log, found);
+      else if (owners.isVisible(log.owner)) this.#findIn(now, log, found);
     }
     return found;
   }
 
-  #findIn(log: OwnerLog, found: Map<string, FoundRevocation>): void {
+  #findIn(now: number, log: OwnerLog, found: Map<string, FoundRevocation>): void {
     let hasAny = false;
     for (const { table, keyHex, value, tombstone } of log.records.values()) {
       if (table !== TABLE.revocation || tombstone) continue;
       hasAny = true;
+      if (!this.#opened.has(value) && !this.#mayOpen(now, log.owner)) continue;
       const word = this.#open(value);
       if (word === undefined || canonicalHex(word.keyHex) !== keyHex) continue;
       const id = `${keyHex} ${word.stamp} ${word.action} ${word.byKeyHex}`;
@@ -259,6 +278,16 @@ export class Revocations {
       else known.carriers.add(log.owner);
     }
     if (!hasAny) this.#logs.delete(log);
+  }
+
+  #mayOpen(now: number, owner: string): boolean {
+    if (this.#turn <= 0) {
+      this.#turn = -1;
+      return false;
+    }
+    if (!this.#openings.take(now, owner, 1)) return false;
+    this.#turn--;
+    return true;
   }
 
   #takeIn(found: readonly FoundRevocation[]): boolean {
@@ -294,10 +323,7 @@ export class Revocations {
   }
 
   #hasRoom(byKeyHex: string): boolean {
-    if (this.#held.size >= HELD_MAX) return false;
-    let count = 0;
-    for (const { word } of this.#held.values()) if (word.byKeyHex === byKeyHex) count++;
-    return count < HELD_OF_SIGNER_MAX;
+    return this.#held.size < HELD_MAX && (this.#heldOfSigner.get(byKeyHex) ?? 0) < HELD_OF_SIGNER_MAX;
   }
 
   /** Kept to be shown: two hosts that revoke each other are a matter for people. */
@@ -309,9 +335,21 @@ export class Revocations {
   }
 
   #hold(word: Revocation, takenMs: number): void {
-    this.#held.set(canonicalHex(word.keyHex), { word, takenMs, carryMs: Infinity });
+    const canonical = canonicalHex(word.keyHex);
+    this.#drop(canonical);
+    this.#held.set(canonical, { word, takenMs, carryMs: Infinity });
+    this.#heldOfSigner.set(word.byKeyHex, (this.#heldOfSigner.get(word.byKeyHex) ?? 0) + 1);
     this.#mark(word);
     this.version++;
+  }
+
+  #drop(canonical: string): void {
+    const byKeyHex = this.#held.get(canonical)?.word.byKeyHex;
+    if (byKeyHex === undefined) return;
+    this.#held.delete(canonical);
+    const left = (this.#heldOfSigner.get(byKeyHex) ?? 0) - 1;
+    if (left > 0) this.#heldOfSigner.set(byKeyHex, left);
+    else this.#heldOfSigner.delete(byKeyHex);
   }
 
   #mark({ action, keyHex, name }: Revocation): void {

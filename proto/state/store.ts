@@ -13,6 +13,7 @@ import type { LogName } from './messages.ts';
 import { OwnerLog } from './owner-log.ts';
 import type { Owners } from './owners.ts';
 import type { LogRecord } from './record.ts';
+import { NO_TABLE_LIMITS, TABLE_LIVE_MAX } from './table-limits.ts';
 import { recordId } from './record.ts';
 import { interestKeyHex, vniOfKeyHex } from './values/interest.ts';
 
@@ -64,7 +65,8 @@ export class Store {
     const known = scope.logs.get(name.owner);
     if (known !== undefined) return known;
     if (scope.logs.size >= this.#ownersMax) return undefined;
-    const log = new OwnerLog(name, this.#capacity, this.#recordChanged);
+    const limits = name.owner === this.#self ? NO_TABLE_LIMITS : TABLE_LIVE_MAX;
+    const log = new OwnerLog(name, this.#capacity, this.#recordChanged, limits);
     scope.logs.set(name.owner, log);
     return log;
   }
