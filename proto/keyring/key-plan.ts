@@ -32,11 +32,12 @@ export class KeyPlan {
     return last + 1;
   }
 
-  /** The key that all should come to use; undefined: that of the files. */
-  get desired(): string | undefined {
+  /** The latest that all should come to use, of those that `isHeld` by somebody; undefined: that of the files. */
+  desired(isHeld: (fingerprint: string) => boolean): string | undefined {
     let found: string | undefined;
     for (const [fingerprint, { action }] of this.#planned) {
-      if (action === 'use' && (found === undefined || this.#isAfter(fingerprint, found))) found = fingerprint;
+      if (action !== 'use' || (found !== undefined && !this.isAfter(fingerprint, found))) continue;
+      if (isHeld(fingerprint)) found = fingerprint;
     }
     return found;
   }
@@ -61,8 +62,8 @@ export class KeyPlan {
     this.#planned.delete(fingerprint);
   }
 
-  /** By stamp; equal ones (proposed on both sides of a split) by fingerprint. */
-  #isAfter(a: string, b: string): boolean {
+  /** Of two planned ones: by stamp; equal ones (proposed on both sides of a split) by fingerprint. */
+  isAfter(a: string, b: string): boolean {
     const [first, second] = [this.#planned.get(a)!, this.#planned.get(b)!];
     return first.stamp > second.stamp || (first.stamp === second.stamp && a > b);
   }
@@ -70,7 +71,7 @@ export class KeyPlan {
   #forgetOldest(): void {
     let oldest: string | undefined;
     for (const fingerprint of this.#planned.keys()) {
-      if (oldest === undefined || this.#isAfter(oldest, fingerprint)) oldest = fingerprint;
+      if (oldest === undefined || this.isAfter(oldest, fingerprint)) oldest = fingerprint;
     }
     if (oldest !== undefined) this.#planned.delete(oldest);
   }

@@ -25,6 +25,10 @@ import type { KeyringCrypto } from './wrap.ts';
  * present one for the interval; the second by name waits a little longer, and so on. Of two proposals the later stamp stands, and
  * the other key goes as one that was rotated away. Keys that operators gave never go by themselves: newcomers have no others.
  *
+ * Any member may order something, so none can stop the others by it: a key that nobody who lives holds is not waited for, a
+ * stamp far ahead of all that we have heard counts only for a key that most others hold, and no word removes the last key that an
+ * operator gave us.
+ *
  * Sans I/O: times are monotonic ms, no wall clock has a say. Call `step` after every change of records or members and every few
  * seconds.
  */
@@ -65,6 +69,8 @@ const TURNS = 8;
 /** Longer than any packet or stream is under way. */
 const DRAIN_MS = 60_000;
 const NEW_KEY_WORDS = 8;
+/** Orders that a host may have missed: years of rotations. Above them would soon be no room for a later one. */
+const STAMPS_AHEAD = 2 ** 12;
 
 export class Rotation {
   readonly keyring: Keyring;
@@ -82,6 +88,8 @@ export class Rotation {
   #settledSinceMs = Infinity;
   #isRenewalDue: boolean;
   #intervalMs: number;
+  /** Keys that live members announce. */
+  #announced: ReadonlySet<string> = new Set();
 
   constructor(keyring: Keyring, options: RotationOptions) {
     this.#intervalMs = options.intervalMs;
@@ -105,7 +113,8 @@ export class Rotation {
     }
     this.#primaries.update(now, members);
     const live = members.filter(({ isLive, keys }) => isLive && keys.length > 0);
-    const operations = this.#absorb(records);
+    this.#announced = new Set(live.flatMap(({ keys }) => keys));
+    const operations = this.#absorb(now, records, live);
     this.#takeIn(operations, live);
     this.#switchPrimary(live);
     this.#dropOld(now, live);
@@ -151,7 +160,7 @@ export class Rotation {
   /** All are to seal with it, once all hold it. */
   use(fingerprint: string): KeyCommandError | undefined {
     if (this.keyring.find(fingerprint) === undefined) return 'unknown';
-    if ((this.#plan.desired ?? this.#primary) === fingerprint) return undefined;
+    if ((this.#desired ?? this.#primary) === fingerprint) return undefined;
     this.#order(fingerprint, 'use', this.keyring.originOf(fingerprint) === 'rotated');
     return undefined;
   }
@@ -159,11 +168,8 @@ export class Rotation {
   /** All are to forget it, once nobody seals with it. */
   remove(fingerprint: string): KeyCommandError | undefined {
     if (this.keyring.find(fingerprint) === undefined) return 'unknown';
-    if ((this.#plan.desired ?? this.#primary) === fingerprint) return 'primary';
-    const given = this.keyring.keys.filter((key) => {
-      return this.keyring.originOf(key.fingerprint) !== 'rotated' && !this.#plan.isRemoved(key.fingerprint);
-    });
-    if (given.length === 1 && given[0]?.fingerprint === fingerprint) return 'last';
+    if ((this.#desired ?? this.#primary) === fingerprint) return 'primary';
+    if (this.#isLastGiven(fingerprint)) return 'last';
     this.#order(fingerprint, 'remove', this.keyring.originOf(fingerprint) === 'rotated');
     return undefined;
   }
@@ -202,7 +208,7 @@ export class Rotation {
   #stateOf(fingerprint: string): KeyStatus['state'] {
     if (this.#plan.isRemoved(fingerprint)) return 'leaving';
     if (this.keyring.primary.fingerprint === fingerprint) return 'primary';
-    if (this.#plan.desired === fingerprint) return 'next';
+    if (this.#desired === fingerprint) return 'next';
     return this.keyring.originOf(fingerprint) === 'rotated' ? 'leaving' : 'held';
   }
 
@@ -211,25 +217,52 @@ export class Rotation {
     this.#records.claim(fingerprint);
   }
 
-  /** Records that cannot be read are as if they were not there. */
-  #absorb(records: readonly KeyringRecord[]): { record: KeyringRecord; operation: KeyOperation }[] {
-    return records.flatMap((record) => {
-      try {
-        const operation = decodeOperation(record.value);
-        const isNews = this.#plan.merge(record.fingerprint, operation);
-        if (isNews && record.owner !== this.#options.self) this.#records.disclaim(record.fingerprint);
-        return [{ record, operation }];
-      } catch (error) {
-        if (error instanceof WireError) return [];
-        throw error;
-      }
+  /** The key that all should come to use; undefined: that of the files. What nobody holds cannot be that. */
+  get #desired(): string | undefined {
+    return this.#plan.desired((fingerprint) => {
+      return this.keyring.find(fingerprint) !== undefined || this.#announced.has(fingerprint);
     });
   }
 
-  #takeIn(
-    operations: readonly { record: KeyringRecord; operation: KeyOperation }[],
+  /** Newcomers have no other: without it nobody would get in any more. */
+  #isLastGiven(fingerprint: string): boolean {
+    const given = this.keyring.fingerprints.filter((held) => {
+      return this.keyring.originOf(held) !== 'rotated' && !this.#plan.isRemoved(held);
+    });
+    return given.length === 1 && given[0] === fingerprint;
+  }
+
+  /** Records that cannot be read, or cannot be true, are as if they were not there. They are looked at anew each time. */
+  #absorb(now: number, records: readonly KeyringRecord[], live: readonly KeyHolder[]): Ordered[] {
+    const ordered = records.flatMap((record) => {
+      const operation = readOperation(record.value);
+      return operation === undefined ? [] : [{ record, operation }];
+    });
+    // What is far ahead is so beside all that was said before.
+    ordered.sort((a, b) => a.operation.stamp - b.operation.stamp);
+    return ordered.filter(({ record: { fingerprint, owner }, operation }) => {
+      if (!this.#isCredible(now, fingerprint, operation, live)) return false;
+      const isNews = this.#plan.merge(fingerprint, operation);
+      if (isNews && owner !== this.#options.self) this.#records.disclaim(fingerprint);
+      return true;
+    });
+  }
+
+  #isCredible(
+    now: number,
+    fingerprint: string,
+    { action, stamp }: KeyOperation,
     live: readonly KeyHolder[],
-  ): void {
+  ): boolean {
+    if (action === 'remove' && this.#isLastGiven(fingerprint)) return false;
+    if (stamp < this.#plan.nextStamp + STAMPS_AHEAD) return true;
+    // We may have been away for very long. Then most have the key, and we have had time to hear what else was said of it.
+    const isNew = this.keyring.find(fingerprint) === undefined && this.#plan.get(fingerprint) === undefined;
+    if (!isNew || now - (this.#startMs ?? now) < SETTLE_MS) return false;
+    return 2 * live.filter(({ keys }) => keys.includes(fingerprint)).length > live.length;
+  }
+
+  #takeIn(operations: readonly Ordered[], live: readonly KeyHolder[]): void {
     for (const { record, operation } of operations) {
       const { fingerprint } = record;
       if (this.keyring.find(fingerprint) !== undefined || !this.#isWanted(fingerprint, live)) continue;
@@ -242,7 +275,11 @@ export class Rotation {
   #isWanted(fingerprint: string, live: readonly KeyHolder[]): boolean {
     const planned = this.#plan.get(fingerprint);
     if (planned === undefined || planned.action === 'remove') return false;
-    if (!planned.isRotated || this.#plan.desired === fingerprint) return true;
+    const desired = this.#desired;
+    // Its holder may announce it a little later than it ordered it.
+    const isDesired =
+      desired === undefined || desired === fingerprint || this.#plan.isAfter(fingerprint, desired);
+    if (!planned.isRotated || (planned.action === 'use' && isDesired)) return true;
     return live.some(({ keys }) => keys[0] === fingerprint);
   }
 
@@ -253,7 +290,7 @@ export class Rotation {
   }
 
   #nextPrimary(): string | undefined {
-    const { desired } = this.#plan;
+    const desired = this.#desired;
     if (desired !== undefined && this.keyring.find(desired) !== undefined) return desired;
     // Ours was removed by hand on the other side of a split, and nothing was put in its place.
     if (!this.#plan.isRemoved(this.keyring.primary.fingerprint)) return undefined;
@@ -262,7 +299,7 @@ export class Rotation {
 
   #dropOld(now: number, live: readonly KeyHolder[]): void {
     const primary = this.keyring.primary.fingerprint;
-    const desired = this.#plan.desired ?? primary;
+    const desired = this.#desired ?? primary;
     // All have switched: nobody chooses an older key any more.
     const isSettled = desired === primary && live.every(({ keys }) => keys[0] === primary);
     this.#settledSinceMs = isSettled ? Math.min(this.#settledSinceMs, now) : Infinity;
@@ -291,7 +328,7 @@ export class Rotation {
     // A renewal that was asked for waits until rotation is on again.
     if (intervalMs === Infinity) return;
     // What has been proposed and not yet been taken up by all would only wait behind a newer one.
-    if ((this.#plan.desired ?? this.#primary) !== this.#primary) return;
+    if ((this.#desired ?? this.#primary) !== this.#primary) return;
     const turn = Math.min(TURNS, live.filter(({ name }) => name < self).length);
     const dueMs = this.#primarySinceMs + intervalMs + turn * Math.min(TURN_MS, intervalMs / TURNS);
     if ((now < dueMs && !this.#isRenewalDue) || now - this.#startMs! < SETTLE_MS) return;
@@ -312,10 +349,24 @@ export class Rotation {
   #hold(key: SecretKey, origin: KeyOrigin): boolean {
     if (this.keyring.add(key, origin)) return true;
     const old = this.keyring.fingerprints.filter((fingerprint) => {
-      return this.keyring.originOf(fingerprint) === 'rotated' && fingerprint !== this.#plan.desired;
+      return this.keyring.originOf(fingerprint) === 'rotated' && fingerprint !== this.#desired;
     });
     const stampOf = (fingerprint: string): number => this.#plan.get(fingerprint)?.stamp ?? 0;
     const [oldest] = old.sort((a, b) => stampOf(a) - stampOf(b));
     return oldest !== undefined && this.keyring.remove(oldest) && this.keyring.add(key, origin);
+  }
+}
+
+interface Ordered {
+  readonly record: KeyringRecord;
+  readonly operation: KeyOperation;
+}
+
+function readOperation(value: Uint8Array): KeyOperation | undefined {
+  try {
+    return decodeOperation(value);
+  } catch (error) {
+    if (error instanceof WireError) return undefined;
+    throw error;
   }
 }
