@@ -92,6 +92,9 @@ tier() {
   echo "${PIPESTATUS[0]}" >"$results/$name.exit"
 }
 
+# A busy machine may take longer over everything that a test only waits for.
+export OVERLAYD_PATIENCE=${OVERLAYD_PATIENCE:-4}
+
 results=$(mktemp -d "${TMPDIR:-/tmp}/overlayd-test.XXXXXX")
 trap 'rm -rf "$results"' EXIT
 tiers=${*:-unit interop netns docker}
@@ -101,8 +104,8 @@ build
 for name in $tiers; do
   case $name in
     unit) mapfile -t files < <(unit_files); tier unit 2 300 "${files[@]}" ;;
-    netns) mapfile -t files < <(test_files test/netns); tier netns 2 300 "${files[@]}" ;;
-    interop | docker) mapfile -t files < <(test_files "test/$name"); tier "$name" 1 300 "${files[@]}" ;;
+    netns) mapfile -t files < <(test_files test/netns); tier netns 2 600 "${files[@]}" ;;
+    interop | docker) mapfile -t files < <(test_files "test/$name"); tier "$name" 1 600 "${files[@]}" ;;
     *) fail "no such tier: $name" ;;
   esac
 done

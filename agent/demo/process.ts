@@ -9,6 +9,12 @@ import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { OverlaydError } from '../errors.ts';
 
+/**
+ * By how much every limit of waiting is longer than on a quiet machine. Test runs set it: their limits are there to end
+ * a test that hangs, and say nothing of how fast things should be.
+ */
+const PATIENCE = Math.max(1, Number(process.env['OVERLAYD_PATIENCE'] ?? 1)) || 1;
+
 /** Output of a command that has ended. `status` is undefined when a signal ended it. */
 export interface Finished {
   readonly argv: readonly string[];
@@ -48,7 +54,7 @@ export function ipBatch(commands: readonly (readonly string[])[], namespace?: st
   runNow(['ip', ...where, '-batch', '-'], `${lines}\n`);
 }
 
-/** Runs a command to its end without blocking. Never throws for its exit status; kills it after `timeoutMs`. */
+/** Runs a command to its end without blocking. Never throws for its exit status; kills it after `timeoutMs`, stretched. */
 export function run(argv: readonly string[], timeoutMs = 30_000, input?: string): Promise<Finished> {
   const child = start(argv, 'pipe');
   if (input !== undefined) child.stdin?.end(input);
@@ -62,7 +68,7 @@ export function run(argv: readonly string[], timeoutMs = 30_000, input?: string)
     const timer = setTimeout(() => {
       timedOut = true;
       child.kill('SIGKILL');
-    }, timeoutMs);
+    }, timeoutMs * PATIENCE);
     child.once('error', (error) => {
       clearTimeout(timer);
       reject(commandMissing(argv[0] ?? '', error));
@@ -135,12 +141,13 @@ export async function until<T>(
   timeoutMs: number,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
 ): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
+  const limitMs = timeoutMs * PATIENCE;
+  const deadline = performance.now() + limitMs;
   for (;;) {
     const value = await probe();
     if (value !== undefined && value !== false) return value;
     if (performance.now() > deadline) {
-      throw new OverlaydError('OVL_TIMEOUT', `not within ${timeoutMs / 1000} s: ${what}`);
+      throw new OverlaydError('OVL_TIMEOUT', `not within ${limitMs / 1000} s: ${what}`);
     }
     await sleep(50);
   }

@@ -10,7 +10,7 @@ import { startCluster } from '../netns/cluster.ts';
 import { dockerTest } from './driver-hosts.ts';
 import { Engine } from './engine.ts';
 
-tap.setTimeout(90_000);
+tap.setTimeout(600_000);
 
 const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));
 const SUBNET = ['--subnet', '10.42.0.0/16', '--gateway', '10.42.255.254'];

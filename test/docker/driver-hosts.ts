@@ -13,6 +13,7 @@ import type { DockerContainer, DockerdOptions } from './engine.ts';
 import { Engine, engineProblem } from './engine.ts';
 
 const HTTP_SECONDS = '5';
+const HTTP_READY_MS = 10_000;
 
 export interface DriverOptions {
   readonly hosts: number;
@@ -177,7 +178,7 @@ function readLines(file: string): [string, string, Record<string, unknown> | nul
   return lines.map((line) => JSON.parse(line) as [string, string, Record<string, unknown> | null]);
 }
 
-/** Pairs of containers between which ping or HTTP fails, as text. */
+/** Pairs of containers between which ping or HTTP fails for longer than servers take to start, as text. */
 export async function failures(containers: readonly DockerContainer[]): Promise<string[]> {
   const failed: string[] = [];
   for (const from of containers) {
@@ -186,8 +187,11 @@ export async function failures(containers: readonly DockerContainer[]): Promise<
       const ping = await from.exec(['ping', '-n', '-c1', '-W3', to.ipv4]);
       if (ping.status !== 0) failed.push(`ping ${pair}`);
       const wget = ['timeout', HTTP_SECONDS, 'wget', '-qO-', `http://${to.ipv4}/`];
-      const page = await from.docker(...wget).catch((error: Error) => error.message);
-      if (page !== to.name) failed.push(`http ${pair}: ${page}`);
+      let page = '';
+      await until(pair, HTTP_READY_MS, async () => {
+        page = await from.docker(...wget).catch((error: Error) => error.message);
+        return page === to.name;
+      }).catch(() => failed.push(`http ${pair}: ${page}`));
     }
   }
   return failed;

@@ -1,10 +1,14 @@
 /** overlayd dies in the middle of Docker's calls, one after the other, as by kill -9; nothing is left, nothing is lost. */
+import tap from 'tap';
 import type { Test } from 'tap';
 import { allAgree } from './agreement.ts';
 import { DriverHosts, dockerTest, failures } from './driver-hosts.ts';
 import type { DockerContainer } from './engine.ts';
 import { KILLED, MOMENTS, PluginProxy } from './plugin-proxy.ts';
 import type { Moment } from './plugin-proxy.ts';
+
+// The machine may be busy.
+tap.setTimeout(600_000);
 
 /** Docker repeats a call whose connection broke, but without its content. */
 const AGAIN = /without its content.*Do it again/;
@@ -113,7 +117,9 @@ async function connectAndDisconnect(t: Test, scene: Scene, far: DockerContainer)
   for (const moment of MOMENTS) {
     for (const [join, leave] of CONNECTIONS) {
       await make(t, scene, moment, join, connect);
-      t.match(await interfaces(), ['eth0', /^eth/], `${moment} ${join}: one interface a network`);
+      const now = await interfaces();
+      t.match(now, ['eth0', /^eth/], `${moment} ${join}: one interface a network`);
+      t.equal(now.length, 2);
       const connected = await engine.container('web', 'blue');
       t.strictSame(await failures([far, connected]), [], 'it is reached from the other host');
       const ages = moment === 'before' && leave === 'IpamDriver.ReleaseAddress';

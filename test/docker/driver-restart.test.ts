@@ -12,7 +12,7 @@ import { DriverHosts, dockerTest, failures } from './driver-hosts.ts';
 import type { DockerContainer } from './engine.ts';
 
 /** What a restart may take longer than until the daemon says it is ready. */
-const GAP_MARGIN_S = 2;
+const GAP_MARGIN_S = 5;
 const MTU = 1450;
 /** The reconciler lets alone what is younger than a minute. */
 const OLD_S = 120;
@@ -45,9 +45,10 @@ async function overlaydDies(
   const before = await link(to);
   const killed = performance.now();
   await hosts.killDaemon(1);
-  const atKill = stream.last();
+  await sleep(500); // what was echoed before may be printed late
+  const cutOff = stream.last();
   await sleep(500);
-  t.ok(stream.last() <= atKill + 2, 'without its daemon the host is cut off');
+  t.equal(stream.last(), cutOff, 'without its daemon the host is cut off');
   await hosts.restartDaemon(1);
   const restartS = (performance.now() - killed) / 1000;
   await stream.advance(50);
@@ -125,13 +126,15 @@ async function restartPolicies(t: Test, hosts: DriverHosts, one: DockerContainer
   await engine.docker('stop', 'stopped');
   await engine.run('never', 'blue', { args: quick });
   const running = async (): Promise<DockerContainer[]> => {
-    const names = (await engine.docker('ps', '--format', '{{.Names}}')).split('\n');
+    const names = (await engine.docker('ps', '--format', '{{.Names}}'))
+      .split('\n')
+      .filter((name) => name !== '');
     return Promise.all(names.map((name) => engine.container(name, 'blue')));
   };
   const back = async (what: string): Promise<void> => {
     let found: DockerContainer[] = [];
     await until(`${what}: they run again`, 15_000, async () => {
-      found = await running();
+      found = await running().catch(() => []);
       return found.length === policies.length;
     }).catch(() => undefined);
     t.strictSame(found.map(({ name }) => name).sort(), policies.toSorted(), `${what}: these and no others`);

@@ -15,7 +15,7 @@ import { findProgram, missing } from '../netns/guard.ts';
 
 export const IMAGE = 'overlayd-test:1';
 const APPLETS = ['sh', 'ip', 'ping', 'wget', 'httpd', 'sleep', 'mkdir', 'timeout'] as const;
-const READY_MS = 20_000;
+const READY_MS = 60_000;
 /** The client that belongs to the engine, where a newer one is on PATH before it: that one refuses some flags to it. */
 const DOCKER = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 

@@ -19,7 +19,7 @@ const NETWORK = 'overlay';
 const networkOf = (host: Host): string =>
   `name=${NETWORK},vni=4096,subnet=10.42.0.0/16,gateway=10.42.255.254,ip-range=10.42.${host.number}.0/24`;
 /** What a restart may take longer than until the daemon says it is ready: a ping's retry, a busy machine. */
-const GAP_MARGIN_S = 2;
+const GAP_MARGIN_S = 5;
 
 async function startEngines(t: Test): Promise<{ cluster: Cluster; engines: Engine[] }> {
   const cluster = await startCluster(t, { hosts: 3, argsOf: (host) => ['--network', networkOf(host)] });
@@ -75,9 +75,10 @@ async function containersOutliveRestart(
   const killed = performance.now();
   const host = to.engine.host;
   await cluster.daemons[2]?.stop('SIGKILL');
-  const atKill = stream.last();
-  await sleep(1000);
-  t.ok(stream.last() <= atKill + 2, 'without its daemon the host is cut off');
+  await sleep(500); // what was echoed before may be printed late
+  const cutOff = stream.last();
+  await sleep(500);
+  t.equal(stream.last(), cutOff, 'without its daemon the host is cut off');
   const daemon = host.startDaemon({ args: ['--network', networkOf(host)] });
   cluster.daemons[2] = daemon;
   await daemon.ready(2);

@@ -14,7 +14,7 @@ import { NumberStream } from '../netns/traffic.ts';
 import { failures } from './driver-hosts.ts';
 import { Engine, engineProblem } from './engine.ts';
 
-tap.setTimeout(180_000);
+tap.setTimeout(600_000);
 
 const NET_ADMIN = 1n << 12n;
 const PLUGIN = 'overlayd.sock';

@@ -1,11 +1,15 @@
 /** overlayd as a managed plugin, for swarm mode: packed, created, and a service with a replica on each of two nodes. */
 import { join } from 'node:path';
+import tap from 'tap';
 import type { Test } from 'tap';
 import { fileURLToPath } from 'node:url';
 import { run, until } from '../../agent/demo/process.ts';
 import { Testbed } from '../../agent/demo/testbed.ts';
 import { dockerTest } from './driver-hosts.ts';
 import { Engine, IMAGE } from './engine.ts';
+
+// The machine may be busy.
+tap.setTimeout(600_000);
 
 const PACK = fileURLToPath(new URL('../../../agent/docker/managed/pack.sh', import.meta.url));
 const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));

@@ -13,7 +13,7 @@ import { TunnelHost, agree, pskOf } from '../proto/tunnel/host.ts';
 const SCRIPT = 'agent/dissector/overlayd.lua';
 const PORT = 4789;
 
-t.setTimeout(120_000);
+t.setTimeout(600_000);
 
 rootTest('tshark shows every type, and VXLAN as ever', missing(['tshark']), async (test) => {
   await tunnelCryptoReady;

@@ -28,7 +28,10 @@ export class SerfAgent {
     this.ip = ip;
     this.#rpc = `${ip}:7373`;
     const where = [`-bind=${ip}:7946`, `-rpc-addr=${this.#rpc}`];
-    this.#child = spawn('serf', [
+    // An agent that outlived its test would keep the addresses of the next run.
+    const serf = ['--pdeathsig', 'KILL', '--', 'serf'];
+    this.#child = spawn('setpriv', [
+      ...serf,
       'agent',
       `-node=${name}`,
       ...where,

@@ -86,7 +86,17 @@ netnsTest('without CAP_NET_ADMIN', [], async (t) => {
 
 netnsTest('without /dev/net/tun', [], async (t) => {
   const host = newHost(t);
-  const hide = ['unshare', '-m', '--', 'sh', '-c', 'mount -t tmpfs none /dev/net && exec "$@"', 'sh'];
+  const hide = [
+    'unshare',
+    '-m',
+    '--propagation',
+    'slave',
+    '--',
+    'sh',
+    '-c',
+    'mount -t tmpfs none /dev/net && exec "$@"',
+    'sh',
+  ];
   const dataplane = new DataplaneHost(host, hide);
   await t.rejects(dataplane.open(), {
     code: 'OVL_TUN_MISSING',

@@ -29,9 +29,9 @@ async function startPair(t: Test, io: 'batch' | 'dgram'): Promise<[Side, Side]> 
   return [a, b];
 }
 
-/** ping waits for the last answer for as long as it does between two, or twice the slowest: not for -W, once there was one. */
+/** Until `count` answers came: -W would end with twice the slowest round trip so far. */
 async function ping(from: Container, to: Container, count = 3): Promise<string> {
-  return (await from.exec(['ping', '-n', '-c', `${count}`, '-i', '0.2', '-W', '1', to.ipv4])).stdout;
+  return (await from.exec(['ping', '-n', '-c', `${count}`, '-i', '0.2', '-w', '5', to.ipv4])).stdout;
 }
 
 for (const io of ['batch', 'dgram'] as const) {

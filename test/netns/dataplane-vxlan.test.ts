@@ -4,7 +4,7 @@
  */
 import { Testbed } from '../../agent/demo/testbed.ts';
 import { until } from '../../agent/demo/process.ts';
-import { DATA_PORT, DataplaneHost, VNI, balance } from './dataplane-host.ts';
+import { DATA_PORT, DataplaneHost, VNI, settledBalance } from './dataplane-host.ts';
 import { netnsTest } from './guard.ts';
 
 for (const [io, offload] of [
@@ -58,7 +58,7 @@ for (const [io, offload] of [
         20_000,
       );
       t.equal(udp.status, 0);
-      const { in: taken, out } = balance(await dataplane.counters());
+      const { in: taken, out } = await settledBalance(dataplane);
       t.equal(taken, out, 'every frame ended in exactly one way');
       t.equal(await dataplane.stop(true), 0);
     },

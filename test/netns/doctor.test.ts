@@ -12,7 +12,7 @@ import type { Finding } from '../../agent/doctor/finding.ts';
 import { startCluster, testbedFor } from './cluster.ts';
 import { netnsTest } from './guard.ts';
 
-tap.setTimeout(120_000);
+tap.setTimeout(600_000);
 
 const NO_DOCKER = ['--docker-socket', '/nowhere'];
 const MAIN = fileURLToPath(new URL('../../agent/main.js', import.meta.url));

@@ -13,7 +13,7 @@ import type { Cluster } from './cluster.ts';
 import { netnsTest } from './guard.ts';
 
 // The machine may be busy: tap's own limit of 30 s is for a quiet one.
-tap.setTimeout(180_000);
+tap.setTimeout(600_000);
 
 /** Easy to find, wherever it might turn up. */
 const PLANTED = Buffer.from('b1a5edb1a5edb1a5edb1a5edb1a5edb1a5edb1a5edb1a5edb1a5edb1a5edb1a5', 'hex');
@@ -78,12 +78,12 @@ netnsTest('off, transition, required: nobody is lost on the way', [], async (t) 
     for (const [i, host] of cluster.testbed.hosts.entries()) {
       await restart(cluster, i, ['--keyring', files[i]!, '--gossip-encryption', mode]);
       for (const daemon of cluster.daemons) {
-        const { peers } = await daemon.status();
-        t.match(
-          peers,
-          { alive: 2, dead: 0, suspect: 0 },
-          `${daemon.host.name} after ${host.name} in ${mode}`,
-        );
+        // A late answer makes a suspicion, which is refuted: nobody may be dead.
+        await until(`${daemon.host.name} after ${host.name} in ${mode}`, 20_000, async () => {
+          const { alive, dead, suspect } = (await daemon.status()).peers;
+          if (dead > 0) throw new Error(`${daemon.host.name} declared a host dead`);
+          return alive === 2 && suspect === 0;
+        });
       }
     }
   }
@@ -101,7 +101,7 @@ netnsTest('off, transition, required: nobody is lost on the way', [], async (t) 
   await until('it has tried', 10_000, async () =>
     /stream-clear"\} [1-9]/.test(await metricsOf(cluster.daemons[0]!)),
   );
-  t.match((await cluster.daemons[0]!.status()).peers, { alive: 2 });
+  await until('the others stay', 20_000, async () => (await cluster.daemons[0]!.status()).peers.alive === 2);
   t.match((await stranger.status()).peers, { alive: 0 });
 });
 
@@ -155,7 +155,9 @@ netnsTest('rotation by hand; no key is ever told', [], async (t) => {
   const again = third.host.startDaemon({ args: ['--keyring', join(third.host.scratch, 'keyring'), ...logs] });
   cluster.daemons[2] = again;
   await allKnown(again, 3);
-  t.match(await keyringOf(again), [{ fingerprint, state: 'primary' }]);
+  const ring = await keyringOf(again);
+  t.match(ring, [{ fingerprint, state: 'primary' }]);
+  t.equal(ring.length, 1, 'not what was removed');
   const kept = join(third.host.scratch, 'state', 'keyring.json');
   t.equal(statSync(kept).mode & 0o777, 0o600);
 
@@ -174,7 +176,9 @@ netnsTest('rotation by hand; no key is ever told', [], async (t) => {
       const { stdout, stderr } = await daemon.client(...verb, '-o', 'json');
       expectNoKey(t, verb.join(' '), stdout + stderr);
     }
-    expectNoKey(t, 'metrics', await metricsOf(daemon));
+    const metrics = await metricsOf(daemon);
+    t.match(metrics, /overlayd_/);
+    expectNoKey(t, 'metrics', metrics);
   }
   for (const path of ['/v1/keyring', '/v1/doctor', '/v1/status', '/v1/openapi.json', '/v1/peers'])
     expectNoKey(t, path, (await ask(first.socket, path)).text);
@@ -194,12 +198,11 @@ netnsTest('rotation by hand; no key is ever told', [], async (t) => {
     ['run', '--help'],
     ['keyring', '--help'],
     ['keyring', 'add', '--help'],
-  ])
-    expectNoKey(
-      t,
-      args.join(' '),
-      (await first.host.exec([process.execPath, 'build/agent/main.js', ...args])).stdout,
-    );
+  ]) {
+    const { stdout } = await first.host.exec([process.execPath, 'build/agent/main.js', ...args]);
+    t.match(stdout, /Usage/);
+    expectNoKey(t, args.join(' '), stdout);
+  }
   // Nothing but the ring has it on the disk.
   const state = join(first.host.scratch, 'state');
   const files = readdirSync(state, { recursive: true, withFileTypes: true }).filter((each) => each.isFile());
@@ -219,8 +222,10 @@ netnsTest('keys change by themselves', [], async (t) => {
   };
   await until('a new key seals everywhere', 75_000, agreed);
   for (const daemon of cluster.daemons) {
-    const status: Status = await daemon.status();
-    t.match(status.peers, { alive: 2, dead: 0 });
+    await until(`${daemon.host.name} has lost nobody`, 20_000, async () => {
+      const { peers }: Status = await daemon.status();
+      return peers.alive === 2 && peers.dead === 0;
+    });
     t.match(daemon.log(), /gossip is sealed with another key/);
     t.notMatch(daemon.log(), /no key of ours opens/);
     const rotated = (await keyringOf(daemon)).find(({ state }) => state === 'primary');

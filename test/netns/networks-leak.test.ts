@@ -7,7 +7,7 @@ import type { NetworkSummary } from '../../agent/status.ts';
 import { startCluster } from './cluster.ts';
 import { netnsTest } from './guard.ts';
 
-t.setTimeout(180_000);
+t.setTimeout(600_000);
 const NETWORKS = 10;
 
 interface Listener {

@@ -71,6 +71,7 @@ for (const setting of [ONE, TWO, PORTABLE]) {
       t.throws(() => b.ip('link', 'show', 'eth0'), 'the interface went, in the container');
       const gone = (await dataplane.events()).filter((event) => event.type === 'mac-expired');
       t.match(gone, [{ network: 0, port: 2 }], 'its MAC is known to have gone');
+      t.equal(gone.length, 1);
       t.notOk((await dataplane.fdb()).some((row) => row.destination === 2));
       const c = await addEndpoint(host, dataplane, 3);
       t.match(await ping(a, c), ' 3 received', 'the others go on');

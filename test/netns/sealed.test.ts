@@ -179,7 +179,7 @@ for (const { mtu, underlay, inner } of [
       await allLearnt(daemons, [a, b]);
       t.equal((await daemons[0]?.status())?.networks[0]?.mtu, inner, 'and that is the MTU of the TAP');
       const ping = (size: number) =>
-        a.exec(['ping', '-n', '-c3', '-i0.2', '-W2', '-M', 'do', '-s', `${size}`, b.ipv4]);
+        a.exec(['ping', '-n', '-c3', '-i0.2', '-w5', '-M', 'do', '-s', `${size}`, b.ipv4]);
       t.match((await ping(inner - 28)).stdout, ' 3 received');
       t.match((await ping(inner - 27)).stderr, /too long/);
     },

@@ -13,7 +13,7 @@ import { missing, rootTest } from './guard.ts';
 import { systemdProblem } from './systemd-host.ts';
 import { SystemdService } from './systemd-service.ts';
 
-tap.setTimeout(180_000);
+tap.setTimeout(600_000);
 
 const NET_ADMIN = 1n << 12n;
 const ALL_SETS = [NET_ADMIN, NET_ADMIN, NET_ADMIN, NET_ADMIN];

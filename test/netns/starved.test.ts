@@ -150,7 +150,7 @@ async function checkStarved(test: Test): Promise<void> {
   }
 }
 
-tap.setTimeout(180_000);
+tap.setTimeout(600_000);
 
 netnsTest(
   '3.3: a daemon starved of CPU for a minute is not declared dead; a killed one is, in time',

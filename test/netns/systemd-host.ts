@@ -13,14 +13,14 @@ const UP_MS = 60_000;
 /** What units that are not told otherwise stand on. */
 const TARGETS = ['sysinit', 'basic', 'shutdown'];
 
+// Mounts of others must go from here as well when they unmount them: a network namespace lives as long as one is left.
 // $1 is the scratch folder, $2 the control group. The first half is outside, the second in the new namespaces.
 const OUTER = `
 set -e
-mount --make-rslave /
 group=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)/$2
 mkdir -p "$group"
 echo $$ >"$group/cgroup.procs"
-exec unshare --pid --fork --kill-child --mount --cgroup --uts --ipc -- sh -c "$3" sh "$1"
+exec unshare --pid --fork --kill-child --mount --propagation slave --cgroup --uts --ipc -- sh -c "$3" sh "$1"
 `;
 const INNER = `
 set -e
@@ -79,7 +79,20 @@ export class SystemdHost {
     }
     const group = host.testbed.namespaceName(`${host.name}-systemd`);
     host.testbed.record.addCgroup(group);
-    const process = host.spawn(['unshare', '--mount', '--', 'sh', '-c', OUTER, 'sh', folder, group, INNER]);
+    const process = host.spawn([
+      'unshare',
+      '--mount',
+      '--propagation',
+      'slave',
+      '--',
+      'sh',
+      '-c',
+      OUTER,
+      'sh',
+      folder,
+      group,
+      INNER,
+    ]);
     host.testbed.record.addProcess(process.pid);
     const systemd = new SystemdHost(host, folder, process);
     await until('systemd is up', UP_MS, async () => {

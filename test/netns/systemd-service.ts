@@ -1,5 +1,5 @@
 /** The daemon as the shipped unit runs it, under a systemd of its own (systemd-host.ts). */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
@@ -65,6 +65,7 @@ export class SystemdService {
   /** kill -9; systemd starts it again. `meanwhile` is called once it is dead. */
   async kill(meanwhile: () => void = () => undefined): Promise<void> {
     await this.systemd.run('systemctl', 'kill', '-s', 'KILL', '--kill-whom=main', UNIT);
+    await until('it is dead', 10_000, () => !existsSync(this.systemd.path(`/proc/${this.#mainPid}`)));
     meanwhile();
     await this.#renewed();
   }

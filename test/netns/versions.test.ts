@@ -9,7 +9,7 @@ import { until } from '../../agent/demo/process.ts';
 import { allLearnt, startCluster, unreachable } from './cluster.ts';
 import { netnsTest } from './guard.ts';
 
-tap.setTimeout(120_000);
+tap.setTimeout(600_000);
 
 const KEY = randomBytes(32).toString('base64');
 const SPEC = 'name=overlay,vni=4096,subnet=10.42.0.0/16,tap=tap0,encrypted';

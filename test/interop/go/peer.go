@@ -239,12 +239,15 @@ func (t *deafTransport) DialAddressTimeout(to memberlist.Address, timeout time.D
 	return t.NetTransport.DialAddressTimeout(to, timeout)
 }
 
-func open(name, ip, keys string, protocol int, verify, compress, lan bool, pushPull time.Duration) (*peer, error) {
+func open(name, ip, keys string, protocol int, verify, compress, lan bool, pushPull time.Duration, suspicion int) (*peer, error) {
 	p := &peer{}
 	config := memberlist.DefaultLocalConfig()
 	if lan {
 		config = memberlist.DefaultLANConfig()
 		pushPull = config.PushPullInterval
+	}
+	if suspicion > 0 {
+		config.SuspicionMult = suspicion
 	}
 	config.Name = name
 	config.BindAddr = ip
@@ -300,8 +303,9 @@ func main() {
 	compress := flag.Bool("compress", true, "LZW")
 	lan := flag.Bool("lan", false, "the timers of a LAN, instead of those of tests on one machine")
 	pushPull := flag.Duration("push-pull", 2*time.Second, "push/pull interval")
+	suspicion := flag.Int("suspicion", 0, "multiplier of the time in which a suspicion may be refuted")
 	flag.Parse()
-	p, err := open(*name, *ip, *keys, *protocol, *verify, *compress, *lan, *pushPull)
+	p, err := open(*name, *ip, *keys, *protocol, *verify, *compress, *lan, *pushPull, *suspicion)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
