@@ -7,6 +7,9 @@
 const COUNTER_BITS = 16n;
 const AHEAD_MAX_MS = 5_000;
 
+/** The wall time in it, ms since 1970. */
+export const hlcMs = (hlc: bigint): number => Number(hlc >> COUNTER_BITS);
+
 export class Hlc {
   readonly #wall: () => number;
   #last = 0n;
@@ -30,7 +33,7 @@ export class Hlc {
   /** Takes note of a remote time; false when it is too far ahead and was ignored. */
   observe(remote: bigint): boolean {
     if (remote <= this.#last) return true;
-    if (Number(remote >> COUNTER_BITS) > this.#wall() + AHEAD_MAX_MS) return false;
+    if (hlcMs(remote) > this.#wall() + AHEAD_MAX_MS) return false;
     this.#last = remote;
     return true;
   }

@@ -13,6 +13,7 @@
 import type { Banned } from '../swim/bans.ts';
 import { WireError, toHex } from './bytes.ts';
 import type { Counters } from './counters.ts';
+import { hlcMs } from './hlc.ts';
 import type { Identities } from './identities.ts';
 import { TABLE } from './interface.ts';
 import type { OwnLogs } from './own-logs.ts';
@@ -90,6 +91,8 @@ export class Revocations {
   #earliestMs = 0;
   #identitiesVersion = -1;
   #bans: readonly Banned[] = [];
+  /** Read once in a run, if at all. */
+  #clusterMs: number | undefined;
   #noticedMs = -Infinity;
   #notice: { word: Revocation; heardMs: number } | undefined;
   /** Rises with every change that belongs on disk. */
@@ -126,6 +129,7 @@ export class Revocations {
     if (this.#deps.identities.version !== this.#identitiesVersion) this.note();
     if ((!this.#isDue || now < this.#earliestMs) && now < this.#nextMs) return false;
     this.#isDue = false;
+    this.#clusterMs = undefined;
     const found = this.#find(now);
     if (this.#turn < 0) {
       // Whoever comes first must not be believed before many others are heard.
@@ -308,9 +312,9 @@ export class Revocations {
   }
 
   #isAllowed(word: Revocation): boolean {
-    const { identities, wall, counters } = this.#deps;
+    const { identities, counters } = this.#deps;
     const { byName, byKeyHex } = word;
-    if (word.stamp > wall() + AHEAD_MAX_MS) return false;
+    if (this.#isAhead(word.stamp)) return false;
     if (this.#carriers.isSignerRevoked(word)) {
       this.#refuse(word);
       return false;
@@ -320,6 +324,27 @@ export class Revocations {
     if (this.#held.has(canonical) || this.#hasRoom(byKeyHex)) return true;
     counters.add('drop:revocations-full');
     return false;
+  }
+
+  /** Of our clock, and of the cluster's where ours is years behind, as without a battery before the first NTP. */
+  #isAhead(stamp: number): boolean {
+    const { wall } = this.#deps;
+    if (stamp <= wall() + AHEAD_MAX_MS) return false;
+    this.#clusterMs ??= this.#readClusterMs();
+    return stamp > this.#clusterMs + AHEAD_MAX_MS;
+  }
+
+  /** When the live others wrote last: the middle one, so that it takes most of them to lie about it. */
+  #readClusterMs(): number {
+    const { owners, store } = this.#deps;
+    const times: number[] = [];
+    for (const name of owners.peers()) {
+      let last = 0n;
+      for (const { hlc } of store.log(0, name)?.records.values() ?? []) if (hlc > last) last = hlc;
+      if (last > 0n) times.push(hlcMs(last));
+    }
+    times.sort((a, b) => a - b);
+    return times[(times.length - 1) >> 1] ?? 0;
   }
 
   #hasRoom(byKeyHex: string): boolean {

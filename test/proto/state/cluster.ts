@@ -43,6 +43,8 @@ export class Cluster {
   readonly rng;
   now = 1_000;
   wallBase = 1_700_000_000_000;
+  /** By host: how far its wall clock is off, ms. */
+  readonly wallOffsets = new Map<string, number>();
   sent = { messages: 0, bytes: 0, reliable: 0, reliableBytes: 0 };
   pushPullMs = 30_000;
   /** Sees every message that arrives. */
@@ -65,7 +67,7 @@ export class Cluster {
       { node: name, epoch: mine, ...this.#options },
       {
         rng: new SeededRng(this.rng.u32()),
-        wall: () => this.wallBase + this.now,
+        wall: () => this.wallBase + this.now + (this.wallOffsets.get(name) ?? 0),
         signer: fakeSigner(name),
         verifier: fakeVerifier,
         // As the agent keeps them on disk.

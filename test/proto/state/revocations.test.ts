@@ -297,6 +297,31 @@ void t.test(
   },
 );
 
+void t.test('a host whose clock begins in 1970 obeys, and one liar does not set its time', (test) => {
+  const cluster = new Cluster(1);
+  cluster.wallOffsets.set('b', -cluster.wallBase);
+  for (const name of ['a', 'b', 'c', 'd']) {
+    const state = cluster.start(name, []);
+    state.put(cluster.now, 0, TABLE.vtep, vtepKey(name), encodeVtep(ADDR));
+  }
+  cluster.meet();
+  cluster.run(3_000);
+  test.ok(cluster.wallBase + cluster.now - YEAR_MS > 1_000, 'more than a year behind');
+  say(cluster, 'a', 'c');
+  cluster.run(1_000);
+  test.equal(owners(cluster.state('b')), 'abd');
+  say(cluster, 'b', 'c', 'restore');
+  cluster.run(1_000);
+  test.same(cluster.state('a').bans(), [], 'it may have a word too');
+
+  cluster.wallOffsets.set('d', 10 * YEAR_MS);
+  cluster.state('d').put(cluster.now, 0, TABLE.vtep, vtepKey('d'), encodeVtep({ ...ADDR, port: 9 }));
+  say(cluster, 'd', 'a');
+  cluster.run(120_000);
+  for (const name of ['b', 'c']) test.match(owners(cluster.state(name)), /^ab/, `${name}: ten years ahead`);
+  test.end();
+});
+
 void t.test(
   'records that are no words are counted, and saved ones that are none passed over',
   async (test: Test) => {
