@@ -9,7 +9,7 @@ import type { KeyHolder } from './recent-primaries.ts';
 import { KeyRecords } from './key-records.ts';
 import type { KeyringRecord, RecordWrite } from './key-records.ts';
 import type { SavedRing } from './saved-ring.ts';
-import { SecretKey } from './secret-key.ts';
+import { FINGERPRINT_BYTES, SecretKey } from './secret-key.ts';
 import { unwrapKey } from './wrap.ts';
 import type { KeyringCrypto } from './wrap.ts';
 
@@ -235,6 +235,8 @@ export class Rotation {
   /** Records that cannot be read, or cannot be true, are as if they were not there. They are looked at anew each time. */
   #absorb(now: number, records: readonly KeyringRecord[], live: readonly KeyHolder[]): Ordered[] {
     const ordered = records.flatMap((record) => {
+      // Of no key: the plan, and the disk, know keys alone.
+      if (record.fingerprint.length !== 2 * FINGERPRINT_BYTES) return [];
       const operation = readOperation(record.value);
       return operation === undefined ? [] : [{ record, operation }];
     });
