@@ -1,11 +1,11 @@
-import { linkSync, mkdirSync, readFileSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { linkSync, readFileSync, unlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Signer } from '../../proto/state/signing.ts';
 import type { KeyPair } from '../../proto/tunnel/crypto.ts';
 import { SEED_BYTES, newSeed, ready, signerOf } from '../crypto/ed25519.ts';
 import { tunnelKeysOfIdentity } from '../crypto/tunnel-crypto.ts';
 import { OverlaydError } from '../errors.ts';
-import { stateFolderError, writeDurably } from './state-file.ts';
+import { makeFolder, stateFolderError, syncFolder, writeDurably } from './state-file.ts';
 
 /**
  * This host's identity: an Ed25519 seed in `<state-dir>/identity`, mode 0600, made at the first start.
@@ -26,7 +26,7 @@ export async function loadIdentity(stateDir: string): Promise<HostIdentity> {
   await ready;
   const file = join(stateDir, 'identity');
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    makeFolder(stateDir);
     const seed = parseSeed(readText(file) ?? create(file));
     return { signer: signerOf(seed), tunnelKeys: tunnelKeysOfIdentity(seed) };
   } catch (cause) {
@@ -67,5 +67,7 @@ function create(file: string): string {
   } finally {
     unlinkSync(beside);
   }
+  // Before anybody hears of it: another start must not find none, and make another.
+  syncFolder(dirname(file));
   return readFileSync(file, 'utf8');
 }

@@ -1,5 +1,5 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import { OverlaydError } from '../errors.ts';
 
@@ -13,14 +13,39 @@ export function replaceFile(path: string, text: string): void {
   renameSync(beside, path);
 }
 
-/** The same, and on the disk when it returns. */
+/** The same, and on the disk when it returns, under its name too. */
 export function replaceFileDurably(path: string, text: string): void {
   const beside = `${path}.new`;
   writeDurably(beside, text);
   renameSync(beside, path);
+  syncFolder(dirname(path));
 }
 
-/** Writes a file of its own, on the disk when it returns. */
+/** Names are the folder's: a rename or a link is on the disk once the folder is. */
+export function syncFolder(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } catch (error) {
+    // Some file systems have no such thing, and none to lose.
+    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The folder for files that are to last, made if need be, and on the disk. */
+export function makeFolder(path: string): void {
+  const first = mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  const top = dirname(resolve(first));
+  for (let at = dirname(resolve(path)); at.length >= top.length; at = dirname(at)) {
+    syncFolder(at);
+    if (at === top) return;
+  }
+}
+
+/** Writes a file of its own, whose bytes are on the disk when it returns; its name is the folder's (`syncFolder`). */
 export function writeDurably(path: string, text: string): void {
   const fd = openSync(path, 'w', 0o600);
   try {
@@ -79,7 +104,7 @@ export function readKept<T>(
 /** What may be said once it is on the disk, as it is when this returns. Throws OverlaydError. */
 export function keepDurably(path: string, what: string, text: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path));
     replaceFileDurably(path, text);
   } catch (cause) {
     throw stateFolderError(`${what} in ${path}`, cause);

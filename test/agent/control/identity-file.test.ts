@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -6,6 +6,7 @@ import type { Test } from 'tap';
 import { loadIdentity } from '../../../agent/control/identity-file.ts';
 import { verifier } from '../../../agent/crypto/ed25519.ts';
 import { toHex } from '../../../proto/state/bytes.ts';
+import { diskCalls } from './disk-calls.ts';
 
 function folder(test: Test): string {
   const dir = mkdtempSync(join(tmpdir(), 'overlayd-identity-'));
@@ -60,4 +61,12 @@ void t.test('signatures: RFC 8032 7.1 test 2, and nothing but false for what is 
   test.notOk(verifier.verify(key, message, signature.subarray(1)));
   // A key of small order would verify anything.
   test.notOk(verifier.verify(new Uint8Array(32), message, new Uint8Array(64)));
+});
+
+void t.test('a new identity is on the disk with its name before it is used', async (test) => {
+  const stateDir = join(folder(test), 'state');
+  mkdirSync(stateDir);
+  const calls = await diskCalls(() => loadIdentity(stateDir));
+  test.match(calls, [/^fsync identity\..*new$/, 'link identity', 'fsync state']);
+  test.strictSame(await diskCalls(() => loadIdentity(stateDir)), []);
 });

@@ -1,9 +1,10 @@
 /** Files of the state folder: the old one or the new one, never a part of one (issue 5.2; checklist 3.15). */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import t from 'tap';
 import { z } from 'zod';
+import { diskCalls } from './disk-calls.ts';
 import { keepDurably, readKept, readOrPutAside } from '../../../agent/control/state-file.ts';
 
 const schema = z.object({ version: z.literal(1), n: z.number() });
@@ -70,4 +71,14 @@ void t.test('what does not fit the disk is an error, and the old file stays', (t
   test.equal(execFileSync('bash', limited, { encoding: 'utf8' }), 'OVL_STATE_DIR\n');
   test.equal(readFileSync(path, 'utf8'), 'old');
   test.end();
+});
+
+void t.test('what is kept is on the disk with its name, and so is the folder', async (test) => {
+  const folder = join(test.testdir(), 'a');
+  const path = join(folder, 'state', 'file.json');
+  const first = await diskCalls(() => keepDurably(path, 'numbers', '1'));
+  const written = ['fsync file.json.new', 'rename file.json', 'fsync state'];
+  test.strictSame(first.slice(-3), written);
+  test.strictSame(first.slice(0, 2), ['fsync a', `fsync ${basename(join(folder, '..'))}`]);
+  test.strictSame(await diskCalls(() => keepDurably(path, 'numbers', '2')), written);
 });
