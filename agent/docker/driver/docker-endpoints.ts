@@ -79,8 +79,8 @@ export class DockerEndpoints {
         claimed,
         sinceMs: now(),
       };
-      book.putEndpoint(endpoint);
       try {
+        book.putEndpoint(endpoint);
         await networks.addEndpoint(specOf(endpoint));
       } catch (error) {
         await this.#releaseClaims(endpoint);

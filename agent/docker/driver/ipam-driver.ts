@@ -219,12 +219,12 @@ export class IpamDriver {
       const ip = addressOf(given);
       const kept = book.address(pool.id, ip);
       if (kept === undefined || (kept.use === 'endpoint' && !this.#isOfBefore(pool, kept, network))) {
-        this.#keep(pool, ip, { use: 'endpoint', isGiven: asked !== undefined, claimedIn: network.id });
+        await this.#keepClaimed(pool, ip, network, asked !== undefined);
         return { Address: given, Data: {} };
       }
       // Docker's gateway, an --aux-address, or that of a container which Docker did not end when the network was removed and
       // made again: this network knows nothing of it, so it is kept off from here.
-      book.putAddress({ ...kept, claimedIn: network.id });
+      await this.#putClaimed(kept, network);
     }
   }
 
@@ -250,7 +250,7 @@ export class IpamDriver {
     const what = { use: 'endpoint', isGiven: true } as const;
     try {
       await addresses.request(network.id, { address: ip, family: pool.family, purpose: 'endpoint' });
-      this.#keep(pool, ip, { ...what, claimedIn: network.id });
+      await this.#keepClaimed(pool, ip, network, true);
     } catch (error) {
       if (!(error instanceof OverlaydError && error.code === 'OVL_ADDRESS_TAKEN')) throw error;
       this.#keep(pool, ip, what);
@@ -272,6 +272,27 @@ export class IpamDriver {
   #isUnused({ network }: PoolRecord, address: AddressRecord): boolean {
     if (network === undefined || !this.#deps.book.isInherited(address)) return false;
     return this.#endpoints.withIp(network, address.ip) === undefined;
+  }
+
+  async #keepClaimed(
+    pool: PoolRecord,
+    ip: string,
+    network: NetworkDefinition,
+    isGiven: boolean,
+  ): Promise<void> {
+    const { now } = this.#deps;
+    await this.#putClaimed({ pool: pool.id, ip, use: 'endpoint', isGiven, sinceMs: now() }, network);
+  }
+
+  /** What cannot be written down is nobody's again: Docker is told of no address then. */
+  async #putClaimed(address: AddressRecord, { id }: NetworkDefinition): Promise<void> {
+    const { book, addresses } = this.#deps;
+    try {
+      book.putAddress({ ...address, claimedIn: id });
+    } catch (error) {
+      await addresses.release(id, address.ip);
+      throw error;
+    }
   }
 
   #keep(pool: PoolRecord, ip: string, what: Pick<AddressRecord, 'use' | 'isGiven' | 'claimedIn'>): void {

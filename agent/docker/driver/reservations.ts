@@ -51,8 +51,7 @@ export class Reservations {
     try {
       await addresses.request(id, { address: ip, family, purpose: 'reserved' });
       this.#tried.delete(keyOf(address));
-      if (book.address(pool, ip)?.use === 'reserved') book.putAddress({ ...address, claimedIn: id });
-      else await addresses.release(id, ip);
+      await this.#keep(address, id);
     } catch (err) {
       // A container was about to get it here, and it was kept off in that moment.
       if (!isNews || book.address(pool, ip)?.claimedIn === id) return;
@@ -61,6 +60,22 @@ export class Reservations {
         log.info(fields, 'an --aux-address is kept off, or used, by another host already');
       } else log.warn(fields, 'an --aux-address could not be kept off');
     }
+  }
+
+  /** Claimed, unless Docker has given it back meanwhile or it cannot be written down. */
+  async #keep(address: AddressRecord, id: string): Promise<void> {
+    const { book, addresses } = this.#deps;
+    const { pool, ip } = address;
+    try {
+      if (book.address(pool, ip)?.use === 'reserved') {
+        book.putAddress({ ...address, claimedIn: id });
+        return;
+      }
+    } catch (error) {
+      await addresses.release(id, ip);
+      throw error;
+    }
+    await addresses.release(id, ip);
   }
 }
 

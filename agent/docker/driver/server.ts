@@ -19,6 +19,8 @@ import * as messages from './messages.ts';
 
 const PLUGIN_TYPE = 'application/vnd.docker.plugins.v1.2+json';
 const BODY_MAX_BYTES = 1 << 20;
+/** Docker names each port of a published range, twice, in some 100 bytes: room for all 65,535. */
+const PORTS_MAX_BYTES = 8 << 20;
 const SOCKET = { mode: 0o600, connectionsMax: 1024, flag: '--docker-plugin' };
 const REQUEST_TIMEOUT_MS = 30_000;
 
@@ -32,10 +34,15 @@ export interface PluginDrivers {
 interface Call {
   readonly schema: z.ZodType;
   readonly handle: (drivers: PluginDrivers, request: never) => unknown;
+  readonly bodyLimit: number;
 }
 
-function call<T>(schema: z.ZodType<T>, handle: (drivers: PluginDrivers, request: T) => unknown): Call {
-  return { schema, handle };
+function call<T>(
+  schema: z.ZodType<T>,
+  handle: (drivers: PluginDrivers, request: T) => unknown,
+  bodyLimit = BODY_MAX_BYTES,
+): Call {
+  return { schema, handle, bodyLimit };
 }
 
 const nothing = (): object => ({});
@@ -77,16 +84,22 @@ export const CALLS: Readonly<Record<string, Call>> = {
   'NetworkDriver.DeleteNetwork': call(messages.networkSchema, ({ networks }, request) =>
     networks.delete(request),
   ),
-  'NetworkDriver.CreateEndpoint': call(messages.createEndpointSchema, ({ endpoints }, request) =>
-    endpoints.create(request),
+  'NetworkDriver.CreateEndpoint': call(
+    messages.createEndpointSchema,
+    ({ endpoints }, request) => endpoints.create(request),
+    PORTS_MAX_BYTES,
   ),
   'NetworkDriver.DeleteEndpoint': call(messages.endpointSchema, ({ endpoints }, request) =>
     endpoints.delete(request),
   ),
   'NetworkDriver.EndpointOperInfo': call(messages.endpointSchema, () => ({ Value: {} })),
-  'NetworkDriver.Join': call(messages.joinSchema, ({ endpoints }, request) => endpoints.join(request)),
+  'NetworkDriver.Join': call(
+    messages.joinSchema,
+    ({ endpoints }, request) => endpoints.join(request),
+    PORTS_MAX_BYTES,
+  ),
   'NetworkDriver.Leave': call(messages.endpointSchema, ({ endpoints }, request) => endpoints.leave(request)),
-  'NetworkDriver.ProgramExternalConnectivity': call(messages.endpointSchema, nothing),
+  'NetworkDriver.ProgramExternalConnectivity': call(messages.endpointSchema, nothing, PORTS_MAX_BYTES),
   'NetworkDriver.RevokeExternalConnectivity': call(messages.endpointSchema, nothing),
   // Which nodes swarm has is gossip's business here.
   'NetworkDriver.DiscoverNew': call(messages.anySchema, nothing),
@@ -101,7 +114,6 @@ export function startPlugin(drivers: PluginDrivers, socket: string, log: Log): P
 /** The plugin without its socket. */
 export function buildPlugin(drivers: PluginDrivers, log: Log): FastifyInstance {
   const app = fastify({
-    bodyLimit: BODY_MAX_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: true,
     // Docker's host name is empty.
@@ -128,8 +140,8 @@ export function buildPlugin(drivers: PluginDrivers, log: Log): FastifyInstance {
       .type(PLUGIN_TYPE)
       .send({ Err: `overlayd knows no ${request.method} ${request.url}` }),
   );
-  for (const [name, { schema, handle }] of Object.entries(CALLS)) {
-    app.post(`/${name}`, async (request, reply) => {
+  for (const [name, { schema, handle, bodyLimit }] of Object.entries(CALLS)) {
+    app.post(`/${name}`, { bodyLimit }, async (request, reply) => {
       if (schema !== messages.anySchema && isEmpty(request.body)) throw hollow(name);
       const asked = readBody(schema, request.body);
       const answer = await handle(drivers, asked as never);
@@ -174,5 +186,8 @@ function textOf(error: unknown): string {
     return error.hint === undefined ? error.message : `${error.message}. ${error.hint}`;
   }
   const { statusCode = 500, message } = error as { statusCode?: number; message?: string };
+  if (statusCode === 413) {
+    return 'the request is too large, as it is when too many ports are published. Publish fewer ports (-p) of this container';
+  }
   return statusCode < 500 ? String(message) : 'overlayd failed; its log says more';
 }

@@ -225,8 +225,17 @@ void tap.test('T6: that -p does nothing is said, with the cure, and the containe
   const ports = Array.from({ length: 40 }, (_, i) => ({ ...port, Proto: 6, Port: i + 1, HostPort: i + 1 }));
   await scene.startContainer(blue, { ports });
   t.match(warnings().at(-1)?.message, /8:8\/tcp and 32 more; /);
+  const range = Array.from({ length: 65_535 }, (_, i) => ({
+    ...port,
+    Proto: 6,
+    Port: i + 1,
+    HostPort: i + 1,
+    HostPortEnd: i + 1,
+  }));
+  await scene.startContainer(blue, { ports: range });
+  t.match(warnings().at(-1)?.message, /8:8\/tcp and 65527 more; /, 'all that there are');
   await scene.startContainer(blue, { ports: [{ Proto: 'strange' }] });
-  t.equal(warnings().length, 2);
+  t.equal(warnings().length, 3);
 });
 
 void tap.test('5.3: a call that comes twice has one effect', async (t) => {
@@ -390,8 +399,14 @@ void tap.test('5.3: hostile and broken requests are refused, none is fatal', asy
   await t.rejects(scene.call('IpamDriver.RequestAddress', { PoolID: 'local ../ 1' }), {
     message: /no address pool/,
   });
-  const large = await scene.raw('NetworkDriver.Join', 'x'.repeat(2 << 20));
-  t.equal(large.status, 500);
+  for (const [method, bytes] of [
+    ['NetworkDriver.Join', 9 << 20],
+    ['IpamDriver.RequestPool', 2 << 20],
+  ] as const) {
+    const large = await scene.raw(method, 'x'.repeat(bytes));
+    t.equal(large.status, 500);
+    t.match(large.body['Err'], /too large.*Publish fewer ports/);
+  }
   t.equal((await scene.raw('NetworkDriver.Nonsense', '{}')).status, 404);
 });
 

@@ -162,3 +162,24 @@ void tap.test('5.3: what cannot be taken away, or opened, now is tried again', a
   await reconcile();
   t.ok(scene.networks.taps.has(kept.endpoint));
 });
+
+void tap.test('5.3: what cannot be written down is not kept from others', async (t) => {
+  const { scene, pool } = await withBlue(t);
+  const isFull = (): never => {
+    throw new OverlaydError('OVL_STATE', 'no space left on device');
+  };
+  const full = { message: /no space left/ };
+  scene.book.putAddress = isFull;
+  await t.rejects(ask(scene, pool), full);
+  t.equal(scene.addresses.held.size, 0);
+  Reflect.deleteProperty(scene.book, 'putAddress');
+
+  // Addresses that Docker's own IPAM chose are claimed with the endpoint.
+  const green = await scene.createNetworkOfDocker('green');
+  scene.book.putEndpoint = isFull;
+  await t.rejects(createEndpoint(scene, green, 'b', '10.55.0.5'), full);
+  t.equal(scene.addresses.held.size, 0);
+  Reflect.deleteProperty(scene.book, 'putEndpoint');
+  await createEndpoint(scene, green, 'b', '10.55.0.5');
+  t.match(await ask(scene, pool), { Address: `${IP}/24` });
+});

@@ -222,7 +222,7 @@ export class PluginScene {
       readonly mac?: string;
       readonly sandbox?: string;
       /** Of `-p`, as Docker says them. */
-      readonly ports?: readonly object[];
+      readonly ports?: readonly Json[];
     } = {},
   ): Promise<{ endpoint: string; address: string; mac: string; joined: Json }> {
     const [PoolID = ''] = this.pools.get(network) ?? [];
@@ -233,19 +233,24 @@ export class PluginScene {
     });
     const endpoint = this.id();
     const key = { NetworkID: network, EndpointID: endpoint };
+    const ports = {
+      'com.docker.network.endpoint.exposedports': (given.ports ?? []).map(({ Proto, Port }) => ({
+        Proto,
+        Port,
+      })),
+      'com.docker.network.portmap': given.ports ?? [],
+    };
     const made = await this.call<{ Interface?: { MacAddress: string } }>('NetworkDriver.CreateEndpoint', {
       ...key,
       Interface: { Address, AddressIPv6: '', MacAddress: given.mac ?? '' },
-      Options: {
-        'com.docker.network.endpoint.exposedports': [],
-        'com.docker.network.portmap': given.ports ?? [],
-      },
+      Options: ports,
     });
     const joined = await this.call('NetworkDriver.Join', {
       ...key,
       SandboxKey: given.sandbox ?? '/run/docker/netns/1089eac5f408',
-      Options: {},
+      Options: ports,
     });
+    await this.call('NetworkDriver.ProgramExternalConnectivity', { ...key, Options: ports });
     const shown = this.shown.get(network);
     const mac = made.Interface?.MacAddress ?? given.mac ?? '';
     if (shown !== undefined) {
