@@ -12,7 +12,7 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 rootfs=$out/rootfs
 rm -rf "$rootfs"
-mkdir -p "$rootfs"/{usr/local/bin,overlayd/build,etc,tmp,run/docker/plugins,run/overlayd,var/lib/overlayd,proc,sys,dev}
+mkdir -p "$rootfs"/{usr/local/bin,overlayd,etc,tmp,run/docker/plugins,run/overlayd,var/lib/overlayd,proc,sys,dev}
 
 node=$(readlink -f "$(command -v node)")
 install -m 755 "$node" "$rootfs/usr/local/bin/node"
@@ -23,15 +23,6 @@ done
 printf 'root:x:0:0:root:/root:/none\n' >"$rootfs/etc/passwd"
 printf 'hosts: files dns\n' >"$rootfs/etc/nsswitch.conf"
 
-cd "$root"
-cp package.json LICENSE "$rootfs/overlayd/"
-cp -r build/agent build/proto build/core-wasm "$rootfs/overlayd/build/"
-npm ls --omit=dev --all --parseable | tail -n +2 | while read -r package; do
-  relative=${package#"$root/"}
-  mkdir -p "$rootfs/overlayd/$(dirname "$relative")"
-  cp -r "$package" "$rootfs/overlayd/$(dirname "$relative")/"
-done
-# For reading, not for running.
-find "$rootfs/overlayd" \( -name '*.map' -o -name '*.d.ts' -o -name '*.md' \) -type f -delete
+"$root/packaging/copy-program.sh" "$rootfs/overlayd"
 cp "$here/config.json" "$out/config.json"
 echo "packed: $(du -sh "$rootfs" | cut -f1) in $out"
