@@ -117,6 +117,8 @@ async function start(
   const notices = new Notices();
   announceHost(monotonicMs(), config, dataplane.taps, state);
   let tunnels: TunnelKeeper | undefined;
+  let reloader: Reloader | undefined;
+  const running = (): RunConfig => reloader?.config ?? config;
   const swim = createSwim(config, state, epoch, keys?.sealing);
   const identities = new IdentityControl({
     self: config.nodeName,
@@ -152,6 +154,7 @@ async function start(
     if (keys === undefined) return false;
     tunnels ??= openTunnels({
       config,
+      rekeyMs: () => running().rekeyMs,
       state,
       view: control.reconciler.view,
       dataplane,
@@ -211,10 +214,9 @@ async function start(
   undo.push(() => docker.close());
   dropForgotten(descriptors, networks, log);
   const sessions = (): readonly TunnelStatus[] => tunnels?.sessions() ?? [];
-  let running = config;
   const view = viewOf({
     config,
-    running: () => running,
+    running,
     state,
     control,
     identities,
@@ -231,23 +233,21 @@ async function start(
   const openMetrics = async ({ metricsAddr }: RunConfig): Promise<MetricsServer | undefined> =>
     metricsAddr === undefined ? undefined : startMetrics(view, metricsAddr, log);
   const metrics = await openMetrics(config);
-  const reloader = new Reloader(
+  const reloading = new Reloader(
     { control, identities, tunnels: () => tunnels, networks: configured, openMetrics, log },
     config,
     metrics,
   );
+  reloader = reloading;
   return {
     ...view,
     failed,
     report: () => ({
-      ...reportOf(running, control, dataplane, (name) => configured.tapOf(name)),
+      ...reportOf(running(), control, dataplane, (name) => configured.tapOf(name)),
       dockerDriver: docker.driver,
     }),
-    config: () => running,
-    reload: async (next) => {
-      await reloader.apply(next);
-      running = next;
-    },
+    config: running,
+    reload: (next) => reloading.apply(next),
     stop: async ({ removeTaps }) => {
       // First, while all that its calls need is there.
       await docker.close();
@@ -375,7 +375,7 @@ function viewOf(parts: ViewParts): DaemonView {
     },
     ranges: (nameOrId) => addresses.ranges(nameOrId),
     collisions: (nameOrId) => addresses.collisions(nameOrId),
-    dockerRange: (nameOrId, size) => addresses.dockerRange(nameOrId, { size }),
+    dockerRange: (nameOrId, size, family) => addresses.dockerRange(nameOrId, { size, family }),
     reclaim: (host) => addresses.reclaim(host),
     leave: () => control.leave(),
     keyring: () => control.keyring().list(),

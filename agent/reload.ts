@@ -46,6 +46,11 @@ export class Reloader {
     this.#fingerprints = fingerprintsOf(keysOf(config));
   }
 
+  /** As it runs, what a reload under way has taken over included. */
+  get config(): RunConfig {
+    return this.#config;
+  }
+
   /** Throws OverlaydError; then nothing has changed. */
   async apply(next: RunConfig): Promise<void> {
     const prepared: Prepared[] = [];
@@ -59,13 +64,14 @@ export class Reloader {
       for (const { cancel } of prepared) cancel?.();
       throw error;
     }
+    // First: what is opened by a commit is opened by that.
+    this.#config = next;
     const ends = prepared.map(({ commit }) => commit());
     const { control, tunnels } = this.#parts;
     control.setSeeds(next.join);
     control.reconciler.setStaticPeers(staticPeersOf(next));
     control.setGossipRekeyInterval(next.gossipRekeyMs);
     tunnels()?.setRekeyInterval(next.rekeyMs);
-    this.#config = next;
     for (const end of ends) await end;
   }
 

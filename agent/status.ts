@@ -41,8 +41,8 @@ export const networkSummarySchema = z.object({
   status: z.enum(['ok', 'conflict']).optional(),
   /** Other hosts that take part in it. */
   peers: count,
-  /** Forwarding entries, local and remote. */
-  macs: count,
+  /** Forwarding entries, local and remote. Absent where this host takes no part: it hears of none. */
+  macs: count.optional(),
 });
 export type NetworkSummary = z.infer<typeof networkSummarySchema>;
 
@@ -337,8 +337,8 @@ export interface DaemonView {
   /** Who has which addresses of a network, by name or id. These four throw OverlaydError. */
   ranges(nameOrId: string): readonly HostRange[];
   collisions(nameOrId: string): readonly AddressCollision[];
-  /** A block of this host for Docker's own IPAM, the same ever after. */
-  dockerRange(nameOrId: string, size: number | undefined): Promise<string>;
+  /** A block of this host for Docker's own IPAM, the same ever after; the default family is 4 where the network has it. */
+  dockerRange(nameOrId: string, size: number | undefined, family: 4 | 6 | undefined): Promise<string>;
   /** Takes over what a host had that is gone for good. */
   reclaim(host: string): Promise<readonly Reclaimed[]>;
   /** Leaves the cluster; the daemon goes on, alone. */

@@ -10,6 +10,7 @@ import type { NetworkCreate } from '../config/schema.ts';
 import { findingSchema } from '../doctor/finding.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { OverlaydError } from '../errors.ts';
+import type { DockerRangeOptions } from '../ipam/interface.ts';
 import type {
   FdbEntry,
   Identity,
@@ -97,9 +98,9 @@ export class ApiClient {
     return this.#get(`/v1/networks/${encodeURIComponent(network)}/ranges`, networkRangesSchema);
   }
 
-  async dockerRange(network: string, size?: number): Promise<string> {
+  async dockerRange(network: string, asked: DockerRangeOptions = {}): Promise<string> {
     const path = `/v1/networks/${encodeURIComponent(network)}/docker-range`;
-    return (await this.#request('POST', path, dockerRangeSchema, { size })).ipRange;
+    return (await this.#request('POST', path, dockerRangeSchema, asked)).ipRange;
   }
 
   reclaim(host: string): Promise<ReclaimedRanges[]> {

@@ -6,7 +6,7 @@ import { findingSchema } from '../doctor/finding.ts';
 import { OverlaydError } from '../errors.ts';
 import { networkNotFound } from '../networks/not-found.ts';
 import { specOf } from '../networks/network-spec.ts';
-import type { DaemonView } from '../status.ts';
+import type { DaemonView, NetworkDetail } from '../status.ts';
 import {
   dockerRangeSchema,
   fdbEntrySchema,
@@ -65,6 +65,7 @@ export const dockerRangeRequestSchema = z.strictObject({
     .min(1)
     .max(1 << 24)
     .optional(),
+  family: z.union([z.literal(4), z.literal(6)]).optional(),
 });
 export const emptySchema = z.strictObject({});
 
@@ -144,7 +145,8 @@ export const ROUTES: readonly Route[] = [
     summary: 'Which host has which addresses of a network, and addresses in use where they should not be',
     response: networkRangesSchema,
     parameters: { name: 'Name or id of the network' },
-    handle(view, { parameters: { name = '' } }) {
+    handle(view, { parameters: { name: nameOrId = '' } }) {
+      const { name } = knownNetwork(view, nameOrId);
       return { network: name, ranges: view.ranges(name), collisions: view.collisions(name) };
     },
   },
@@ -157,8 +159,8 @@ export const ROUTES: readonly Route[] = [
     parameters: { name: 'Name or id of the network' },
     body: dockerRangeRequestSchema,
     async handle(view, { parameters: { name = '' }, body }) {
-      const { size } = body as z.infer<typeof dockerRangeRequestSchema>;
-      return { ipRange: await view.dockerRange(name, size) };
+      const { size, family } = body as z.infer<typeof dockerRangeRequestSchema>;
+      return { ipRange: await view.dockerRange(name, size, family) };
     },
   },
   {
@@ -174,11 +176,10 @@ export const ROUTES: readonly Route[] = [
     path: '/v1/fdb',
     summary: 'Forwarding table: which host has which MAC',
     response: z.array(fdbEntrySchema),
-    query: { network: 'Only this network' },
+    query: { network: 'Only this network: its name or id' },
     handle(view, { query: { network } }) {
-      if (network !== undefined) knownNetwork(view, network);
       return sortBy(
-        view.fdb(network),
+        view.fdb(network === undefined ? undefined : knownNetwork(view, network).name),
         (entry) => entry.network,
         (entry) => entry.mac,
       );
@@ -277,7 +278,7 @@ function fingerprintIn(body: unknown): string {
   return (body as z.infer<typeof fingerprintRequestSchema>).fingerprint;
 }
 
-function knownNetwork(view: DaemonView, name: string): unknown {
+function knownNetwork(view: DaemonView, name: string): NetworkDetail {
   const network = view.network(name);
   if (network !== undefined) return network;
   const known = view.networks().map((other) => other.name);

@@ -11,7 +11,7 @@ interface DockerSubnet {
   readonly ipRange?: string | undefined;
 }
 
-interface DockerNetwork extends DockerSubnet {
+export interface DockerNetwork extends DockerSubnet {
   readonly name: string;
   readonly tap: string;
   /** Of the second family. */

@@ -7,7 +7,7 @@
 import { claimSocket } from '../api/socket.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Sources } from '../config/load.ts';
-import { reloadableChanges } from '../config/reload.ts';
+import { reloadableChanges, withRunningMtus } from '../config/reload.ts';
 import type { NetworkConfig } from '../config/run-config.ts';
 import { thisMachine } from '../config/underlay.ts';
 import { createLog } from '../log.ts';
@@ -93,8 +93,8 @@ function reloader(sources: Sources, daemon: Daemon, log: ChangeableLog, manager:
     manager.reloading();
     let outcome: string;
     try {
-      const { config } = await loadConfig(sources, thisMachine);
       const before = daemon.config();
+      const config = withRunningMtus(before, (await loadConfig(sources, thisMachine)).config);
       const changes = reloadableChanges(before, config);
       await daemon.reload(config);
       log.level = config.logLevel;

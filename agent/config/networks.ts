@@ -25,6 +25,7 @@ export function resolveNetworks(
     ipRange: network['ip-range'],
     tap: network.tap ?? `tap${index}`,
     mtu: network.mtu ?? largestMtu(network.encrypted),
+    ...(network.mtu === undefined && { isMtuFitted: true as const }),
     encrypted: network.encrypted ?? false,
   }));
   const messages = [

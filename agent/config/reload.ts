@@ -36,6 +36,20 @@ const FIELDS: Readonly<Record<string, keyof RunConfig>> = {
   'remove-taps-on-exit': 'removeTapsOnExit',
 };
 
+/**
+ * What a reload read, with the MTUs that run where it gives none: that the underlay has another one since the start is no
+ * change of the configuration. TAPs follow the underlay by themselves (control/tap-mtus.ts).
+ */
+export function withRunningMtus(running: RunConfig, wanted: RunConfig): RunConfig {
+  const before = new Map(running.networks.map((network) => [network.name, network]));
+  const networks = wanted.networks.map((network) => {
+    const was = before.get(network.name);
+    const stays = was !== undefined && network.isMtuFitted === true && was.encrypted === network.encrypted;
+    return stays ? { ...network, mtu: was.mtu } : network;
+  });
+  return { ...wanted, networks };
+}
+
 /** Options whose value differs; throws OverlaydError when one of them needs a restart. */
 export function reloadableChanges(running: RunConfig, wanted: RunConfig): string[] {
   const changed = OPTIONS.filter(({ key }) => {

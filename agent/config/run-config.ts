@@ -11,6 +11,8 @@ export interface NetworkConfig {
   readonly tap: string;
   /** MTU of the TAP, bytes. */
   readonly mtu: number;
+  /** Nobody gave it: it is what fitted the underlay when that was looked at. */
+  readonly isMtuFitted?: true;
   readonly encrypted: boolean;
 }
 

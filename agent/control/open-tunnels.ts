@@ -17,6 +17,8 @@ import { TunnelKeeper } from './tunnel-keeper.ts';
 
 export interface TunnelParts {
   readonly config: RunConfig;
+  /** Age at which sessions are replaced, ms: as it is when they are opened, perhaps after reloads. */
+  readonly rekeyMs: () => number;
   readonly state: Pick<State, 'interested' | 'identities'>;
   readonly view: Pick<ForwardingView, 'vtep'>;
   readonly dataplane: Dataplane;
@@ -31,7 +33,7 @@ export interface TunnelParts {
 /** Sessions with every live host that takes part in an encrypted network of ours. */
 export function openTunnels(parts: TunnelParts): TunnelKeeper {
   const { config, state, view, dataplane, keyring, staticKeys, log } = parts;
-  const timing = { rekeyIntervalMs: config.rekeyMs };
+  const timing = { rekeyIntervalMs: parts.rekeyMs() };
   const tunnels = new Tunnels({
     crypto: tunnelCrypto,
     rng: systemRng(),

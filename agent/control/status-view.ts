@@ -178,8 +178,6 @@ export class StatusView {
       internal,
       status: isBad ? 'conflict' : 'ok',
       peers: this.#participants(vni, network).length,
-      // Of networks that we take no part in we know no endpoints.
-      macs: 0,
     };
   }
 

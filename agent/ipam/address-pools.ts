@@ -13,7 +13,14 @@ import { CollisionLog } from './collision-log.ts';
 import type { EndpointSeen } from './collisions.ts';
 import { findCollisions, seenAddresses } from './collisions.ts';
 import { HandOut } from './hand-out.ts';
-import type { AddressCollision, AddressRequest, Addresses, HostRange, Reclaimed } from './interface.ts';
+import type {
+  AddressCollision,
+  AddressRequest,
+  Addresses,
+  DockerRangeOptions,
+  HostRange,
+  Reclaimed,
+} from './interface.ts';
 import { rangesOf } from './host-ranges.ts';
 import type { NetworkPool } from './network-pool.ts';
 import type { PoolSetOptions } from './pool-set.ts';
@@ -163,11 +170,8 @@ export class AddressPools implements Addresses {
     return Promise.resolve();
   }
 
-  async dockerRange(
-    networkId: string,
-    options: { readonly size?: number | undefined } = {},
-  ): Promise<string> {
-    return this.#handOut.dockerRange(networkId, options.size);
+  async dockerRange(networkId: string, { size, family }: DockerRangeOptions = {}): Promise<string> {
+    return this.#handOut.dockerRange(networkId, size, family);
   }
 
   async reclaim(host: string): Promise<readonly Reclaimed[]> {

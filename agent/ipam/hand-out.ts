@@ -130,10 +130,10 @@ export class HandOut {
 
   // Blocks
 
-  async dockerRange(networkId: string, size: number | undefined): Promise<string> {
+  async dockerRange(networkId: string, size: number | undefined, family?: 4 | 6): Promise<string> {
     const { pools, clock } = this.#options;
     const network = pools.network(networkId);
-    const pool = pools.get(networkId, network.subnet === undefined ? 6 : 4);
+    const pool = pools.get(networkId, family ?? (network.subnet === undefined ? 6 : 4));
     const { bits, least } = dockerSizes(pool.subnet, size);
     const found =
       (await pool.until(() => this.#docker(pool, bits, bits), REQUEST_MS / 2)) ??

@@ -42,6 +42,11 @@ export interface Reclaimed {
   readonly cidrs: readonly string[];
 }
 
+export interface DockerRangeOptions {
+  readonly size?: number | undefined;
+  readonly family?: 4 | 6 | undefined;
+}
+
 export interface Addresses {
   /**
    * An address that no other host can hand out, with its prefix length. Asks other hosts for a range when ours is used up.
@@ -49,8 +54,11 @@ export interface Addresses {
    */
   request(networkId: string, options: AddressRequest): Promise<string>;
   release(networkId: string, address: string): Promise<void>;
-  /** This host's block for Docker's own IPAM: one CIDR, the same ever after. `size`: how many addresses. */
-  dockerRange(networkId: string, options?: { readonly size?: number | undefined }): Promise<string>;
+  /**
+   * This host's block for Docker's own IPAM: one CIDR of a family (default: 4 where the network has it), the same ever after.
+   * `size`: how many addresses.
+   */
+  dockerRange(networkId: string, options?: DockerRangeOptions): Promise<string>;
   ranges(networkId: string): readonly HostRange[];
   collisions(networkId: string): readonly AddressCollision[];
   /** Takes over, now, what a host had that is gone for good. */

@@ -126,7 +126,7 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'isG
         'OVL_NETWORK_LIMIT',
         `network "${spec.name}" cannot be made: ${cause.message}`,
         {
-          hint: 'Remove networks that nobody needs: "overlayd networks ls" shows which have no MACs.',
+          hint: 'Remove networks that nobody needs: "overlayd networks inspect NAME" shows who uses it.',
           cause,
         },
       );

@@ -1,4 +1,5 @@
 /** Networks added to the file and taken out of it, with SIGHUP, real daemons and containers (issue 5.7). */
+import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -87,3 +88,30 @@ netnsTest(
     test.match(await a.status(), { ready: true });
   },
 );
+
+netnsTest('5.7 SIGHUP: a rekey interval holds for sessions that are opened after it', [], async (test) => {
+  const key = randomBytes(32).toString('base64');
+  const { daemons, testbed } = await startCluster(test, {
+    hosts: 2,
+    argsOf: (host) => {
+      const keyring = join(host.scratch, 'keyring');
+      writeFileSync(keyring, `${key}\n`, { mode: 0o600 });
+      write(host, OVERLAY);
+      return ['--keyring', keyring, '--config', fileOf(host)];
+    },
+  });
+  const [a, b] = daemons as [Daemon, Daemon];
+  for (const [index, daemon] of daemons.entries()) {
+    const config = { networks: [OVERLAY], 'log-format': 'json', 'rekey-interval': '1s' };
+    writeFileSync(fileOf(testbed.hosts[index]!), JSON.stringify(config));
+    await reload(daemon, /"msg":"reloaded: rekey-interval"/);
+  }
+  await a.client('networks', 'create', 'blue', '--encrypted');
+  await a.client('networks', 'attach', 'blue');
+  await until('the other knows it', 10_000, async () => (await names(b)).includes('blue'));
+  await b.client('networks', 'attach', 'blue');
+  await until('sessions are renewed by it', 20_000, async () => {
+    const peers = (await Promise.all(daemons.map((daemon) => daemon.peers()))).flat();
+    return peers.every(({ session }) => (session?.rekeys ?? 0) >= 2);
+  });
+});

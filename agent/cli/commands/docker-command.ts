@@ -7,6 +7,7 @@ import { clientVerb, withClient } from '../client-command.ts';
 import type { ClientOptions } from '../client-command.ts';
 import type { CliContext } from '../context.ts';
 import { dockerLine } from '../docker-line.ts';
+import type { DockerNetwork } from '../docker-line.ts';
 import { printJson, printable } from '../output.ts';
 
 export function dockerCommand(context: CliContext): Command {
@@ -16,7 +17,7 @@ export function dockerCommand(context: CliContext): Command {
   ])
     .argument('<NETWORK>', 'name of the network')
     .action(async (name: string, options: ClientOptions) => {
-      const network = await withClient(options.socket, (client) => look(client, name));
+      const network = await withClient(options.socket, (client) => client.network(name));
       const { tap, subnet } = network;
       if (tap === undefined) {
         throw new OverlaydError('OVL_NETWORK_NOT_LOCAL', `this host takes no part in network "${name}"`, {
@@ -28,16 +29,24 @@ export function dockerCommand(context: CliContext): Command {
           hint: 'Give it one with subnet=CIDR: Docker would choose another on every host.',
         });
       }
-      const line = printable(dockerLine({ ...network, tap, subnet }));
+      const subnets = await withClient(options.socket, (client) => rangesOf(client, network));
+      const line = printable(dockerLine({ ...network, ...subnets, tap, subnet }));
       if (options.output === 'json') printJson(context, { command: line });
       else context.out(`${line}\n`);
     });
 }
 
-/** With the range that the operator gave, else with one of this host's own, which is marked for Docker from then on. */
-async function look(client: ApiClient, name: string): Promise<NetworkDetail> {
-  const network = await client.network(name);
-  const { tap, subnet, ipRange } = network;
-  if (tap === undefined || subnet === undefined || ipRange !== undefined) return network;
-  return { ...network, ipRange: await client.dockerRange(name) };
+/** The range that the operator gave, else one of this host's own, which is marked for Docker from then on; in each family. */
+async function rangesOf(
+  client: ApiClient,
+  { name, ipRange, subnet6, gateway6 }: NetworkDetail,
+): Promise<Pick<DockerNetwork, 'ipRange' | 'second'>> {
+  const first = ipRange ?? (await client.dockerRange(name));
+  if (subnet6 === undefined) return { ipRange: first };
+  const second = {
+    subnet: subnet6,
+    gateway: gateway6,
+    ipRange: await client.dockerRange(name, { family: 6 }),
+  };
+  return { ipRange: first, second };
 }

@@ -36,8 +36,11 @@ export function rangesCommand(context: CliContext): Command {
       const options: ClientOptions = command.optsWithGlobals();
       const all = await withClient(options.socket, async (client) => {
         const networks = name === undefined ? await client.networks() : [{ name, subnet: '' }];
-        const shown = networks.filter(({ subnet }) => subnet !== undefined);
-        return Promise.all(shown.map((network) => client.ranges(network.name)));
+        const found: NetworkRanges[] = [];
+        // One after the other: each request is a connection, and the daemon takes only so many at once.
+        for (const network of networks)
+          if (network.subnet !== undefined) found.push(await client.ranges(network.name));
+        return found;
       });
       if (options.output === 'json') return printJson(context, all);
       const rows = all.flatMap(({ network, ranges }) => ranges.map((range): Row => ({ network, range })));

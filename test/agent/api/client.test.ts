@@ -15,7 +15,7 @@ void tap.test('asks and orders', async (t) => {
   t.equal((await client.network('overlay')).gateway, '10.42.0.1');
   t.strictSame(
     (await client.networks()).map(({ name }) => name),
-    ['bare', 'blue', 'elsewhere', 'open', 'overlay'],
+    ['bare', 'blue', 'dual', 'elsewhere', 'open', 'overlay'],
   );
   t.equal((await client.fdb('bare')).length, 1);
   t.strictSame(await client.join(['a', 'down:1']), {

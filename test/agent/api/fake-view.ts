@@ -51,9 +51,19 @@ const ELSEWHERE: NetworkDetail = {
   vni: 9,
   encrypted: false,
   peers: 1,
-  macs: 0,
   members: ['host-c'],
   staticPeers: [],
+};
+/** Of both families, with a TAP here. */
+const DUAL: NetworkDetail = {
+  ...OPEN,
+  name: 'dual',
+  vni: 10,
+  tap: 'tap3',
+  subnet: '10.44.0.0/16',
+  gateway: '10.44.0.1',
+  subnet6: 'fd44::/64',
+  gateway6: 'fd44::1',
 };
 const USES: NetworkUse[] = [
   {
@@ -79,7 +89,6 @@ const BLUE = {
   status: 'conflict',
   encrypted: true,
   peers: 2,
-  macs: 0,
   labels: { team: 'web' },
   createdBy: 'host-b',
   configuredOn: [],
@@ -89,7 +98,7 @@ const BLUE = {
   staticPeers: [],
 } satisfies NetworkDetail;
 // Not in order, so that somebody has to sort them.
-const NETWORKS: NetworkDetail[] = [OVERLAY, BARE, OPEN, ELSEWHERE, BLUE];
+const NETWORKS: NetworkDetail[] = [OVERLAY, BARE, OPEN, ELSEWHERE, BLUE, DUAL];
 
 const PEERS: Peer[] = [
   {
@@ -116,6 +125,7 @@ const PEERS: Peer[] = [
 ];
 
 const FDB: FdbEntry[] = [
+  { network: 'blue', vni: 5_000_000, mac: '02:42:0a:2b:10:02', ips: [], owner: 'host-b', local: false },
   {
     network: 'overlay',
     vni: 4096,
@@ -269,6 +279,7 @@ export interface FakeView extends DaemonView {
   left: number;
   failWith: Error | undefined;
   findings: Finding[];
+  readonly moreNetworks: NetworkDetail[];
 }
 
 export function fakeView(): FakeView {
@@ -282,6 +293,7 @@ export function fakeView(): FakeView {
     left: 0,
     failWith: undefined,
     findings: FINDINGS,
+    moreNetworks: [],
     status() {
       if (view.failWith !== undefined) throw view.failWith;
       view.aliveAfter--;
@@ -289,8 +301,9 @@ export function fakeView(): FakeView {
       return { ...STATUS, ready: view.ready, peers: { ...STATUS.peers, alive } };
     },
     peers: () => PEERS,
-    networks: () => STATUS.networks,
-    network: (name) => NETWORKS.find((network) => network.name === name),
+    networks: () => [...STATUS.networks, ...view.moreNetworks],
+    network: (name) =>
+      [...NETWORKS, ...view.moreNetworks].find(({ name: its, id }) => its === name || id === name),
     fdb: (network) => FDB.filter((entry) => network === undefined || entry.network === network),
     join(addresses) {
       view.joined.push([...addresses]);
@@ -350,9 +363,9 @@ export function fakeView(): FakeView {
         { address: '10.42.200.1', hosts: ['host-a'], owner: undefined, kind: 'reclaimed' },
       ];
     },
-    dockerRange(name, size) {
-      view.keyed.push(`docker-range ${name} ${size}`);
-      return Promise.resolve('fd00::100/120');
+    dockerRange(name, size, family) {
+      view.keyed.push(`docker-range ${name} ${size} ${family}`);
+      return Promise.resolve(family === undefined && name === DUAL.name ? '10.44.3.0/24' : 'fd00::100/120');
     },
     reclaim(host) {
       view.keyed.push(`reclaim ${host}`);

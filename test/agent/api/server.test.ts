@@ -39,6 +39,13 @@ void tap.test('every route answers what its schema says, sorted', async (t) => {
   }
   const names = (await app.inject('/v1/peers')).json<{ name: string }[]>().map(({ name }) => name);
   t.strictSame(names, names.toSorted(), 'peers by name');
+  const blue = fakeView().network('blue')?.id;
+  t.strictSame(
+    (await app.inject(`/v1/fdb?network=${blue}`)).json(),
+    (await app.inject('/v1/fdb?network=blue')).json(),
+    'by id as by name',
+  );
+  t.match((await app.inject(`/v1/networks/${blue}/ranges`)).json(), { network: 'blue' });
   const macs = (await app.inject('/v1/fdb?network=overlay')).json<{ mac: string }[]>().map(({ mac }) => mac);
   t.strictSame(macs, ['02:00:00:00:00:09', '02:42:0a:2a:02:02'], 'one network, by MAC');
   const bare = (await app.inject('/v1/networks/bare')).json<object>();

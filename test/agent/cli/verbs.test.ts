@@ -77,6 +77,7 @@ void tap.test('tables are as they are written down', async (t) => {
     'networks reclaim host-x',
     'docker-command overlay',
     'docker-command open',
+    'docker-command dual',
     'doctor --docker-socket /nowhere',
     'doctor -o wide --docker-socket /nowhere',
   ];
@@ -175,6 +176,15 @@ void tap.test('exit codes', async (t) => {
   const degraded = await here('status');
   t.match(degraded, { status: 1, stdout: /not ready/ }, 'status of a degraded daemon');
   daemon.view.ready = true;
+});
+
+void tap.test('3.33: ranges of more networks than the daemon takes connections', async (t) => {
+  const overlay = daemon.view.network('overlay')!;
+  for (let n = 0; n < 2000; n++) daemon.view.moreNetworks.push({ ...overlay, id: `${n}`, name: `n${n}` });
+  const { status, stdout, stderr } = await verb('networks ranges -o json');
+  daemon.view.moreNetworks.length = 0;
+  t.match({ status, stderr }, { status: 0, stderr: '' });
+  t.ok((JSON.parse(stdout) as unknown[]).length >= 2000);
 });
 
 void tap.test('colour only for people who want it', async (t) => {

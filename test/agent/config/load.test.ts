@@ -28,6 +28,7 @@ void tap.test('defaults', async (t) => {
           ipRange: undefined,
           tap: 'tap0',
           mtu: 1450,
+          isMtuFitted: true,
           encrypted: false,
         },
       ],

@@ -1,6 +1,7 @@
 import tap from 'tap';
 import { loadConfig } from '../../../agent/config/load.ts';
-import { reloadableChanges } from '../../../agent/config/reload.ts';
+import type { Sources } from '../../../agent/config/load.ts';
+import { reloadableChanges, withRunningMtus } from '../../../agent/config/reload.ts';
 import type { RunConfig } from '../../../agent/config/run-config.ts';
 import { machine } from './machine.ts';
 
@@ -39,6 +40,36 @@ void tap.test('5.7 what may change while it runs', async (t) => {
     'log-format': 'text',
   };
   t.strictSame(reloadableChanges(running, await load(wanted)), Object.keys(wanted));
+});
+
+void tap.test('5.7 an MTU that nobody gave is no change when the underlay has another by now', async (t) => {
+  const sources = (flags: Record<string, string | string[]>): Sources => ({
+    flags,
+    environment: {},
+    configFile: undefined,
+  });
+  const { config: running } = await loadConfig(sources({}), machine());
+  const larger = machine({ mtu: () => Promise.resolve(9_000) });
+  const { config } = await loadConfig(sources({ join: ['a'] }), larger);
+  const wanted = withRunningMtus(running, config);
+  t.strictSame(reloadableChanges(running, wanted), ['join']);
+  t.equal(wanted.networks[0]?.mtu, 1_450);
+  const given = (
+    await loadConfig(
+      sources({ networks: ['name=overlay,vni=4096,subnet=10.42.0.0/16,tap=tap0,mtu=1400'] }),
+      larger,
+    )
+  ).config;
+  t.throws(
+    () => reloadableChanges(running, withRunningMtus(running, given)),
+    /mtu changed from 1450 to 1400/,
+  );
+  const more = await loadConfig(sources({ networks: ['name=x,vni=1'] }), larger);
+  t.equal(
+    withRunningMtus(running, more.config).networks[0]?.mtu,
+    8_950,
+    'a new one is made for what is there',
+  );
 });
 
 void tap.test('all or nothing: one change that needs a restart refuses the others', async (t) => {

@@ -148,6 +148,15 @@ void t.test('T8: Docker’s block is the same ever after, and as large as can be
   test.equal(await asked, '10.42.0.248/29', 'a power of two');
 });
 
+void t.test('T8: a network of both families has a block of each', async (test) => {
+  const cluster = new PoolHosts(test.testdir());
+  cluster.networks = [{ ...cluster.networks[0]!, subnet6: 'fd42::/64' }];
+  const { handOut } = cluster.start('a');
+  cluster.run(5_000);
+  test.match(await handOut.dockerRange('blue', undefined, 6), /^fd42::[0-9a-f:]*\/120$/);
+  test.match(await handOut.dockerRange('blue', undefined), /^10\.42\./);
+});
+
 void t.test('an IPv6 network has its addresses too', async (test) => {
   const cluster = new PoolHosts(test.testdir());
   const { subnet: _, ...blue } = cluster.networks[0]!;
