@@ -94,6 +94,12 @@ void tap.test('wrong values say where and what was expected, all at once', async
   t.match(messageOf('advertise-addr: 224.0.0.1'), /unicast IP address/);
   t.match(messageOf('metrics-addr: localhost:9472'), /IP:PORT or "none"/);
   t.match(messageOf('socket: overlayd.sock'), /absolute path/);
+  for (const key of [24, 32, 43].map((length) => `${'S3cret/'.repeat(9).slice(0, length - 2)}==`)) {
+    t.match(messageOf(`keyring: ${key}`), /keyring: expected an absolute path of a file/);
+    t.notMatch(messageOf(`keyring: ${key}`), /S3cret/, 'a key is shown to nobody');
+  }
+  const key = `/${'S3cret/'.repeat(9).slice(0, 42)}=`;
+  t.notMatch(messageOf(`keyring: ${key}`), /S3cret/, 'nor is one that looks like a path');
   t.match(messageOf('- a\n- b\n'), /expected "key: value" lines/);
   t.match(messageOf('just words'), /expected "key: value" lines/);
 });
