@@ -117,8 +117,9 @@ async function start(
   const notices = new Notices();
   announceHost(monotonicMs(), config, dataplane.taps, state);
   let tunnels: TunnelKeeper | undefined;
-  let reloader: Reloader | undefined;
-  const running = (): RunConfig => reloader?.config ?? config;
+  /** As it runs, after reloads. */
+  const live = { config };
+  const running = (): RunConfig => live.config;
   const swim = createSwim(config, state, epoch, keys?.sealing);
   const identities = new IdentityControl({
     self: config.nodeName,
@@ -233,12 +234,14 @@ async function start(
   const openMetrics = async ({ metricsAddr }: RunConfig): Promise<MetricsServer | undefined> =>
     metricsAddr === undefined ? undefined : startMetrics(view, metricsAddr, log);
   const metrics = await openMetrics(config);
-  const reloading = new Reloader(
-    { control, identities, tunnels: () => tunnels, networks: configured, openMetrics, log },
+  const onTaken = (next: RunConfig): void => {
+    live.config = next;
+  };
+  const reloader = new Reloader(
+    { control, identities, tunnels: () => tunnels, networks: configured, openMetrics, onTaken, log },
     config,
     metrics,
   );
-  reloader = reloading;
   return {
     ...view,
     failed,
@@ -247,7 +250,7 @@ async function start(
       dockerDriver: docker.driver,
     }),
     config: running,
-    reload: (next) => reloading.apply(next),
+    reload: (next) => reloader.apply(next),
     stop: async ({ removeTaps }) => {
       // First, while all that its calls need is there.
       await docker.close();

@@ -22,6 +22,8 @@ export interface ReloadParts {
   readonly tunnels: () => TunnelKeeper | undefined;
   readonly networks: Pick<ConfiguredNetworks, 'prepare'>;
   readonly openMetrics: (config: RunConfig) => Promise<MetricsServer | undefined>;
+  /** Called when it is certain, before anything is changed. */
+  readonly onTaken: (config: RunConfig) => void;
   readonly log: Log;
 }
 
@@ -46,11 +48,6 @@ export class Reloader {
     this.#fingerprints = fingerprintsOf(keysOf(config));
   }
 
-  /** As it runs, what a reload under way has taken over included. */
-  get config(): RunConfig {
-    return this.#config;
-  }
-
   /** Throws OverlaydError; then nothing has changed. */
   async apply(next: RunConfig): Promise<void> {
     const prepared: Prepared[] = [];
@@ -66,6 +63,7 @@ export class Reloader {
     }
     // First: what is opened by a commit is opened by that.
     this.#config = next;
+    this.#parts.onTaken(next);
     const ends = prepared.map(({ commit }) => commit());
     const { control, tunnels } = this.#parts;
     control.setSeeds(next.join);
