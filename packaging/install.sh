@@ -12,7 +12,7 @@ root=${1:-}
 umask 022
 node=$(readlink -f "$(command -v node)")
 case $node in
-  /home/* | /root/*)
+  /home* | /root*)
     echo "node is $node: the service sees no home folder. Install Node where all may read it, such as /usr/local." >&2
     exit 1
     ;;
