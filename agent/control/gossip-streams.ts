@@ -10,9 +10,10 @@ export interface GossipStreamsOptions {
   readonly bindAddr: string;
   readonly swim: SwimNode;
   readonly clock: { now(): number };
+  /** After an orderly end, how long a slow reader may take for what is still in the buffers, whether it reads or not. */
+  readonly lingerMs?: number;
 }
 
-/** After an orderly end, how long a slow reader may take for what is still in the buffers. */
 const LINGER_MS = 10_000;
 
 export class GossipStreams {
@@ -20,7 +21,7 @@ export class GossipStreams {
   /** Called after anything was handed to the protocol object. */
   readonly #onHandled: () => void;
   readonly #sockets = new Map<number, Socket>();
-  /** Sockets that the protocol has done with and that still flush. */
+  /** Sockets on which both sides, or the protocol, have done, and that still flush. */
   readonly #lingering = new Set<Socket>();
   #nextAcceptId = 2;
 
@@ -44,8 +45,10 @@ export class GossipStreams {
     const socket = this.#sockets.get(action.id);
     if (socket === undefined) return;
     if (action.type === 'write') socket.write(action.bytes);
-    else if (action.type === 'end') socket.end();
-    else this.#release(action.id, socket);
+    else if (action.type === 'end') {
+      socket.end();
+      if (socket.readableEnded) this.#linger(socket);
+    } else this.#release(action.id, socket);
   }
 
   closeAll(): void {
@@ -79,6 +82,8 @@ export class GossipStreams {
       if (this.#isOurs(id, socket)) this.#hand((swim, now) => swim.handleStreamData(now, id, bytes));
     });
     socket.on('end', () => {
+      // The protocol may be done with it now, and say no more of it.
+      if (socket.writableEnded) this.#linger(socket);
       if (this.#isOurs(id, socket)) this.#hand((swim, now) => swim.handleStreamEnd(now, id, undefined));
     });
     socket.on('error', (error) => {
@@ -101,9 +106,15 @@ export class GossipStreams {
       socket.destroy();
       return;
     }
-    this.#lingering.add(socket);
-    socket.setTimeout(LINGER_MS, () => socket.destroy());
+    this.#linger(socket);
     socket.destroySoon();
+  }
+
+  #linger(socket: Socket): void {
+    if (socket.destroyed || this.#lingering.has(socket)) return;
+    this.#lingering.add(socket);
+    const timer = setTimeout(() => socket.destroy(), this.#options.lingerMs ?? LINGER_MS);
+    socket.once('close', () => clearTimeout(timer));
   }
 
   #isOurs(id: number, socket: Socket): boolean {
