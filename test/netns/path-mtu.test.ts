@@ -279,6 +279,5 @@ netnsTest('5.5: an underlay of 1,280, as WireGuard links have it, is used whole'
       return (await daemon.peers()).some(({ pathMtu, rttMs }) => pathMtu === 1280 && rttMs !== undefined);
     });
     t.match(daemon.host.ip('link', 'show', 'tap0'), /mtu 1230/);
-    await daemon.stop();
   }
 });
