@@ -22,7 +22,7 @@ import type { TapMtus } from './tap-mtus.ts';
 export interface PathKeeperOptions {
   readonly view: Pick<ForwardingView, 'participants' | 'vtep' | 'peerRow'>;
   readonly setMaxPayload: (peer: number, maxPayload: number) => void;
-  readonly dataplane: Pick<Dataplane, 'onEvent' | 'peerCounters'>;
+  readonly dataplane: Pick<Dataplane, 'onEvent' | 'peerCounters' | 'counters'>;
   readonly dataPathAddr: string;
   /** What the underlay interface takes, bytes. */
   readonly underlayMtu: number;
@@ -39,7 +39,7 @@ type Participants = ReturnType<ForwardingView['participants']> extends Iterable<
 
 interface Known {
   readonly peer: number;
-  /** Datagrams sent to it when it was looked at last. */
+  /** Bytes sent to it when it was looked at last. */
   sent: number;
   /** What was said of it last. */
   mtu: number;
@@ -52,6 +52,7 @@ export class PathKeeper {
   readonly #known = new Map<string, Known>();
   #networks: readonly Participants[] = [];
   #wanted: ReadonlyMap<string, boolean> = new Map();
+  #refused = 0;
   readonly #look: NodeJS.Timeout;
   readonly #timer = new DeadlineTimer(() => {
     this.#paths.handleDeadline(monotonicMs());
@@ -104,7 +105,8 @@ export class PathKeeper {
     if (this.#closed) return;
     const now = monotonicMs();
     this.#comparePeers(now);
-    for (const [name, known] of this.#known) this.#noteTraffic(now, name, known);
+    const isRefused = this.#isSendingRefused();
+    for (const [name, known] of this.#known) this.#noteTraffic(now, name, known, isRefused);
     this.#settle();
     this.#writeRows();
     this.#options.tapMtus.look(now, this.#pathsOfNetworks());
@@ -147,10 +149,19 @@ export class PathKeeper {
     this.#paths.removePeer(name);
   }
 
-  #noteTraffic(now: number, name: string, known: Known): void {
-    const { txFrames } = this.#options.dataplane.peerCounters(known.peer);
-    if (txFrames !== known.sent) this.#paths.noteTraffic(now, name);
-    known.sent = txFrames;
+  #noteTraffic(now: number, name: string, known: Known, isRefused: boolean): void {
+    const { txBytes } = this.#options.dataplane.peerCounters(known.peer);
+    // What our own kernel refused is not counted as sent: it may be what is large.
+    this.#paths.noteTraffic(now, name, isRefused ? Infinity : txBytes - known.sent);
+    known.sent = txBytes;
+  }
+
+  /** Whether the kernel refused to send anything since the last call. */
+  #isSendingRefused(): boolean {
+    const refused = this.#options.dataplane.counters().drops['send-failed'] ?? 0;
+    const isMore = refused > this.#refused;
+    this.#refused = refused;
+    return isMore;
   }
 
   #handle(event: DataplaneEvent): void {

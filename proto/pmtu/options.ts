@@ -1,4 +1,5 @@
 import type { Rng } from '../env.ts';
+import type { ProbeBudget } from './probe-budget.ts';
 
 /** What path-MTU discovery goes by. Sizes are bytes of an underlay IP packet, times ms. */
 export interface PathTiming {
@@ -12,7 +13,7 @@ export interface PathTiming {
   readonly firstWaitMs: number;
   readonly leastWaitMs: number;
   readonly mostWaitMs: number;
-  /** Between confirmations of what passes (CONFIRMATION_TIMER), while there is traffic and without. */
+  /** Between confirmations of what passes (CONFIRMATION_TIMER), while there is traffic and without; with many peers longer. */
   readonly confirmActiveMs: number;
   readonly confirmIdleMs: number;
   /** Traffic is taken to last for so long after it was noticed. */
@@ -51,6 +52,8 @@ export interface SearchOptions {
   readonly linkBytes: number;
   readonly rng: Rng;
   readonly timing: PathTiming;
-  /** Whether so many probes may go out now. */
-  readonly mayProbe: (now: number, count: number) => boolean;
+  /** Shared by all paths of the host. */
+  readonly budget: ProbeBudget;
+  /** Whether probes can be sent at all now: to a peer of a sealed network only in a session. */
+  readonly canProbe: () => boolean;
 }

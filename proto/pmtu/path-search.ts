@@ -44,8 +44,8 @@ const SIZES_PER_ROUND = 6;
 /** Probes of earlier rounds whose late answers are still understood. */
 const REMEMBERED = 64;
 const REMEMBERED_MS = 5_000;
-/** Asked again after so long when there was no leave to probe. */
-const NO_LEAVE_MS = 100;
+/** Tried again after so long when nothing can be sent. */
+const NO_SESSION_MS = 100;
 
 export class PathSearch {
   readonly #options: SearchOptions;
@@ -65,6 +65,9 @@ export class PathSearch {
   readonly #queue: Probe[] = [];
   #dueMs: number;
   #silentRounds = 0;
+  /** The next round's probes, spent already; from `atMs` on they may go out. */
+  #leave: { count: number; readonly atMs: number } | undefined;
+  #isActive = false;
   #activeUntilMs = -Infinity;
   #confirmedMs = -Infinity;
   #raiseAtMs = Infinity;
@@ -79,7 +82,16 @@ export class PathSearch {
     this.#raiseMs = timing.raiseMs;
     const between = knownSizes(timing.baseBytes, linkBytes, linkBytes);
     this.#batch = this.#below([timing.baseBytes, ...spread(between, SIZES_PER_ROUND - 2), linkBytes]);
-    this.#dueMs = now + rng.float() * NO_LEAVE_MS;
+    this.#dueMs = now + rng.float() * NO_SESSION_MS;
+    options.budget.countPath(1);
+  }
+
+  /** It is not gone by any more. */
+  close(): void {
+    const { budget } = this.#options;
+    budget.countPath(-1);
+    if (this.#isActive) budget.countActive(-1);
+    budget.giveBack(this.#leave?.count ?? 0);
   }
 
   /** What to go by: bytes of an IP packet. */
@@ -123,10 +135,12 @@ export class PathSearch {
 
   /** There is traffic: what passes is confirmed often from now on, and soon. */
   noteTraffic(now: number): void {
-    const { activeForMs, confirmActiveMs } = this.#options.timing;
-    this.#activeUntilMs = now + activeForMs;
-    if (this.#round === undefined && this.#low > 0)
-      this.#dueMs = Math.min(this.#dueMs, Math.max(now, this.#confirmedMs + confirmActiveMs));
+    const { budget, timing } = this.#options;
+    this.#activeUntilMs = now + timing.activeForMs;
+    if (!this.#isActive) budget.countActive(1);
+    this.#isActive = true;
+    if (this.#round === undefined && this.#low > 0 && this.#leave === undefined)
+      this.#dueMs = Math.min(this.#dueMs, Math.max(now, this.#confirmedMs + this.#confirmMs()));
   }
 
   /** False: it is no answer to a probe of ours. */
@@ -159,15 +173,12 @@ export class PathSearch {
   }
 
   #openRound(now: number): void {
-    const { timing, rng, mayProbe } = this.#options;
+    const { timing, rng } = this.#options;
     if (now >= this.#raiseAtMs) this.#beginRaise();
     const isSuspect = this.#fails.has(this.#low);
     const wanted = isSuspect ? this.#below(this.#doubted()) : this.#below([this.#low, ...this.#batch]);
     const sizes = [timing.floorBytes, ...wanted.filter((size) => size > timing.floorBytes)];
-    if (!mayProbe(now, sizes.length)) {
-      this.#dueMs = now + NO_LEAVE_MS * (1 + rng.float());
-      return;
-    }
+    if (!this.#hasLeave(now, sizes.length)) return;
     const tokens = new Map<number, number>();
     for (const bytes of sizes) {
       // 53 bits.
@@ -180,6 +191,28 @@ export class PathSearch {
     this.#round = { tokens, sizes, isPlain: !isSuspect, largest: 0 };
     this.#confirmedMs = now;
     this.#dueMs = now + this.#estimate.waitMs(timing.firstWaitMs, timing.leastWaitMs, timing.mostWaitMs);
+  }
+
+  /** Whether so many probes may go out now; otherwise it is known when to ask again. */
+  #hasLeave(now: number, count: number): boolean {
+    const { budget, canProbe, rng } = this.#options;
+    if (!canProbe()) {
+      budget.giveBack(this.#leave?.count ?? 0);
+      this.#leave = undefined;
+      this.#dueMs = now + NO_SESSION_MS * (1 + rng.float());
+      return false;
+    }
+    // What became of the path while it waited may take other sizes, and so a few probes more or less.
+    const more = count - (this.#leave?.count ?? 0);
+    const waitMs = budget.spend(now, more);
+    this.#leave ??= { count, atMs: now + waitMs };
+    this.#leave.count = count;
+    if (now < this.#leave.atMs) {
+      this.#dueMs = this.#leave.atMs;
+      return false;
+    }
+    this.#leave = undefined;
+    return true;
   }
 
   /** All of a round went out together: what comes does so soon after the first, however long that took on a busy host. */
@@ -252,9 +285,13 @@ export class PathSearch {
 
   /** Between rounds: what comes next, and when. */
   #settle(now: number): void {
-    const { timing, rng } = this.#options;
+    const { budget, timing, rng } = this.#options;
+    if (this.#isActive && now >= this.#activeUntilMs) {
+      this.#isActive = false;
+      budget.countActive(-1);
+    }
     if (this.#silentRounds > 0) {
-      const most = this.#isActive(now) && this.#low > 0 ? timing.confirmActiveMs * 2 : timing.confirmIdleMs;
+      const most = this.#isActive && this.#low > 0 ? this.#confirmMs() * 2 : timing.confirmIdleMs;
       const wait = Math.min(most, timing.silentMs * 2 ** Math.min(this.#silentRounds - 1, 10));
       this.#dueMs = now + wait * (0.75 + rng.float() / 2);
       return;
@@ -265,14 +302,13 @@ export class PathSearch {
       return;
     }
     this.#scheduleRaise(now);
-    const every = this.#isActive(now)
-      ? timing.confirmActiveMs
-      : timing.confirmIdleMs * (0.75 + rng.float() / 2);
+    const every = this.#confirmMs() * (this.#isActive ? 1 : 0.75 + rng.float() / 2);
     this.#dueMs = Math.min(now + every, Math.max(now, this.#raiseAtMs));
   }
 
-  #isActive(now: number): boolean {
-    return now < this.#activeUntilMs;
+  #confirmMs(): number {
+    const { budget, timing } = this.#options;
+    return budget.confirmMs(this.#isActive, this.#isActive ? timing.confirmActiveMs : timing.confirmIdleMs);
   }
 
   /** The search is over; whether more passes by now is tried later, ever later. */

@@ -10,6 +10,7 @@ import { DEFAULT_TIMING } from './options.ts';
 import type { PathTiming } from './options.ts';
 import { PathSearch } from './path-search.ts';
 import type { PathState } from './path-search.ts';
+import { ProbeBudget } from './probe-budget.ts';
 
 /**
  * The paths of one host to its peers, as a pure object: handle, then poll transmits and changes until undefined, then sleep
@@ -84,7 +85,7 @@ export class Paths {
   readonly #timing: PathTiming;
   readonly #counters = new Counters();
   readonly #timers = new TimerHeap();
-  readonly #probes: TokenBucket;
+  readonly #budget: ProbeBudget;
   readonly #answers = new TokenBucket(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND);
   readonly #paths = new Map<string, Path>();
   readonly #byIp = new Map<string, Set<Path>>();
@@ -94,8 +95,7 @@ export class Paths {
   constructor(options: PathsOptions) {
     this.#options = options;
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
-    const rate = options.probesPerSecond ?? PROBES_PER_SECOND;
-    this.#probes = new TokenBucket(rate, rate);
+    this.#budget = new ProbeBudget(options.probesPerSecond ?? PROBES_PER_SECOND);
   }
 
   /** A peer, or what is new about it; another address or link is another path. */
@@ -114,7 +114,8 @@ export class Paths {
         linkBytes: peer.linkBytes,
         rng: this.#options.rng,
         timing: this.#timing,
-        mayProbe: (at, count) => this.#mayProbe(at, path, count),
+        budget: this.#budget,
+        canProbe: () => this.#canProbe(path),
       }),
       timer: undefined,
       told: peer.linkBytes,
@@ -131,6 +132,7 @@ export class Paths {
     const path = this.#paths.get(name);
     if (path === undefined) return;
     path.timer?.cancel();
+    path.search.close();
     this.#paths.delete(name);
     const there = this.#byIp.get(path.addr.ip);
     if (there?.delete(path) === true && there.size === 0) this.#byIp.delete(path.addr.ip);
@@ -167,10 +169,13 @@ export class Paths {
     this.#paths.get(name)?.search.handleTooLong(token);
   }
 
-  /** Something was sent to the peer since the last call. */
-  noteTraffic(now: number, name: string): void {
+  /**
+   * So many bytes were sent to the peer since the last call. What is less than any path takes could not be lost to a narrow
+   * one, and is no traffic: broadcasts alone, which go to everybody, do not make a path be confirmed often.
+   */
+  noteTraffic(now: number, name: string, bytes: number): void {
     const path = this.#paths.get(name);
-    if (path === undefined) return;
+    if (path === undefined || bytes < this.#timing.floorBytes) return;
     path.search.noteTraffic(now);
     this.#settle(path);
   }
@@ -249,12 +254,10 @@ export class Paths {
     this.#transmit({ to: path.addr, bytes, probe: undefined });
   }
 
-  #mayProbe(now: number, path: Path, count: number): boolean {
+  #canProbe(path: Path): boolean {
     const { seal } = this.#options;
     // Whether there is a session: sealing costs a counter, nothing else.
-    if (path.isSealed && seal()?.sealProbe(path.name, { kind: PROBE, size: 0, token: 0 }) === undefined)
-      return false;
-    return this.#probes.take(now, count);
+    return !path.isSealed || seal()?.sealProbe(path.name, { kind: PROBE, size: 0, token: 0 }) !== undefined;
   }
 
   #settle(path: Path): void {

@@ -101,7 +101,7 @@ export class Link {
       to.handleDatagram(now, bytes.subarray(0, HEAD), bytes.length, from);
     if (now >= this.#nextLookMs) {
       this.#nextLookMs = now + 500;
-      if (this.isBusy) this.a.noteTraffic(now, 'b');
+      if (this.isBusy) this.a.noteTraffic(now, 'b', 10_000);
     }
     this.a.handleDeadline(now);
     this.b.handleDeadline(now);

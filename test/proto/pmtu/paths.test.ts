@@ -8,6 +8,7 @@ import { clearAnswer, clearProbe, tokenOf } from '../../../proto/pmtu/messages.t
 import { DEFAULT_TIMING } from '../../../proto/pmtu/options.ts';
 import { PathSearch } from '../../../proto/pmtu/path-search.ts';
 import { Paths } from '../../../proto/pmtu/paths.ts';
+import { ProbeBudget } from '../../../proto/pmtu/probe-budget.ts';
 import { SeededRng } from '../../../proto/rng.ts';
 import { Link } from './link.ts';
 
@@ -56,8 +57,15 @@ void t.test(
   '5.5: an interface of whatever size is begun with, in small rounds, and used whole',
   async (sub) => {
     const rng = new SeededRng(2);
+    const budget = new ProbeBudget(1e6);
     for (let linkBytes = 68; linkBytes <= 2_000; linkBytes++) {
-      const search = new PathSearch(0, { linkBytes, rng, timing: DEFAULT_TIMING, mayProbe: () => true });
+      const search = new PathSearch(0, {
+        linkBytes,
+        rng,
+        timing: DEFAULT_TIMING,
+        budget,
+        canProbe: () => true,
+      });
       search.handleDeadline(1_000);
       const sizes: number[] = [];
       for (let out = search.pollProbe(); out !== undefined; out = search.pollProbe()) sizes.push(out.bytes);
@@ -165,7 +173,7 @@ void t.test('5.5: what our own kernel will not send needs no second word', async
   let limit = 1500;
   const run = (ms: number): void => {
     for (const end = now + ms; now < end; now++) {
-      paths.noteTraffic(now, 'b');
+      paths.noteTraffic(now, 'b', 10_000);
       paths.handleDeadline(now);
       for (let out = paths.pollTransmit(); out !== undefined; out = paths.pollTransmit()) {
         if (out.probe === undefined) throw new Error('no probe');
