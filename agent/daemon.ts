@@ -47,6 +47,7 @@ import type { AddressPools } from './ipam/address-pools.ts';
 import { openAddresses } from './ipam/open-addresses.ts';
 import { MAC_QUOTA, openNetworks } from './networks/open-networks.ts';
 import type { OpenNetworks } from './networks/open-networks.ts';
+import type { NotReady } from './readiness.ts';
 import { Reloader } from './reload.ts';
 import { staticPeersOf } from './static-peers.ts';
 import type { Daemon, DaemonView, StartupReport } from './status.ts';
@@ -327,6 +328,9 @@ interface ViewParts {
 function viewOf(parts: ViewParts): DaemonView {
   const { config, control, identities, dataplane, addresses, watch, notices } = parts;
   const { definitions, joined, local } = parts.networks;
+  const notReady = (): NotReady | undefined => {
+    return identities.revokedSelf() === undefined ? control.notReady() : 'revoked';
+  };
   const view = new StatusView({
     ...parts,
     definitions,
@@ -342,7 +346,7 @@ function viewOf(parts: ViewParts): DaemonView {
       const revoked = identities.revokedSelf();
       return { identity: identities.fingerprint, ...(revoked !== undefined && { revoked }) };
     },
-    isReady: () => control.isSettled(),
+    notReady,
     startedAtMs: monotonicMs(),
     now: monotonicMs,
   });
@@ -366,7 +370,7 @@ function viewOf(parts: ViewParts): DaemonView {
         notices,
       }),
     metrics: () => view.metrics(),
-    isReady: () => control.isSettled(),
+    notReady,
     heartbeatAgeMs: () => dataplane.heartbeatAgeMs(),
     join: (seeds) => control.join(seeds.map((address) => seedOf(address, config.gossipPort))),
     networkCreate: async (spec) => view.network((await local.create(spec)).id)!,

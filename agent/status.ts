@@ -10,6 +10,7 @@ import type { RunConfig } from './config/run-config.ts';
 import type { Finding } from './doctor/finding.ts';
 import type { AddressCollision, HostRange, Reclaimed } from './ipam/interface.ts';
 import type { NetworkSpec } from './networks/interface.ts';
+import type { NotReady } from './readiness.ts';
 
 const count = z.int().min(0);
 const countsByName = z.record(z.string(), count);
@@ -195,6 +196,8 @@ export const statusSchema = z.object({
   node: z.string(),
   version: z.string(),
   ready: z.boolean(),
+  /** Why it is not: no other host was found yet, or this one has left, or is revoked. Absent when ready. */
+  notReady: z.enum(['alone', 'left', 'revoked']).optional(),
   uptimeSeconds: z.number().min(0),
   advertiseAddr: z.string(),
   dataPathAddr: z.string(),
@@ -359,8 +362,8 @@ export interface DaemonView {
   /** The key is void, and the name takes the next one. Throws OverlaydError. */
   identityForget(name: string): RevokeResult;
   metrics(): DaemonMetrics;
-  /** TAPs up, sockets bound, and joined or without seeds. */
-  isReady(): boolean;
+  /** Undefined when ready: TAPs up, sockets bound, and joined or without seeds. */
+  notReady(): NotReady | undefined;
   /** Milliseconds since the packet loop last said that it lives. */
   heartbeatAgeMs(): number;
 }

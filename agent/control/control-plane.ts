@@ -18,6 +18,7 @@ import { KeyringControl } from './keyring-control.ts';
 import type { Notices } from './notices.ts';
 import type { PinFile } from './pin-file.ts';
 import type { Identities } from '../../proto/state/identities.ts';
+import type { NotReady } from '../readiness.ts';
 import type { KnownPeers } from './known-peers.ts';
 import { Reconciler } from './reconciler.ts';
 import { SeedKeeper, resolveSeeds } from './seeds.ts';
@@ -208,6 +209,11 @@ export class ControlPlane {
       .some((member) => member.name !== this.swim.self.name && member.state === 'alive');
   }
 
+  notReady(): Exclude<NotReady, 'revoked'> | undefined {
+    if (this.swim.self.state === 'left') return 'left';
+    return this.isSettled() ? undefined : 'alone';
+  }
+
   setSeeds(seeds: readonly Seed[]): void {
     this.#seeds.setSeeds(seeds);
   }
@@ -219,8 +225,11 @@ export class ControlPlane {
   /** Joins by hand; each address is tried once. */
   async join(seeds: readonly Seed[]): Promise<JoinResult> {
     const { addresses, errors } = await resolveSeeds(seeds, this.#family);
-    // To the others all that we had is gone with us: it is to be said again.
-    if (this.swim.self.state === 'left') this.#state.renew(monotonicMs());
+    if (this.swim.self.state === 'left') {
+      // To the others all that we had is gone with us: it is to be said again.
+      this.#state.renew(monotonicMs());
+      this.#seeds.open();
+    }
     const results = await this.#cluster.join(addresses);
     const failures = results.flatMap((error, index) => {
       const { ip, port } = addresses[index] as Address;

@@ -56,11 +56,13 @@ export class SeedKeeper {
   #retryMs = FIRST_RETRY_MS;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
+  /** Of the look-up under way; an earlier one has nothing to say any more. */
+  #turn = 0;
 
   constructor(options: SeedKeeperOptions) {
     this.#options = options;
     this.#seeds = options.seeds;
-    void this.#resolve();
+    this.open();
   }
 
   get seeds(): readonly Seed[] {
@@ -69,6 +71,12 @@ export class SeedKeeper {
 
   setSeeds(seeds: readonly Seed[]): void {
     this.#seeds = seeds;
+    this.open();
+  }
+
+  /** Looks the names up, now and again and again; also after `close`, as for a host that comes back. */
+  open(): void {
+    this.#closed = false;
     this.#retryMs = FIRST_RETRY_MS;
     void this.#resolve();
   }
@@ -80,9 +88,10 @@ export class SeedKeeper {
 
   async #resolve(): Promise<void> {
     clearTimeout(this.#timer);
+    const turn = ++this.#turn;
     const seeds = this.#seeds;
     const { addresses, errors } = await resolveSeeds(seeds, this.#options.family);
-    if (this.#closed || seeds !== this.#seeds) return;
+    if (this.#closed || turn !== this.#turn) return;
     this.#options.setSeeds(addresses);
     for (const { addr, error } of errors) {
       this.#options.log.warn(

@@ -25,6 +25,7 @@ import type {
   Peer,
   Status,
 } from '../status.ts';
+import type { NotReady } from '../readiness.ts';
 import type { PathKeeper } from './path-keeper.ts';
 import type { Reconciler } from './reconciler.ts';
 
@@ -43,7 +44,7 @@ export interface StatusParts {
   readonly sessions: () => readonly TunnelStatus[];
   /** What is known of the path to a host. */
   readonly paths: Pick<PathKeeper, 'path' | 'counters'>;
-  readonly isReady: () => boolean;
+  readonly notReady: () => NotReady | undefined;
   readonly gossipEncryption: () => GossipEncryption;
   /** This host's own key. */
   readonly identity: () => Pick<Status, 'identity' | 'revoked'>;
@@ -61,10 +62,12 @@ export class StatusView {
   status(): Status {
     const { config, version, dataplane } = this.#parts;
     const { counters, drops } = dataplane.counters();
+    const notReady = this.#parts.notReady();
     return {
       node: config.nodeName,
       version,
-      ready: this.#parts.isReady(),
+      ready: notReady === undefined,
+      ...(notReady !== undefined && { notReady }),
       uptimeSeconds: Math.round((this.#parts.now() - this.#parts.startedAtMs) / 1_000),
       advertiseAddr: config.advertiseAddr,
       dataPathAddr: config.dataPathAddr,

@@ -8,6 +8,7 @@ import { loadConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/run-config.ts';
 import { thisMachine } from '../config/underlay.ts';
 import { OverlaydError } from '../errors.ts';
+import { NOT_READY } from '../readiness.ts';
 import type { FdbEntry, Status } from '../status.ts';
 import { checkDocker } from './docker-checks.ts';
 import type { OwnFacts } from './docker-checks.ts';
@@ -49,16 +50,10 @@ export async function examine(options: ExamineOptions): Promise<Finding[]> {
   return sorted(findings);
 }
 
-function readiness({ ready }: Status): Finding[] {
+function readiness({ ready, notReady = 'alone' }: Status): Finding[] {
   if (ready) return [];
-  return [
-    {
-      check: 'daemon',
-      severity: 'error',
-      what: 'the daemon is up but not ready: it has not found another host yet',
-      cure: 'The lines about seeds and peers say why; a first host alone needs no --join.',
-    },
-  ];
+  const { what, cure } = NOT_READY[notReady];
+  return [{ check: 'daemon', severity: 'error', what: `the daemon is up but not ready: ${what}`, cure }];
 }
 
 async function factsOf(client: ApiClient, status: Status): Promise<OwnFacts> {

@@ -112,8 +112,10 @@ async function answerTo(request: IncomingMessage, view: DaemonView, metrics: Met
       const ageMs = Math.round(view.heartbeatAgeMs());
       return ageMs <= HEARTBEAT_MAX_MS ? text(200, 'ok') : text(503, `packet loop silent for ${ageMs} ms`);
     }
-    case '/readyz':
-      return view.isReady() ? text(200, 'ready') : text(503, 'not ready');
+    case '/readyz': {
+      const notReady = view.notReady();
+      return notReady === undefined ? text(200, 'ready') : text(503, `not ready: ${notReady}`);
+    }
     default:
       return text(404, 'not found');
   }

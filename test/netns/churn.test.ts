@@ -94,6 +94,22 @@ async function leaveAndReturn(t: Test, cluster: Cluster, host: Host): Promise<vo
   await restart(cluster, host);
 }
 
+/** It stays up, and says so until somebody joins. */
+async function leaveByHand(t: Test, cluster: Cluster, host: Host): Promise<void> {
+  const daemon = cluster.daemons.find((candidate) => candidate.host === host)!;
+  t.match(await daemon.client('leave'), { status: 0 });
+  t.match(await daemon.client('status'), { status: 1, stdout: /not ready  it has left the cluster/ });
+  t.match(await daemon.status(), { ready: false, notReady: 'left' });
+  await seenAs(
+    cluster.daemons.filter((other) => other !== daemon),
+    host,
+    ['left'],
+  );
+  t.match(await daemon.client('join', cluster.testbed.hosts[0]!.ipv4), { status: 0 });
+  await allKnown(daemon, cluster.daemons.length);
+  t.match(await daemon.client('status'), { status: 0, stdout: /, ready\n/ });
+}
+
 async function killAndReturn(t: Test, cluster: Cluster, host: Host, container: Container): Promise<void> {
   const others = cluster.daemons.filter((daemon) => daemon.host !== host);
   const before = container.ip('-o', 'link', 'show', 'dev', 'eth0').split(':')[0];
@@ -138,6 +154,9 @@ netnsTest('1.2, 1.10: hosts come, leave, die and come back', ['ping'], async (t)
   await bystanders.check(t, 'a host joins');
   const late = cluster.testbed.hosts[3];
   if (late === undefined) throw new Error('four hosts');
+
+  await leaveByHand(t, cluster, late);
+  await bystanders.check(t, 'a host leaves by hand and joins');
 
   await leaveAndReturn(t, cluster, late);
   await bystanders.check(t, 'a host leaves and returns');

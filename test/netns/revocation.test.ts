@@ -77,7 +77,8 @@ netnsTest('a revoked host is out within 5 s, over restarts, until undo or forget
     const status = await daemons[2]!.status();
     return status.revoked?.by === hosts[0]!.name && /this host is revoked/.test(daemons[2]!.log());
   });
-  t.match(await good(t, daemons[2]!, 'status'), /^REVOKED/m);
+  t.match(await daemons[2]!.client('status'), { status: 1, stdout: /not ready\nREVOKED/ }, 'and is degraded');
+  t.match(await daemons[2]!.status(), { ready: false, notReady: 'revoked' });
   t.match(await daemons[2]!.client('revoke', hosts[0]!.name), { status: 4, stderr: /OVL_REVOKED/ });
   const { drops } = await daemons[0]!.status();
   t.ok((drops['not-a-member'] ?? 0) + (drops['no-session'] ?? 0) > 0, 'its frames are dropped');
@@ -96,7 +97,10 @@ netnsTest('a revoked host is out within 5 s, over restarts, until undo or forget
 
   await good(t, daemons[1]!, 'revoke', '--undo', name);
   await until('it is back', 40_000, async () => (await bothPing()).every(Boolean));
-  await until('and knows', 15_000, async () => (await daemons[2]!.status()).revoked === undefined);
+  await until('and knows', 15_000, async () => {
+    const { revoked, ready } = await daemons[2]!.status();
+    return revoked === undefined && ready;
+  });
 
   await daemons[2]!.stop();
   rmSync(join(hosts[2]!.scratch, 'state'), { recursive: true });

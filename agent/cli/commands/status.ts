@@ -1,6 +1,7 @@
 /** `overlayd status`: one screen. Exit code 0 when ready, 1 when degraded. */
 import type { Command } from 'commander';
 import { formatHostPort } from '../../config/address.ts';
+import { NOT_READY } from '../../readiness.ts';
 import type { Status } from '../../status.ts';
 import { clientVerb, withClient } from '../client-command.ts';
 import type { ClientOptions } from '../client-command.ts';
@@ -36,6 +37,13 @@ function revokedLine({ revoked }: Status): string[] {
   ];
 }
 
+/** Why it is not ready; what a revoked host is told has a line of its own. */
+function notReadyLine({ ready, notReady }: Status): string[] {
+  if (ready || notReady === undefined || notReady === 'revoked') return [];
+  const { what, cure } = NOT_READY[notReady];
+  return [`not ready  ${what}. ${cure}`];
+}
+
 function renderStatus(context: CliContext, status: Status, options: ClientOptions): string {
   const colour = colourer(context);
   const peers = Object.entries(status.peers).map(([state, count]) => {
@@ -49,6 +57,7 @@ function renderStatus(context: CliContext, status: Status, options: ClientOption
   return [
     `node       ${printable(status.node)} (overlayd ${status.version}), up ${humanDuration(status.uptimeSeconds)}, ${health}`,
     ...revokedLine(status),
+    ...notReadyLine(status),
     `gossip     ${formatHostPort(status.advertiseAddr, status.gossipPort)}`,
     `sealing    ${sealingText(status.gossipEncryption)}`,
     `data       ${formatHostPort(status.dataPathAddr, status.dataPort)}, ${status.io}, ${workers}`,

@@ -17,6 +17,7 @@ import type {
   Status,
 } from '../../../agent/status.ts';
 import { OverlaydError } from '../../../agent/errors.ts';
+import type { NotReady } from '../../../agent/readiness.ts';
 import { networkSummarySchema } from '../../../agent/status.ts';
 
 const OVERLAY: NetworkDetail = {
@@ -269,7 +270,7 @@ const METRICS: DaemonMetrics = {
 
 /** What a test may turn. */
 export interface FakeView extends DaemonView {
-  ready: boolean;
+  notReadyBy: NotReady | undefined;
   heartbeatMs: number;
   current: DaemonMetrics;
   aliveAfter: number;
@@ -284,7 +285,7 @@ export interface FakeView extends DaemonView {
 
 export function fakeView(): FakeView {
   const view: FakeView = {
-    ready: true,
+    notReadyBy: undefined,
     heartbeatMs: 10,
     current: METRICS,
     aliveAfter: 0,
@@ -298,7 +299,8 @@ export function fakeView(): FakeView {
       if (view.failWith !== undefined) throw view.failWith;
       view.aliveAfter--;
       const alive = view.aliveAfter > 0 ? 0 : STATUS.peers.alive;
-      return { ...STATUS, ready: view.ready, peers: { ...STATUS.peers, alive } };
+      const ready = view.notReadyBy === undefined;
+      return { ...STATUS, ready, notReady: view.notReadyBy, peers: { ...STATUS.peers, alive } };
     },
     peers: () => PEERS,
     networks: () => [...STATUS.networks, ...view.moreNetworks],
@@ -404,7 +406,7 @@ export function fakeView(): FakeView {
       return { identity: IDENTITIES[2]!, gossipKey: 'clear' };
     },
     metrics: () => view.current,
-    isReady: () => view.ready,
+    notReady: () => view.notReadyBy,
     heartbeatAgeMs: () => view.heartbeatMs,
   };
   return view;

@@ -172,10 +172,16 @@ void tap.test('exit codes', async (t) => {
   for (const [line, status] of [cases[0], cases[6], cases[7]].flatMap((one) => (one ? [one] : []))) {
     t.equal((await verb(line)).status, status, `${line}, as a process`);
   }
-  daemon.view.ready = false;
-  const degraded = await here('status');
-  t.match(degraded, { status: 1, stdout: /not ready/ }, 'status of a degraded daemon');
-  daemon.view.ready = true;
+  for (const [reason, says] of [
+    ['alone', /not ready\n[^]*not ready  it has not found another host yet\./],
+    ['left', /not ready  it has left the cluster, .*"overlayd join ADDR" brings it back\.\ngossip/],
+    ['revoked', /, not ready\n(REVOKED .*\n)?gossip/],
+  ] as const) {
+    daemon.view.notReadyBy = reason;
+    t.match(await here('status'), { status: 1, stdout: says }, `status of a degraded daemon: ${reason}`);
+    t.match(JSON.parse((await here('status -o json')).stdout), { ready: false, notReady: reason });
+  }
+  daemon.view.notReadyBy = undefined;
 });
 
 void tap.test('3.33: ranges of more networks than the daemon takes connections', async (t) => {

@@ -55,6 +55,16 @@ void t.test('a keeper hands over addresses, tells of unknown names, and takes ne
   await second;
   t.strictSame(handed[1], [{ ip: '192.0.2.9', port: 1 }]);
   t.strictSame(keeper.seeds, [{ host: '192.0.2.9', port: 1 }]);
+  keeper.close();
+  const third = next();
+  keeper.open();
+  await third;
+  t.strictSame(handed[2], handed[1], 'a host that joins again looks its seeds up again');
+  keeper.close();
+  const fourth = next();
+  keeper.setSeeds([{ host: '192.0.2.10', port: 1 }]);
+  await fourth;
+  t.strictSame(handed[3], [{ ip: '192.0.2.10', port: 1 }], 'and so when it is given others');
   t.ok(lines.some(({ level, fields }) => level === 'warn' && fields['addr'] === 'no-such-host.invalid:7946'));
   keeper.close();
 });

@@ -115,9 +115,9 @@ void tap.test('health is the heartbeat of the packet loop, readiness is the daem
   t.match(await get(server, '/healthz'), { statusCode: 200, text: 'ok\n' });
   t.match(await get(server, '/readyz'), { statusCode: 200, text: 'ready\n' });
   view.heartbeatMs = 6_000;
-  view.ready = false;
+  view.notReadyBy = 'left';
   t.match(await get(server, '/healthz'), { statusCode: 503, text: 'packet loop silent for 6000 ms\n' });
-  t.match(await get(server, '/readyz'), { statusCode: 503, text: 'not ready\n' });
+  t.match(await get(server, '/readyz'), { statusCode: 503, text: 'not ready: left\n' });
 });
 
 void tap.test('nothing else is there', async (t) => {
