@@ -19,6 +19,8 @@ export interface LocalEndpointOptions {
   readonly files: Pick<LocalFiles, 'writeEndpoint' | 'removeEndpoint'>;
   readonly ports: Pick<HostPorts, 'open' | 'close' | 'sweep' | 'isHeld'>;
   readonly reconciler: Pick<Reconciler, 'say' | 'takeBack'>;
+  /** What somebody else calls a MAC of that network: said once, it has to be there whenever the endpoint is announced. */
+  readonly nameOf: (network: string, mac: string) => string | undefined;
 }
 
 interface Endpoint {
@@ -190,8 +192,9 @@ export class LocalEndpoints {
     return endpoint.tap.opened;
   }
 
-  #say({ vni }: JoinedNetwork, { mac, spec: { ips, name = '' } }: Endpoint): void {
-    this.#options.reconciler.say(vni, mac, { ips, name });
+  #say({ vni, name: network }: JoinedNetwork, { mac, spec }: Endpoint): void {
+    const name = spec.name ?? this.#options.nameOf(network, spec.mac) ?? '';
+    this.#options.reconciler.say(vni, mac, { ips: spec.ips, name });
   }
 
   #takeBack({ index, mac }: Endpoint): void {

@@ -51,6 +51,8 @@ export class LocalNetworks implements Networks {
   readonly #attachments: Attachments;
   readonly #endpoints: LocalEndpoints;
   readonly #turns = new Turns();
+  /** Names by describeMac, by network and MAC. */
+  readonly #described = new Map<string, string>();
   readonly #teller: NodeJS.Timeout;
   /** What of --join-all, an earlier run or a removed network failed, and was said. */
   #toldOf = new Set<string>();
@@ -60,7 +62,10 @@ export class LocalNetworks implements Networks {
   constructor(options: LocalOptions) {
     this.#options = options;
     this.#attachments = new Attachments(options);
-    this.#endpoints = new LocalEndpoints(options);
+    this.#endpoints = new LocalEndpoints({
+      ...options,
+      nameOf: (network, mac) => this.#described.get(`${network} ${mac}`),
+    });
     options.dataplane.onEvent((event) => {
       if (event.type === 'tap-gone') this.#tapGone(event.port);
     });
@@ -241,7 +246,11 @@ export class LocalNetworks implements Networks {
     const definition = this.find(network);
     const here = definition && this.#joinedAs(definition.id);
     const canonical = canonicalMac(mac);
-    if (here === undefined || canonical === undefined) return;
+    if (canonical === undefined) return;
+    const key = `${definition?.name ?? network} ${canonical}`;
+    if (info?.name === undefined) this.#described.delete(key);
+    else this.#described.set(key, info.name);
+    if (here === undefined) return;
     const { reconciler } = this.#options;
     if (info === undefined) reconciler.takeBack(here.vni, parseMac(canonical));
     else reconciler.say(here.vni, parseMac(canonical), { ips: info.ips, name: info.name ?? '' });

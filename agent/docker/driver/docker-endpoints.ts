@@ -154,6 +154,39 @@ export class DockerEndpoints {
     return this.#inTurn(endpoint.id, () => this.#remove(endpoint));
   }
 
+  /**
+   * Opens the TAP of an endpoint again, where it is, after a restart or when it could not be opened before. It may have been
+   * deleted meanwhile, or its container may have left. Throws OverlaydError.
+   */
+  reopen(id: string): Promise<void> {
+    return this.#inTurn(id, async () => {
+      const { book, networks } = this.#deps;
+      const before = book.endpoints.get(id);
+      if (before === undefined || before.isLeft === true) return;
+      const overlay = await this.#overlayOf(before);
+      // Join and Leave do not wait for their turn.
+      const now = book.endpoints.get(id);
+      if (now === undefined || now.isLeft === true) return;
+      const { sandbox } = now;
+      const endpoint = { ...now, overlay };
+      if (overlay !== now.overlay) book.putEndpoint(endpoint);
+      await networks.addEndpoint({ ...specOf(endpoint), ...(sandbox !== undefined && { netns: sandbox }) });
+    });
+  }
+
+  async #overlayOf({ overlay, network }: EndpointRecord): Promise<string> {
+    const { networks, book } = this.#deps;
+    if (networks.find(overlay) !== undefined || !book.networks.has(network)) return overlay;
+    // By an operator, knowing that it cuts containers off: only one that is started asks for it again.
+    if (networks.isGone(overlay)) {
+      throw new OverlaydError('OVL_NETWORK_GONE', 'its network was removed', {
+        hint: 'Start the container again: that makes the network too.',
+      });
+    }
+    // The network may not have come by gossip yet: what we know of it is enough to go on.
+    return (await this.#resolver.resolve(network)).id;
+  }
+
   /** Docker itself takes `-p` on any network, and leaves it to the driver. */
   #sayUnpublished(network: string, ips: readonly string[], ports: readonly string[]): void {
     if (ports.length === 0) return;
@@ -236,7 +269,7 @@ export class DockerEndpoints {
   }
 }
 
-export function specOf(endpoint: EndpointRecord): {
+function specOf(endpoint: EndpointRecord): {
   id: string;
   network: string;
   ifName: string;

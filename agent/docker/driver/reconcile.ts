@@ -8,13 +8,11 @@
  */
 import { existsSync } from 'node:fs';
 import { ipFamily } from '../../config/address.ts';
-import { OverlaydError } from '../../errors.ts';
 import type { DockerNetwork } from '../client/schemas.ts';
 import type { EndpointRecord, NetworkRecord, PoolRecord } from './book.ts';
 import { isDriver } from './deps.ts';
 import type { DriverDeps } from './deps.ts';
 import type { IpamDriver } from './ipam-driver.ts';
-import { specOf } from './docker-endpoints.ts';
 import type { DockerEndpoints } from './docker-endpoints.ts';
 import type { DockerNetworks } from './docker-networks.ts';
 import { candidates, foreignUsers } from './pool-users.ts';
@@ -63,19 +61,9 @@ export class DockerReconciler {
   }
 
   async #reopen(endpoint: EndpointRecord): Promise<void> {
-    const { book, networks } = this.#deps;
-    const { id, network, sandbox } = endpoint;
     try {
-      if (networks.find(endpoint.overlay) === undefined && book.networks.has(network)) {
-        // By an operator, knowing that it cuts containers off: only one that is started asks for it again.
-        if (networks.isGone(endpoint.overlay)) throw removed();
-        // The network may not have come by gossip yet: what we know of it is enough to go on.
-        const definition = await this.#parts.resolver.resolve(network);
-        book.putEndpoint({ ...endpoint, overlay: definition.id });
-      }
-      const now = book.endpoints.get(id) ?? endpoint;
-      await networks.addEndpoint({ ...specOf(now), ...(sandbox !== undefined && { netns: sandbox }) });
-      this.#lost.delete(id);
+      await this.#parts.endpoints.reopen(endpoint.id);
+      this.#lost.delete(endpoint.id);
     } catch (error) {
       this.#sayLost(endpoint, error);
     }
@@ -270,10 +258,6 @@ export class DockerReconciler {
   #foreignUsers(pool: PoolRecord, found: readonly DockerNetwork[]): DockerNetwork[] {
     return foreignUsers(pool, found, this.#deps.driverName);
   }
-}
-
-function removed(): OverlaydError {
-  return new OverlaydError('OVL_NETWORK_GONE', 'its network was removed');
 }
 
 /** The container's network namespace is still there. */

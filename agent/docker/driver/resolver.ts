@@ -58,7 +58,7 @@ export class Resolver {
         await this.resolve(id);
         return;
       } catch (error) {
-        if (this.#abort.signal.aborted) return;
+        if (this.#abort.signal.aborted || !this.#deps.book.networks.has(id)) return;
         if (error instanceof OverlaydError && error.code === 'OVL_DOCKER_NAME') continue;
         this.#deps.log.warn({ err: error }, 'a Docker network cannot be had as it was asked for');
         return;
@@ -102,20 +102,14 @@ export class Resolver {
   async #resolve(id: string): Promise<NetworkDefinition> {
     const { book, networks, scope } = this.#deps;
     const record = book.networks.get(id) ?? (await this.adopt(id));
-    if (record === undefined) {
-      throw new OverlaydError(
-        'OVL_DOCKER_NETWORK',
-        `Docker network ${id.slice(0, 12)} is not known to overlayd`,
-        {
-          hint: 'Remove it and create it again.',
-        },
-      );
-    }
+    if (record === undefined) throw unknown(id);
     const known = record.overlay && networks.find(record.overlay.id);
     if (known !== undefined) return known;
     const name = await this.#nameOf(record);
     const existing = networks.find(name);
     if (existing !== undefined) refuseDifferences(record, existing, scope);
+    // DeleteNetwork may have come while Docker was asked for the name: then it is nobody's to make.
+    if (!book.networks.has(id)) throw unknown(id);
     const definition = existing ?? (await this.#create(record, name));
     // DeleteNetwork may have come meanwhile.
     const now = book.networks.get(id);
@@ -198,6 +192,14 @@ export class Resolver {
     if (cidr !== undefined) return { ...rest, cidr };
     throw refused('OVL_DOCKER_POOLS', 'no subnet is left for the network', 'Give one with --subnet.');
   }
+}
+
+function unknown(id: string): OverlaydError {
+  return new OverlaydError(
+    'OVL_DOCKER_NETWORK',
+    `Docker network ${id.slice(0, 12)} is not known to overlayd`,
+    { hint: 'Remove it and create it again.' },
+  );
 }
 
 function snapshotOf(definition: NetworkDefinition): NonNullable<NetworkRecord['overlay']> {

@@ -25,6 +25,7 @@ void tap.test(
       joined: { byIndex: () => network } as unknown as LocalEndpointOptions['joined'],
       files: { writeEndpoint: ({ id }) => written.add(id), removeEndpoint: (id) => written.delete(id) },
       ports: { open: fail, close: fail, isHeld: () => false, sweep: () => Promise.resolve(!isBusy) },
+      nameOf: () => undefined,
       reconciler: { say: fail, takeBack: () => undefined },
     });
     t.throws(() => endpoints.retake(network as never, SPEC), { message: 'it is in use' });

@@ -205,6 +205,28 @@ void t.test('5.1 of what is cut off one failure keeps nothing else, and is tried
   test.equal(told().length, 2, 'told of once');
 });
 
+void t.test('5.4 a name that somebody else gave is announced again with its endpoint', async (test) => {
+  const host = await localHost(test, folderOf(test));
+  const { networks, dataplane } = host;
+  const { vni } = await networks.create({ name: 'blue' });
+  const { name: _, ...unnamed } = WEB;
+  await networks.addEndpoint(unnamed);
+  networks.describeMac('blue', WEB.mac, { ips: WEB.ips, name: 'web' });
+  const named = ['02420a2b0002 web 10.43.0.2'];
+  test.same(host.records(vni), named);
+  dataplane.emit({ type: 'tap-gone', port: [...dataplane.open.keys()][0]!, name: WEB.ifName });
+  test.same(host.records(vni), []);
+  await networks.addEndpoint(unnamed);
+  test.same(host.records(vni), named, 'its interface was lost and opened again');
+  await networks.removeEndpoint(WEB.id);
+  await networks.addEndpoint(unnamed);
+  test.same(host.records(vni), named, 'or had to be made anew');
+  networks.describeMac('blue', WEB.mac, undefined);
+  await networks.removeEndpoint(WEB.id);
+  await networks.addEndpoint(unnamed);
+  test.same(host.records(vni), ['02420a2b0002  10.43.0.2'], 'taken back');
+});
+
 void t.test('5.3 a TAP that is gone and cannot be let go does not end the daemon', async (test) => {
   const { networks, dataplane, lines } = await localHost(test, folderOf(test));
   await networks.create({ name: 'blue' });

@@ -183,3 +183,60 @@ void tap.test('5.3: what cannot be written down is not kept from others', async 
   await createEndpoint(scene, green, 'b', '10.55.0.5');
   t.match(await ask(scene, pool), { Address: `${IP}/24` });
 });
+
+/** Stands still from the first call on, until it is opened. */
+class Gate {
+  isReached = false;
+  open!: () => void;
+  readonly #opened = new Promise<void>((resolve) => {
+    this.open = resolve;
+  });
+
+  pass(): Promise<void> {
+    this.isReached = true;
+    return this.#opened;
+  }
+}
+
+void tap.test('5.3: a network that is removed while its name is asked for is not made', async (t) => {
+  const scene = new PluginScene();
+  t.teardown(() => scene.close());
+  const gate = new Gate();
+  scene.pace = () => gate.pass();
+  const blue = await scene.createNetwork('blue', { subnet: '10.55.0.0/24' });
+  await until('the name is asked for', 2000, () => gate.isReached);
+  const shown = scene.shown.get(blue);
+  await scene.removeNetwork(blue);
+  // Docker's answer is on its way.
+  if (shown !== undefined) scene.shown.set(blue, shown);
+  gate.open();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.strictSame(scene.networks.list(), []);
+  t.notOk(scene.lines.some(({ level }) => level === 'warn'));
+});
+
+void tap.test('5.3: an endpoint that is deleted while it is opened again is gone', async (t) => {
+  const { scene, blue } = await withBlue(t);
+  const container = await scene.startContainer(blue);
+  await restart(scene);
+  scene.nowMs += 120_000;
+  // Not come by gossip yet.
+  scene.networks.definitions.clear();
+  const gate = new Gate();
+  const create = scene.networks.create.bind(scene.networks);
+  scene.networks.create = async (spec) => {
+    await gate.pass();
+    return create(spec);
+  };
+  const reconciled = scene.reconciler.reconcile([...scene.shown.values()]);
+  await until('it is opened', 2000, () => gate.isReached);
+  const deleted = scene.call('NetworkDriver.DeleteEndpoint', {
+    NetworkID: blue,
+    EndpointID: container.endpoint,
+  });
+  // Long enough for the call to have arrived.
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  gate.open();
+  await Promise.all([reconciled, deleted]);
+  t.equal(scene.book.endpoints.size + scene.networks.taps.size, 0);
+});

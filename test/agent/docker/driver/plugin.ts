@@ -40,6 +40,8 @@ export class PluginScene {
   readonly file = join(mkdtempSync(join(tmpdir(), 'ovd-book-')), 'docker.jsonl');
   readonly lines: Line[];
   isDockerThere = true;
+  /** Docker answers a question about a network after this. */
+  pace: () => Promise<void> = () => Promise.resolve();
   nowMs = 1_000_000;
   scope: 'local' | 'global' = 'local';
   sealingProblem: string | undefined;
@@ -69,7 +71,10 @@ export class PluginScene {
       networks: this.networks,
       addresses: this.addresses,
       docker: {
-        network: (id) => ask(this.shown.get(id)),
+        network: async (id) => {
+          await this.pace();
+          return ask(this.shown.get(id));
+        },
         networks: () => ask([...this.shown.values()]),
       },
       driverName: 'overlayd',
