@@ -30,6 +30,7 @@ import { openPaths, openTapMtus } from './control/open-paths.ts';
 import type { PathKeeper } from './control/path-keeper.ts';
 import { PinFile } from './control/pin-file.ts';
 import { RevocationFile } from './control/revocation-file.ts';
+import { makeFolder, stateFolderError } from './control/state-file.ts';
 import { StatusView } from './control/status-view.ts';
 import type { TapMtus } from './control/tap-mtus.ts';
 import type { TunnelKeeper } from './control/tunnel-keeper.ts';
@@ -40,7 +41,9 @@ import { openDocker } from './docker/docker.ts';
 import { systemRng } from './entropy.ts';
 import { OverlaydError } from './errors.ts';
 import type { DescriptorStore } from './io/descriptor-store.ts';
+import { lockFolder } from './io/folder-lock.ts';
 import type { Log } from './log.ts';
+import { createMetrics } from './metrics/registry.ts';
 import { startMetrics } from './metrics/server.ts';
 import type { MetricsServer } from './metrics/server.ts';
 import type { AddressPools } from './ipam/address-pools.ts';
@@ -87,6 +90,8 @@ async function start(
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
   });
+  const unlock = claimStateDir(config.stateDir);
+  undo.push(() => Promise.resolve(unlock()));
   // Before anything is touched: a file that cannot be read must not leave a host half up.
   const keys = openGossipKeys(config, log);
   const listed = listedIn(config);
@@ -97,6 +102,14 @@ async function start(
   dataplane.onEvent((event) => {
     if (event.type === 'failed') fail(event.error);
   });
+
+  // Before anybody hears of this host: a port that is taken must not look to others as if it had died.
+  const metricSet = createMetrics();
+  const openMetrics = async ({ metricsAddr }: RunConfig): Promise<MetricsServer | undefined> =>
+    metricsAddr === undefined ? undefined : startMetrics(() => shown.view, metricsAddr, metricSet, log);
+  const shown: { view?: DaemonView } = {};
+  const metrics = await openMetrics(config);
+  undo.push(async () => metrics?.close());
 
   const endpoints = new EndpointFile(config.stateDir, log);
   const known = new KnownPeers(config.stateDir, wallMs(), log);
@@ -216,6 +229,7 @@ async function start(
   undo.push(() => docker.close());
   dropForgotten(descriptors, networks, log);
   const sessions = (): readonly TunnelStatus[] => tunnels?.sessions() ?? [];
+  const rekeys = (): number => tunnels?.rekeys() ?? 0;
   const view = viewOf({
     config,
     running,
@@ -226,15 +240,14 @@ async function start(
     networks,
     addresses,
     sessions,
+    rekeys,
     paths,
     watch,
     notices,
   });
+  shown.view = view;
   const api = await startApi(view, config.socket, log);
   undo.push(() => api.close());
-  const openMetrics = async ({ metricsAddr }: RunConfig): Promise<MetricsServer | undefined> =>
-    metricsAddr === undefined ? undefined : startMetrics(view, metricsAddr, log);
-  const metrics = await openMetrics(config);
   const onTaken = (next: RunConfig): void => {
     live.config = next;
   };
@@ -265,8 +278,24 @@ async function start(
       await reloader.close();
       await control.close();
       await dataplane.stop(removeTaps);
+      unlock();
     },
   };
+}
+
+/** Two that write the same identity and epoch would be one host in two places. Throws OverlaydError. */
+function claimStateDir(folder: string): () => void {
+  let unlock: (() => void) | undefined;
+  try {
+    makeFolder(folder);
+    unlock = lockFolder(folder);
+  } catch (cause) {
+    throw stateFolderError(`state in ${folder}`, cause);
+  }
+  if (unlock !== undefined) return unlock;
+  throw new OverlaydError('OVL_STATE_DIR_TAKEN', `another overlayd runs with the state in ${folder}`, {
+    hint: 'Stop it first, or give this one its own --state-dir.',
+  });
 }
 
 /** Endpoints whose network is not known yet take theirs later; what is no endpoint's nobody will. */
@@ -320,6 +349,7 @@ interface ViewParts {
   readonly networks: OpenNetworks;
   readonly addresses: AddressPools;
   readonly sessions: () => readonly TunnelStatus[];
+  readonly rekeys: () => number;
   readonly paths: PathKeeper;
   readonly watch: DataPathWatch;
   readonly notices: Notices;

@@ -1,6 +1,6 @@
 /**
  * Takes another configuration over while the daemon runs, all or nothing: everything that can fail is done first and
- * beside what runs (files are read, a listener is bound); only then is anything changed, by steps that cannot fail.
+ * beside what runs (files are read, a listener is bound, or taken back if it comes to nothing); only then is anything changed, by steps that cannot fail.
  * What may change at all is said in config/options.ts.
  */
 import type { SecretKey } from '../proto/keyring/secret-key.ts';
@@ -31,7 +31,7 @@ interface Prepared {
   /** Cannot fail. What takes a while goes on when it has returned. */
   readonly commit: () => void | Promise<void>;
   /** Undoes the preparation, when another one failed. */
-  readonly cancel?: () => void;
+  readonly cancel?: () => void | Promise<void>;
 }
 
 export class Reloader {
@@ -58,7 +58,7 @@ export class Reloader {
       // Last, so that nothing comes between it and the commit.
       prepared.push(this.#parts.networks.prepare(next.networks));
     } catch (error) {
-      for (const { cancel } of prepared) cancel?.();
+      for (const { cancel } of prepared) await cancel?.();
       throw error;
     }
     // First: what is opened by a commit is opened by that.
@@ -112,6 +112,7 @@ export class Reloader {
   async #prepareMetrics(next: RunConfig): Promise<Prepared> {
     const [now, wanted] = [this.#config.metricsAddr, next.metricsAddr];
     if (now?.host === wanted?.host && now?.port === wanted?.port) return { commit: () => undefined };
+    if (now !== undefined && now.port === wanted?.port) return this.#moveMetrics(next);
     const server = await this.#parts.openMetrics(next);
     return {
       commit: () => {
@@ -119,6 +120,36 @@ export class Reloader {
         this.#metrics = server;
       },
       cancel: () => void server?.close(),
+    };
+  }
+
+  /** To another address of one port: both cannot be listened on at once, where one is all of them. */
+  async #moveMetrics(next: RunConfig): Promise<Prepared> {
+    const before = this.#config;
+    const back = async (): Promise<void> => {
+      try {
+        this.#metrics = await this.#parts.openMetrics(before);
+      } catch (err) {
+        this.#metrics = undefined;
+        this.#parts.log.error({ err }, 'metrics are off: their address could not be taken back');
+      }
+    };
+    await this.#metrics?.close();
+    let server: MetricsServer | undefined;
+    try {
+      server = await this.#parts.openMetrics(next);
+    } catch (error) {
+      await back();
+      throw error;
+    }
+    return {
+      commit: () => {
+        this.#metrics = server;
+      },
+      cancel: async () => {
+        await server?.close();
+        await back();
+      },
     };
   }
 }

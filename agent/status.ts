@@ -126,7 +126,13 @@ export const networkRangesSchema = z.object({
 });
 export type NetworkRanges = z.infer<typeof networkRangesSchema>;
 export const dockerRangeSchema = z.object({ ipRange: z.string() });
-export const reclaimedSchema = z.object({ network: z.string(), cidrs: z.array(z.string()) });
+export const reclaimedSchema = z.object({
+  network: z.string(),
+  /** Taken over: none where it was refused. */
+  cidrs: z.array(z.string()),
+  /** Why not, beside others where it was done. */
+  refused: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
+});
 export type ReclaimedRanges = z.infer<typeof reclaimedSchema>;
 
 export const memberStates = ['alive', 'suspect', 'dead', 'left'] as const;

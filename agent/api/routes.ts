@@ -169,7 +169,14 @@ export const ROUTES: readonly Route[] = [
     summary: 'Take over the addresses of a host that is gone for good',
     response: z.array(reclaimedSchema),
     body: reclaimRequestSchema,
-    handle: (view, { body }) => view.reclaim((body as z.infer<typeof reclaimRequestSchema>).host),
+    async handle(view, { body }) {
+      const { host } = body as z.infer<typeof reclaimRequestSchema>;
+      return (await view.reclaim(host)).map(({ network, cidrs, refused }) => ({
+        network,
+        cidrs,
+        ...(refused && { refused: { code: refused.code, message: refused.message, hint: refused.hint } }),
+      }));
+    },
   },
   {
     method: 'GET',

@@ -166,7 +166,7 @@ export const OPTIONS: readonly OptionRow[] = [
     kind: 'text',
     value: 'batch|dgram',
     description: 'batch: FFI with offloads; dgram: one packet per call',
-    default: 'batch where it loads',
+    default: 'batch',
   },
   {
     key: 'socket',

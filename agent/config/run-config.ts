@@ -59,7 +59,7 @@ export interface RunConfig {
   /** File of the hosts that may be members; undefined: whoever is seen first under a name. */
   readonly identitiesFile: string | undefined;
   readonly workers: number;
-  /** Undefined: batch where it loads, else dgram. */
+  /** Undefined: batch. */
   readonly io: 'batch' | 'dgram' | undefined;
   readonly socket: string;
   readonly stateDir: string;

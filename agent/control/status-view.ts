@@ -42,6 +42,8 @@ export interface StatusParts {
   readonly joined: () => readonly JoinedNetwork[];
   /** Sealed sessions; none without an encrypted network. */
   readonly sessions: () => readonly TunnelStatus[];
+  /** Of all sessions since the start, also of those that are gone. */
+  readonly rekeys: () => number;
   /** What is known of the path to a host. */
   readonly paths: Pick<PathKeeper, 'path' | 'counters'>;
   readonly notReady: () => NotReady | undefined;
@@ -251,7 +253,7 @@ export class StatusView {
       peerLossRatio: Object.fromEntries(losses),
       fitted: { shrunk: counters['shrunk'] ?? 0, told: counters['too-big-told'] ?? 0 },
       sealedSessions: sessions.filter(({ ageMs }) => ageMs !== undefined).length,
-      rekeys: sessions.reduce((sum, { rekeys }) => sum + rekeys, 0),
+      rekeys: this.#parts.rekeys(),
       gossip: swim.counters().counts,
       state: state.counters(),
       tableRepairs: this.#parts.reconciler.repairs,

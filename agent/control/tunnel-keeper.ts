@@ -104,6 +104,11 @@ export class TunnelKeeper {
     this.#settle();
   }
 
+  /** Never falls, whoever goes. */
+  rekeys(): number {
+    return this.#tunnels.counters().get('session:rekey') ?? 0;
+  }
+
   /** By peer name; for status. */
   sessions(): readonly TunnelStatus[] {
     return this.#tunnels.sessions(monotonicMs());

@@ -128,7 +128,7 @@ const SESSION_CAUSES: Readonly<Record<string, readonly [why: string, cure: strin
   ],
   'unusable identity': [
     'its identity key is worthless',
-    'Remove identity.json in its --state-dir and restart it.',
+    'Remove the file "identity" (not identities.json) in its --state-dir, restart it, and say "overlayd identities forget" with its name here.',
   ],
   'wrong address': [
     'it sends from another address than it announces',

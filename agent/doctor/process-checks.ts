@@ -65,7 +65,7 @@ export function checkOffloads(io: string, release: string): Finding[] {
         check: 'kernel',
         severity: 'warn',
         what: 'the slow I/O path is in use: one packet a call, no offloads',
-        cure: 'Start without "--io dgram" where koffi loads (the log of the start says why it did not).',
+        cure: 'Start without "--io dgram".',
       },
     ];
   }

@@ -7,7 +7,7 @@
  * until another call fails. Structure layouts elsewhere in this folder are those of 64-bit little-endian Linux.
  */
 import { constants } from 'node:os';
-import koffi from 'koffi';
+import { koffi } from './ffi.ts';
 
 const library = koffi.load(null);
 
@@ -44,6 +44,12 @@ export function dup(fd: number): number {
 const fcntlNative = native('fcntl', 'int', ['int', 'int', 'int']);
 export function fcntl(fd: number, command: number, argument: number): number {
   return noted(fcntlNative(fd, command, argument));
+}
+
+const flockNative = native('flock', 'int', ['int', 'int']);
+/** `operation`: LOCK_EX and LOCK_NB of flock(2), as 2 and 4. */
+export function flock(fd: number, operation: number): number {
+  return noted(flockNative(fd, operation));
 }
 
 const eventfdNative = native('eventfd', 'int', ['uint', 'int']);

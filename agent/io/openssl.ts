@@ -8,7 +8,7 @@
  *
  * A context belongs to one thread at a time, whichever made it. Its key lies in OpenSSL's heap and nowhere else.
  */
-import koffi from 'koffi';
+import { koffi } from './ffi.ts';
 
 const EVP_CTRL_AEAD_SET_IV_FIXED = 0x12;
 const EVP_CTRL_AEAD_TLS1_AAD = 0x16;

@@ -1,4 +1,5 @@
 /** Addresses as the rest of the daemon asks for them: each has one owning host at any time. */
+import type { OverlaydError } from '../errors.ts';
 
 export interface AddressRequest {
   /** Exactly that one, without prefix length. */
@@ -39,7 +40,9 @@ export interface AddressCollision {
 
 export interface Reclaimed {
   readonly network: string;
+  /** Taken over: none where it was refused. */
   readonly cidrs: readonly string[];
+  readonly refused?: OverlaydError;
 }
 
 export interface DockerRangeOptions {

@@ -8,32 +8,37 @@ import { reclaimRefusal } from './refusals.ts';
 
 const RECLAIM_MS = 15_000;
 
-/** Throws OverlaydError when it is refused in one of the pools, or when the host has nothing anywhere. */
+/**
+ * In all pools at once, so that the asker waits no longer for many than for one. Throws OverlaydError when it is refused
+ * wherever the host has something, or when it has nothing anywhere; refusals beside successes are in what is returned.
+ */
 export async function reclaim(
   pools: Iterable<NetworkPool>,
   host: string,
   clock: PoolClock,
 ): Promise<readonly Reclaimed[]> {
-  const done: Reclaimed[] = [];
-  const refused: OverlaydError[] = [];
-  for (const pool of pools) {
-    const cidrs = rangesThatStand(pool, host);
-    if (cidrs === undefined) continue;
-    try {
-      await reclaimFrom(pool, host, clock);
-      done.push({ network: pool.network.name, cidrs });
-    } catch (error) {
-      if (!(error instanceof OverlaydError)) throw error;
-      refused.push(error);
-    }
-  }
-  const [first] = refused;
-  if (first !== undefined) throw first;
-  if (done.length > 0) return done;
+  const results = await Promise.all([...pools].map((pool) => reclaimIn(pool, host, clock)));
+  const told = results.filter((result) => result !== undefined);
+  if (told.some(({ refused }) => refused === undefined)) return told;
+  const [first] = told;
+  if (first?.refused !== undefined) throw first.refused;
   throw new OverlaydError('OVL_RECLAIM_NOTHING', `host ${JSON.stringify(host)} has no addresses`, {
     hint: '"overlayd networks ranges" shows who has what.',
     exitCode: 5,
   });
+}
+
+async function reclaimIn(pool: NetworkPool, host: string, clock: PoolClock): Promise<Reclaimed | undefined> {
+  const cidrs = rangesThatStand(pool, host);
+  if (cidrs === undefined) return undefined;
+  const network = pool.network.name;
+  try {
+    await reclaimFrom(pool, host, clock);
+    return { network, cidrs };
+  } catch (refused) {
+    if (!(refused instanceof OverlaydError)) throw refused;
+    return { network, cidrs: [], refused };
+  }
 }
 
 /** undefined: it has none here, or they were taken over already, by us or by another host. */

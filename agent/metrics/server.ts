@@ -10,7 +10,6 @@ import { OverlaydError } from '../errors.ts';
 import { describeHolders, tcpPortHolders } from '../io/holders.ts';
 import type { Log } from '../log.ts';
 import type { DaemonView } from '../status.ts';
-import { createMetrics } from './registry.ts';
 import type { Metrics } from './registry.ts';
 
 /** A packet loop that has not moved for so long hangs; it beats several times a second. */
@@ -30,16 +29,19 @@ interface Answer {
   readonly body: string;
 }
 
-/** Throws OverlaydError when the address cannot be had. */
+/**
+ * Throws OverlaydError when the address cannot be had. `view` has nothing while the daemon starts: all answers are 503 then.
+ * `metrics` are the process's one set: each watches the event loop for as long as the process lives.
+ */
 export async function startMetrics(
-  view: DaemonView,
+  view: () => DaemonView | undefined,
   address: { readonly host: string; readonly port: number },
+  metrics: Metrics,
   log: Log,
 ): Promise<MetricsServer> {
-  const metrics = createMetrics();
   const server = createServer(
     { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 8192 },
-    (request, response) => void serve(request, response, view, metrics, log),
+    (request, response) => void serve(request, response, view(), metrics, log),
   );
   server.maxConnections = CONNECTIONS_MAX;
   await listen(server, address);
@@ -84,7 +86,7 @@ function listenError(error: NodeJS.ErrnoException, host: string, port: number): 
 async function serve(
   request: IncomingMessage,
   response: ServerResponse,
-  view: DaemonView,
+  view: DaemonView | undefined,
   metrics: Metrics,
   log: Log,
 ): Promise<void> {
@@ -103,8 +105,13 @@ async function serve(
   response.end(request.method === 'HEAD' ? undefined : answer.body);
 }
 
-async function answerTo(request: IncomingMessage, view: DaemonView, metrics: Metrics): Promise<Answer> {
+async function answerTo(
+  request: IncomingMessage,
+  view: DaemonView | undefined,
+  metrics: Metrics,
+): Promise<Answer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD');
+  if (view === undefined) return text(503, 'starting');
   switch (request.url?.split('?', 1)[0]) {
     case '/metrics':
       return { status: 200, type: metrics.contentType, body: await metrics.render(view.metrics()) };

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { NetworkRanges } from '../../status.ts';
 import { clientVerb, withClient } from '../client-command.ts';
 import type { ClientOptions } from '../client-command.ts';
+import { EXIT } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { printJson, printable, renderTable } from '../output.ts';
 import type { Column } from '../output.ts';
@@ -70,10 +71,16 @@ export function reclaimCommand(context: CliContext): Command {
     .action(async (host: string, _: unknown, command: Command) => {
       const options: ClientOptions = command.optsWithGlobals();
       const done = await withClient(options.socket, (client) => client.reclaim(host));
+      if (done.some(({ refused }) => refused !== undefined)) context.exitCode = EXIT.failed;
       if (options.output === 'json') return printJson(context, done);
-      for (const { network, cidrs } of done)
-        context.out(
-          printable(`network ${network}: ${cidrs.join(', ') || 'nothing'} of ${host} taken over`) + '\n',
-        );
+      for (const { network, cidrs, refused } of done) {
+        if (refused === undefined) {
+          const taken = `network ${network}: ${cidrs.join(', ') || 'nothing'} of ${host} taken over`;
+          context.out(`${printable(taken)}\n`);
+        } else {
+          const cure = refused.hint === undefined ? '' : `\n  ${printable(refused.hint)}`;
+          context.err(`${printable(`network ${network}: refused: ${refused.message}`)}${cure}\n`);
+        }
+      }
     });
 }

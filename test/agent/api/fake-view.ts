@@ -371,8 +371,15 @@ export function fakeView(): FakeView {
     },
     reclaim(host) {
       view.keyed.push(`reclaim ${host}`);
-      if (host === 'host-x') return Promise.resolve([{ network: 'overlay', cidrs: ['10.42.64.0/18'] }]);
       const hint = 'Stop overlayd there first.';
+      const done = { network: 'overlay', cidrs: ['10.42.64.0/18'] };
+      if (host === 'host-x') return Promise.resolve([done]);
+      if (host === 'host-y') {
+        const refused = new OverlaydError('OVL_RECLAIM_ELSEWHERE', 'host-c has the copy', {
+          hint: 'Run this there.',
+        });
+        return Promise.resolve([{ network: 'blue', cidrs: [], refused }, done]);
+      }
       return Promise.reject(
         new OverlaydError('OVL_RECLAIM_ALIVE', `host "${host}" was heard just now`, { hint }),
       );

@@ -1,12 +1,14 @@
 /** `overlayd run` up to the point where it would touch the machine, and what stands around the daemon. */
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import tap from 'tap';
+import { lockFolder } from '../../../agent/io/folder-lock.ts';
 import { dockerLine } from '../../../agent/cli/docker-line.ts';
 import { renderReport } from '../../../agent/cli/report.ts';
 import type { StartupNetwork } from '../../../agent/status.ts';
-import { startFakeDaemon } from '../api/fake-view.ts';
+import { scratchDirectory, startFakeDaemon } from '../api/fake-view.ts';
 import { golden } from '../golden.ts';
 import { MAIN, PROCESS_TEST_TIMEOUT_MS, finished, inProcess, overlayd } from './overlayd.ts';
 
@@ -64,6 +66,40 @@ void tap.test('a daemon that is alive on the socket', async (t) => {
     status: 1,
     stderr: /a daemon is running: it answers on .*\(OVL_ALREADY_RUNNING\)/s,
   });
+});
+
+void tap.test('another daemon with the same --state-dir', async (t) => {
+  const folder = scratchDirectory();
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const unlock = lockFolder(folder);
+  t.equal(lockFolder(folder), undefined);
+  const flags = ['--state-dir', folder, '--socket', join(folder, 's'), '--advertise-addr', '127.0.0.1'];
+  t.match(await overlayd(['run', ...flags]), {
+    status: 1,
+    stderr: /another overlayd runs with the state in .*\n.* its own --state-dir.*OVL_STATE_DIR_TAKEN/s,
+  });
+  unlock?.();
+  const again = lockFolder(folder);
+  t.ok(again, 'free when that one is gone');
+  again?.();
+});
+
+void tap.test('a machine where koffi does not load', async (t) => {
+  const folder = t.testdir({
+    'without.mjs': `export const resolve = async (name, context, next) => {
+      if (name === 'koffi') throw new Error('no such binding');
+      return next(name, context);
+    };`,
+    'block.mjs': `import { register } from 'node:module'; register('./without.mjs', import.meta.url);`,
+  });
+  const scratch = scratchDirectory();
+  t.teardown(() => rmSync(scratch, { recursive: true }));
+  const flags = ['--socket', join(scratch, 's'), '--state-dir', scratch, '--advertise-addr', '127.0.0.1'];
+  const done = await overlayd(['run', ...flags], {
+    NODE_OPTIONS: `--import=${pathToFileURL(join(folder, 'block.mjs')).href}`,
+  });
+  t.match(done, { status: 1, stderr: /koffi cannot be loaded: no such binding\n.*npm ci.*\(OVL_FFI\)/s });
+  t.notMatch(done.stderr, /^\s+at /m, 'no bare stack');
 });
 
 const OVERLAY: StartupNetwork = {

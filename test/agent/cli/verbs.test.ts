@@ -75,6 +75,8 @@ void tap.test('tables are as they are written down', async (t) => {
     'networks ranges overlay',
     'networks ranges overlay -o wide',
     'networks reclaim host-x',
+    'networks reclaim host-y',
+    'networks reclaim host-y -o json',
     'docker-command overlay',
     'docker-command open',
     'docker-command dual',

@@ -20,3 +20,21 @@ void tap.test('MACs of a network that this host takes no part in are not known',
   t.match(blue, { name: 'blue', peers: 0, macs: undefined });
   t.equal(configured?.macs, 0, 'of this one it is');
 });
+
+void tap.test('3.2: what is counted of sessions stays counted when their host has gone', async (t) => {
+  const nothing = (): object => ({});
+  const view = new StatusView({
+    dataplane: { counters: () => ({ counters: {}, drops: {} }), fdb: () => [], takeStallSeconds: () => 0 },
+    swim: { self: { name: 'a' }, members: () => [], counters: () => ({ counts: new Map() }) },
+    state: { counters: nothing, records: () => [] },
+    definitions: { resolution: { networks: [], apart: [] } },
+    reconciler: { view: { endpoints: () => [] } },
+    paths: { counters: nothing },
+    addresses: { totals: () => [] },
+    joined: () => [],
+    sessions: () => [],
+    rekeys: () => 3,
+    config: { nodeName: 'a' },
+  } as unknown as StatusParts);
+  t.equal(view.metrics().rekeys, 3);
+});

@@ -58,6 +58,17 @@ void tap.test('rights: the missing one by name', async (t) => {
   t.match(checkRights([53], () => false)[1], { what: /CAP_NET_BIND_SERVICE.*port 53/ });
 });
 
+void tap.test('a worthless identity: the file by its name, and not the one beside it', async (t) => {
+  const session = { state: 'idle', rekeys: 0, error: 'unusable identity' } as const;
+  const facts = { ...FACTS, peers: [{ ...PEER, session }], encrypted: new Set(['blue']) };
+  t.match(
+    checkPeers(facts)
+      .map(({ cure }) => cure)
+      .join(),
+    /file "identity" \(not identities\.json\)/,
+  );
+});
+
 void tap.test('/dev/net/tun, limits, kernel', async (t) => {
   only(t, checkTun('/nowhere/tun'), {
     severity: 'error',

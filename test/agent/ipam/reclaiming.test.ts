@@ -42,6 +42,25 @@ void t.test('3.33: once it is silent, all it had; a second time there is nothing
   test.equal(again(), 0, 'until it is given back');
 });
 
+void t.test('3.33: refused in one network, done in another: both are told', async (test) => {
+  const { cluster, a } = await twoHosts(test.testdir());
+  cluster.stop('b');
+  cluster.run(11_000);
+  const refusing = new Proxy(a.pool, {
+    get(pool, key) {
+      if (key === 'until') return () => Promise.resolve(undefined);
+      const value: unknown = Reflect.get(pool, key, pool);
+      return typeof value === 'function' ? (value.bind(pool) as unknown) : value;
+    },
+  });
+  const asked = reclaim([refusing, a.pool], 'b', cluster.clock);
+  cluster.run(1_000);
+  test.match(await asked, [
+    { network: 'blue', cidrs: [], refused: { code: /^OVL_RECLAIM_/ } },
+    { network: 'blue', cidrs: ['10.42.0.128/25'], refused: undefined },
+  ]);
+});
+
 void t.test('3.33: only the host with the copy can, and is named', async (test) => {
   const { cluster } = await twoHosts(test.testdir());
   const c = cluster.start('c');

@@ -3,11 +3,14 @@ import type { Test } from 'tap';
 import { request } from 'undici';
 import { startMetrics } from '../../../agent/metrics/server.ts';
 import type { MetricsServer } from '../../../agent/metrics/server.ts';
+import { createMetrics } from '../../../agent/metrics/registry.ts';
 import { fakeView, silentLog } from '../api/fake-view.ts';
 import type { FakeView } from '../api/fake-view.ts';
 
+const METRICS = createMetrics();
+
 async function start(t: Test, view: FakeView): Promise<MetricsServer> {
-  const server = await startMetrics(view, { host: '127.0.0.1', port: 0 }, silentLog);
+  const server = await startMetrics(() => view, { host: '127.0.0.1', port: 0 }, METRICS, silentLog);
   t.teardown(() => server.close());
   return server;
 }
@@ -144,16 +147,23 @@ void tap.test('a failing view is a 500 and the server lives on', async (t) => {
   t.equal((await get(server, '/metrics')).statusCode, 200);
 });
 
+void tap.test('while the daemon starts: there, and not ready', async (t) => {
+  const server = await startMetrics(() => undefined, { host: '127.0.0.1', port: 0 }, METRICS, silentLog);
+  t.teardown(() => server.close());
+  for (const path of ['/metrics', '/healthz', '/readyz'])
+    t.match(await get(server, path), { statusCode: 503, text: 'starting\n' }, path);
+});
+
 void tap.test('a taken port, and an address that is not ours', async (t) => {
   const { port } = await start(t, fakeView());
-  await t.rejects(startMetrics(fakeView(), { host: '127.0.0.1', port }, silentLog), {
+  await t.rejects(startMetrics(fakeView, { host: '127.0.0.1', port }, METRICS, silentLog), {
     code: 'OVL_PORT_TAKEN',
     message: new RegExp(
       String.raw`^TCP port ${port} on 127\.0\.0\.1 \(metrics\) is taken by .* \(pid ${process.pid}\)$`,
     ),
     hint: /--metrics-addr/,
   });
-  await t.rejects(startMetrics(fakeView(), { host: '192.0.2.77', port: 0 }, silentLog), {
+  await t.rejects(startMetrics(fakeView, { host: '192.0.2.77', port: 0 }, METRICS, silentLog), {
     code: 'OVL_METRICS_ADDR_FAILED',
   });
 });
