@@ -10,8 +10,8 @@ export interface PlannedKey {
   readonly stamp: number;
 }
 
-/** More keys than that are nobody's plan; the latest count. */
-const PLANNED_MAX = 256;
+/** Room for what one or two hosts make up (rotation.ts has a bound for each) beside any plan; the latest count. */
+const PLANNED_MAX = 1_024;
 const RANK: Readonly<Record<KeyAction, number>> = { add: 1, use: 2, remove: 3 };
 
 export class KeyPlan {

@@ -71,6 +71,8 @@ const DRAIN_MS = 60_000;
 const NEW_KEY_WORDS = 8;
 /** Orders that a host may have missed: years of rotations. Above them would soon be no room for a later one. */
 const STAMPS_AHEAD = 2 ** 12;
+/** What one host says of more keys than a plan ever had counts for nothing: it must not push out what others say. */
+const WORDS_OF_HOST_MAX = 256;
 
 export class Rotation {
   readonly keyring: Keyring;
@@ -78,6 +80,7 @@ export class Rotation {
   readonly #plan = new KeyPlan();
   readonly #primaries = new RecentPrimaries();
   readonly #records: KeyRecords;
+  readonly #operations = new WeakMap<Uint8Array, { readonly operation: KeyOperation | undefined }>();
   /** Held since before this run: who had them as primary we may not know. */
   readonly #inherited = new Set<string>();
   #startMs: number | undefined;
@@ -234,12 +237,13 @@ export class Rotation {
 
   /** Records that cannot be read, or cannot be true, are as if they were not there. They are looked at anew each time. */
   #absorb(now: number, records: readonly KeyringRecord[], live: readonly KeyHolder[]): Ordered[] {
-    const ordered = records.flatMap((record) => {
+    const read = records.flatMap((record) => {
       // Of no key: the plan, and the disk, know keys alone.
       if (record.fingerprint.length !== 2 * FINGERPRINT_BYTES) return [];
-      const operation = readOperation(record.value);
+      const operation = this.#read(record.value);
       return operation === undefined ? [] : [{ record, operation }];
     });
+    const ordered = latestOfEach(read, this.#options.self);
     // What is far ahead is so beside all that was said before.
     ordered.sort((a, b) => a.operation.stamp - b.operation.stamp);
     return ordered.filter(({ record: { fingerprint, owner }, operation }) => {
@@ -248,6 +252,16 @@ export class Rotation {
       if (isNews && owner !== this.#options.self) this.#records.disclaim(fingerprint);
       return true;
     });
+  }
+
+  /** Each value is decoded once, however often it is looked at: they are never changed. */
+  #read(value: Uint8Array): KeyOperation | undefined {
+    let known = this.#operations.get(value);
+    if (known === undefined) {
+      known = { operation: readOperation(value) };
+      this.#operations.set(value, known);
+    }
+    return known.operation;
   }
 
   #isCredible(
@@ -371,4 +385,22 @@ function readOperation(value: Uint8Array): KeyOperation | undefined {
     if (error instanceof WireError) return undefined;
     throw error;
   }
+}
+
+/** Of each other host the latest words, by stamp and then by fingerprint, so that all hosts count the same ones. */
+function latestOfEach(words: readonly Ordered[], self: string): Ordered[] {
+  const byOwner = new Map<string, Ordered[]>();
+  for (const word of words) {
+    const said = byOwner.get(word.record.owner);
+    if (said === undefined) byOwner.set(word.record.owner, [word]);
+    else said.push(word);
+  }
+  return [...byOwner].flatMap(([owner, said]) => {
+    if (owner === self || said.length <= WORDS_OF_HOST_MAX) return said;
+    const latest = said.sort(
+      (a, b) =>
+        b.operation.stamp - a.operation.stamp || (a.record.fingerprint < b.record.fingerprint ? 1 : -1),
+    );
+    return latest.slice(0, WORDS_OF_HOST_MAX);
+  });
 }

@@ -5,7 +5,7 @@
 import { TABLE } from './interface.ts';
 
 export const TABLE_LIVE_MAX: ReadonlyMap<number, number> = new Map<number, number>([
-  // A plan has at most 256 keys (keyring/key-plan.ts), and what was said before a restart goes once all is said anew.
+  // Of one host 256 keys count (keyring/rotation.ts), and what was said before a restart goes once all is said anew.
   [TABLE.keyring, 1_024],
   // A host carries at most 4,096 words (revocations.ts).
   [TABLE.revocation, 8_192],
