@@ -3,8 +3,8 @@
  *
  * A pin also holds the lowest epoch that is still believed. It rises with each run of the owner and with its good-bye, and
  * is kept on disk by the caller (`pins`, `version`), so that recorded traffic of an earlier run means nothing after a
- * restart either. Keys that were revoked count for nobody (revocations.ts says which). Bounded: a full table refuses names
- * that it does not know.
+ * restart either. Keys that were revoked count for nobody (revocations.ts says which). Bounded: a full table gives up the pin of who has
+ * not been a member for longest, and where all are members refuses names that it does not know.
  */
 import { toHex } from './bytes.ts';
 import { canonicalHex } from './revocation.ts';
@@ -46,6 +46,7 @@ export class Identities {
   readonly #selfHex: string;
   #listed: IdentityList | undefined;
   #hasAdmins = false;
+  /** The one that was set longest ago comes first. */
   readonly #pins = new Map<string, Pin>();
   readonly #max: number;
   /** In canonical form. */
@@ -55,6 +56,8 @@ export class Identities {
   /** A name came with a key that is not its own, or is not listed; told once for each such pair. */
   onStranger: (name: string, keyHex: string, why: 'other-key' | 'unlisted') => void = () => {};
   readonly #strangers = new Map<string, Set<string>>();
+  /** Live, or gone for less than a day: the pin of such a one is never given up. */
+  isMember: (name: string) => boolean = () => true;
 
   constructor(self: string, selfKey: Uint8Array, options: IdentityOptions) {
     this.#self = self;
@@ -77,7 +80,7 @@ export class Identities {
     if (refusal === 'other-key' || refusal === 'unlisted') this.#tell(name, keyHex, refusal);
     if (refusal !== undefined) return refusal;
     const pin = this.#pins.get(name);
-    if (pin === undefined) return this.#pins.size >= this.#max ? 'too-many-names' : undefined;
+    if (pin === undefined) return this.#hasRoom() ? undefined : 'too-many-names';
     return epoch < pin.minEpoch ? 'old-epoch' : undefined;
   }
 
@@ -184,8 +187,21 @@ export class Identities {
   }
 
   #set(pin: Pin): void {
+    if (!this.#pins.delete(pin.name) && this.#pins.size >= this.#max) {
+      const absent = this.#absent();
+      if (absent !== undefined) this.#pins.delete(absent);
+    }
     this.#pins.set(pin.name, pin);
     this.version++;
+  }
+
+  #hasRoom(): boolean {
+    return this.#pins.size < this.#max || this.#absent() !== undefined;
+  }
+
+  #absent(): string | undefined {
+    for (const name of this.#pins.keys()) if (name !== this.#self && !this.isMember(name)) return name;
+    return undefined;
   }
 
   #tell(name: string, keyHex: string, why: 'other-key' | 'unlisted'): void {

@@ -22,6 +22,7 @@ import { isSameBytes, snapshotStatement } from './signing.ts';
 import type { Chunk, Whole } from './snapshots.ts';
 import { Snapshots, isAtLeast } from './snapshots.ts';
 import type { Store } from './store.ts';
+import type { Strangers } from './strangers.ts';
 import { VerificationRates } from './verification-rates.ts';
 
 interface Signed {
@@ -39,6 +40,7 @@ export interface MergeDeps {
   readonly store: Store;
   readonly owners: Owners;
   readonly identities: Identities;
+  readonly strangers: Strangers;
   readonly verifier: Verifier;
   readonly hlc: Hlc;
   readonly counters: Counters;
@@ -81,13 +83,14 @@ export class Merge {
 
   /** Whether there is any use in asking for a log that somebody (unsigned) says is there. */
   mayAsk(now: number, from: string, head: Head): boolean {
-    const { self, store, owners, identities } = this.#deps;
+    const { self, store, owners, identities, strangers } = this.#deps;
     const { scope, owner, epoch } = head;
     if (owner === self) {
       this.onOwnHint(now, from, head, head.head);
       return false;
     }
     if (!store.serves(scope) || !owners.accepts(owner, epoch)) return false;
+    if (strangers.is(owner) && !strangers.hasRoom(now, scope, owner)) return false;
     return epoch >= (store.log(scope, owner)?.epoch ?? 0n) && !identities.isRetired(owner, epoch);
   }
 
@@ -131,7 +134,7 @@ export class Merge {
 
   /** Everything that can be told without a look at signatures. */
   #isRefused(now: number, from: string, update: Update): boolean {
-    const { self, store, owners, identities } = this.#deps;
+    const { self, store, owners, identities, strangers } = this.#deps;
     const { scope, owner, epoch, key } = update;
     if (owner === self) {
       this.#own(now, from, update);
@@ -142,7 +145,10 @@ export class Merge {
     if (refusal !== undefined) return this.#refuse(refusal);
     if (!owners.accepts(owner, epoch)) return this.#refuse('owner-left');
     if (epoch < (store.log(scope, owner)?.epoch ?? 0n)) return this.#refuse('old-epoch');
-    return false;
+    if (!strangers.is(owner)) return false;
+    // It has no pin yet.
+    if (!strangers.isUnderKey(owner, key)) return this.#refuse('other-key');
+    return strangers.hasRoom(now, scope, owner) ? false : this.#refuse('stranger');
   }
 
   /** Our own words, from somebody else: they matter only if they are truly ours. */
@@ -182,14 +188,16 @@ export class Merge {
 
   /** The log that a verified message may change. */
   #admit(now: number, update: Update): OwnerLog | undefined {
-    const { store, owners, identities, counters } = this.#deps;
+    const { store, owners, identities, strangers, counters } = this.#deps;
     const { scope, owner, epoch, key } = update;
     const log = store.open({ scope, owner, epoch });
     if (log === undefined) {
       this.#refuse('too-many-owners');
       return undefined;
     }
-    identities.accept(owner, key, epoch);
+    if (strangers.is(owner)) {
+      for (const { entries } of update.blocks) strangers.took(owner, entries.length);
+    } else identities.accept(owner, key, epoch);
     owners.noteRecords(now, owner);
     log.key = key;
     if (epoch > log.epoch) {

@@ -53,6 +53,12 @@ export class Owners {
     return this.#owners.get(owner)?.liveness ?? 'unknown';
   }
 
+  /** Membership has told us of it, and it has not been gone for long; we are one too. */
+  isMember(owner: string): boolean {
+    const known = this.#owners.get(owner);
+    return owner === this.#self || (known !== undefined && known.liveness !== 'unknown');
+  }
+
   isVisible(owner: string): boolean {
     const liveness = this.liveness(owner);
     return liveness === 'alive' || liveness === 'held';

@@ -24,6 +24,7 @@ import { Peers } from './peers.ts';
 import { Piggyback } from './piggyback.ts';
 import { Revocations } from './revocations.ts';
 import { Store } from './store.ts';
+import { Strangers } from './strangers.ts';
 import { SyncClient } from './sync-client.ts';
 import { SyncServer } from './sync-server.ts';
 import { Targets } from './targets.ts';
@@ -46,10 +47,23 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
   const store = new Store(self, owners, config.recordsPerLog, config.ownersPerScope);
   const identities = new Identities(self, signer.publicKey, deps.identities ?? {});
   owners.isVoid = (name) => identities.isVoidName(name);
+  identities.isMember = (name) => owners.isMember(name);
   const ownLogs = new OwnLogs(config, store, hlc, signer, verifier);
   const { recordsPerLog } = config;
   const selfKey = signer.publicKey;
-  const inner = { self, selfKey, store, owners, identities, verifier, hlc, counters, recordsPerLog };
+  const strangers = new Strangers(store, owners, identities);
+  const inner = {
+    self,
+    selfKey,
+    store,
+    owners,
+    identities,
+    strangers,
+    verifier,
+    hlc,
+    counters,
+    recordsPerLog,
+  };
   const merge = new Merge(inner);
   const targets = new Targets(self, store, rng);
   const { fault } = deps;
@@ -86,6 +100,7 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
     bulk,
     client,
     identities,
+    strangers,
     farewells,
     counters,
   });
@@ -128,6 +143,7 @@ export function makeParts(config: StateConfig, deps: StateDeps) {
     packetBytes,
     store,
     owners,
+    strangers,
     outbox,
     bulk,
     divergence,

@@ -14,6 +14,7 @@ import type { OwnLogs } from './own-logs.ts';
 import type { OwnerLog } from './owner-log.ts';
 import type { OwnerEvent, Owners } from './owners.ts';
 import type { Store } from './store.ts';
+import type { Strangers } from './strangers.ts';
 import type { SyncClient } from './sync-client.ts';
 import { DIRECT_MAX } from './targets.ts';
 import { vniOfKeyHex } from './values/interest.ts';
@@ -30,6 +31,7 @@ export interface PeersDeps {
   readonly bulk: Bulk;
   readonly client: SyncClient;
   readonly identities: Identities;
+  readonly strangers: Strangers;
   readonly farewells: Farewells;
   readonly counters: Counters;
 }
@@ -54,8 +56,10 @@ export class Peers {
   }
 
   handleAlive(now: number, name: string, epoch: bigint | undefined): void {
-    const { owners, store } = this.#deps;
+    const { owners, store, strangers } = this.#deps;
+    const isStranger = strangers.is(name);
     const { event, isNew } = owners.alive(name, epoch);
+    if (isStranger) strangers.welcome(name);
     store.forgetInterested();
     this.#follow(event);
     if (isNew && epoch !== undefined) this.#welcome(now, name, event !== undefined);

@@ -24,6 +24,7 @@ interface Scope {
   root: bigint | undefined;
 }
 
+const STRANGERS_SHARE = 0.75;
 const KNOWN_TABLES = new Set<number>(Object.values(TABLE));
 
 export class Store {
@@ -69,6 +70,11 @@ export class Store {
     const log = new OwnerLog(name, this.#capacity, this.#recordChanged, limits);
     scope.logs.set(name.owner, log);
     return log;
+  }
+
+  /** A quarter of the places in a scope is kept for members. */
+  hasRoomForStrangers(scope: number): boolean {
+    return (this.#scopes.get(scope)?.logs.size ?? 0) < this.#ownersMax * STRANGERS_SHARE;
   }
 
   /** Every log of an owner, in all scopes. */

@@ -15,6 +15,7 @@ import { URGENCY } from './outbox.ts';
 import type { OwnerLog } from './owner-log.ts';
 import type { Owners } from './owners.ts';
 import type { Store } from './store.ts';
+import type { Strangers } from './strangers.ts';
 import { bucketOf, bucketSums } from './sync-buckets.ts';
 
 const BUSY_MS = 2_000;
@@ -28,6 +29,7 @@ export interface SyncServerDeps {
   readonly packetBytes: number;
   readonly store: Store;
   readonly owners: Owners;
+  readonly strangers: Strangers;
   readonly outbox: Outbox;
   readonly bulk: Bulk;
   readonly divergence: Divergence;
@@ -137,7 +139,7 @@ export class SyncServer {
   }
 
   #compare(now: number, from: string, sync: SyncMessage): { jobs: Job[]; wants: SyncLine[] } {
-    const { store, owners, self, divergence, tellFarewell } = this.#deps;
+    const { store, owners, strangers, self, divergence, tellFarewell } = this.#deps;
     const theirs = new Map(sync.lines.map((line) => [line.owner, line]));
     const jobs: Job[] = [];
     const wants: SyncLine[] = [];
@@ -149,8 +151,9 @@ export class SyncServer {
       theirs.delete(log.owner);
       if (line !== undefined) this.#checkOwn(now, from, sync.scope, line);
       const job = jobFor(log, line);
-      if (job !== undefined) jobs.push(job);
-      else if (line !== undefined && log.owner !== self && isBehind(log, line)) wants.push(log.line());
+      if (job !== undefined) {
+        if (!strangers.is(log.owner)) jobs.push(job);
+      } else if (line !== undefined && log.owner !== self && isBehind(log, line)) wants.push(log.line());
       else if (line !== undefined) divergence.handleLine(now, from, log, line);
     }
     for (const line of theirs.values()) {
@@ -158,6 +161,7 @@ export class SyncServer {
       const { owner, epoch } = line;
       if (owner === self || line.have === 0 || tellFarewell(from, owner, epoch)) continue;
       if (!owners.accepts(owner, epoch)) continue;
+      if (strangers.is(owner) && !strangers.hasRoom(now, sync.scope, owner)) continue;
       wants.push({ owner, epoch: 0n, have: 0, floor: 0, count: 0, digest: 0n });
     }
     return { jobs, wants };
