@@ -384,8 +384,9 @@ export class State implements StateNode {
 
   /**
    * What happened, by name: "in:KIND" messages; "refused:REASON" pieces of logs that may not come in; "drop:REASON" for
-   * malformed or oversized input, signatures above what a peer may have us look at, and full queues; "divergence" (must stay 0), "withheld", "renumbered", "restarts-seen", "hlc-ahead",
-   * "too-many-holes", "snapshot-out-of-order"; "goodbyes"; "left-unsigned" where membership said it and the host did not.
+   * malformed or oversized input, signatures and comparisons above what a peer may ask of us, and full queues; "divergence"
+   * (must stay 0), "withheld", "renumbered", "restarts-seen", "hlc-ahead", "too-many-holes", "snapshot-out-of-order" (more
+   * early chunks than are kept); "goodbyes"; "left-unsigned" where membership said it and the host did not.
    */
   counters(): ReadonlyMap<string, number> {
     return this.#parts.counters.all;
