@@ -10,13 +10,13 @@ import type { Membership } from './membership.ts';
 import { nodeOf } from './peer.ts';
 import { StreamSessions } from './stream-sessions.ts';
 import type { SealAs } from './stream-sessions.ts';
-import { VersionKinds, versionConflict } from './versions.ts';
+import { VersionKinds, speaksOurs, versionConflict } from './versions.ts';
 import type { VersionHolder } from './versions.ts';
 
 /**
  * What is said over streams: push/pull, TCP ping, long user messages, both sides (gossip.md 1.10, 2.10).
  *
- * A push/pull is merged as a whole or, when versions clash, not at all. Both sides send before they judge, so a joiner
+ * A push/pull is merged as a whole or, when delegate versions clash, not at all. Both sides send before they judge, so a joiner
  * that learns only from the answer which delegate version is spoken asks a second time (versions.ts).
  */
 type Done = (now: number, error: string | undefined) => void;
@@ -80,7 +80,9 @@ export class Exchange {
         onDone(later, said);
         return;
       }
-      const wasRefused = this.#membership.adoptVersions(versionsOf(message.nodes));
+      const wasRefused = this.#membership.adoptVersions(
+        versionsOf(message.nodes.filter(({ vsn }) => speaksOurs(vsn))),
+      );
       const error = this.#merge(later, to, message, join);
       // The peer judged what we sent before we knew its versions; only now does it have reason to take us.
       if (wasRefused && mayRetry && error === undefined)
@@ -97,7 +99,7 @@ export class Exchange {
       case 'pushPull':
         if (this.#isShutOut(now, message.nodes)) break;
         // Before we answer: the peer checks the versions that we send.
-        this.#membership.adoptVersions(versionsOf(message.nodes));
+        this.#membership.adoptVersions(versionsOf(message.nodes.filter(({ vsn }) => speaksOurs(vsn))));
         // And before we merge: what it said is no news to itself.
         this.streams.answer(id, this.#localState(now, message.join));
         this.#merge(now, from, message, message.join);
@@ -137,12 +139,18 @@ export class Exchange {
   /** Gives the reason when nothing was merged. */
   #merge(now: number, from: Address, { nodes, userState }: PushPull, join: boolean): string | undefined {
     if (this.#isShutOut(now, nodes)) return 'this host is revoked';
-    const conflict = versionConflict([...this.#table.versions(), ...versionsOf(nodes)]);
+    const fitting = nodes.filter(({ vsn }) => speaksOurs(vsn));
+    const conflict =
+      this.#strangeSpeaker(from, nodes) ??
+      versionConflict([...this.#table.versions(), ...versionsOf(fitting)]);
     if (conflict !== undefined) {
       this.#context.counts.drop('merge-versions');
       return conflict;
     }
-    nodes.forEach((node, i) => this.#membership.mergeNode(now, node, i === 0 && this.#isAt(from, node)));
+    if (fitting.length < nodes.length) this.#context.counts.drop('alive-versions');
+    // Of the list only this entry is its speaker's own word, wherever it stands.
+    const speaker = this.#table.at(from)?.name;
+    for (const node of fitting) this.#membership.mergeNode(now, node, node.name === speaker);
     if (userState.length > 0) {
       const node = this.#speaker(from, nodes);
       this.#context.events.push({ type: 'remote-state', bytes: userState, addr: from, node, join });
@@ -159,10 +167,11 @@ export class Exchange {
     return true;
   }
 
-  /** This node speaks for itself: we dialled it, or it has the IP that dialled us. */
-  #isAt(from: Address, { name }: PushPullNode): boolean {
-    const exact = this.#table.atExactly(from);
-    return exact === undefined ? this.#table.get(name)?.addr.ip === from.ip : exact.name === name;
+  /** A node that is left out of a list is no reason to refuse the list, but for who speaks. */
+  #strangeSpeaker(from: Address, [first]: readonly PushPullNode[]): string | undefined {
+    if (first === undefined || speaksOurs(first.vsn)) return undefined;
+    if (bytesToIp(first.addr ?? new Uint8Array(0)) !== from.ip) return undefined;
+    return `protocol version of ${first.name} does not fit ours`;
   }
 
   /** The node at that address; on an accepted stream only the IP tells, and the first node of the list may. */

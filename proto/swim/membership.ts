@@ -13,7 +13,7 @@ import { incarnationOrder, nextIncarnation } from './incarnation.ts';
 import { isUp } from './peer.ts';
 import type { OwnPeer, Peer } from './peer.ts';
 import { Suspicions } from './suspicions.ts';
-import { delegateVersionBeside, isSaneVsn, normalVersions } from './versions.ts';
+import { delegateVersionBeside, normalVersions, speaksOurs } from './versions.ts';
 import type { VersionHolder } from './versions.ts';
 
 /**
@@ -120,7 +120,7 @@ export class Membership {
     // Most of gossip is old news: this is steps 5 and 6 for it, without a look at the address as text.
     const known = this.#table.get(alive.node);
     if (known !== undefined && !isSelf && isOldNews(known, alive)) return;
-    if (!isSaneVsn(alive.vsn)) return this.#context.counts.drop('alive-versions'); // 2
+    if (!speaksOurs(alive.vsn)) return this.#context.counts.drop('alive-versions'); // 2, 3
     const ip = bytesToIp(alive.addr ?? NO_BYTES);
     if (ip === undefined || alive.port === 0) return this.#context.counts.drop('alive-address');
     if (!isSelf && bans.at({ ip, port: alive.port }) !== undefined)

@@ -4,6 +4,9 @@ import type { VersionRange } from './options.ts';
  * Version rules of a memberlist cluster (gossip.md 2.12): every node must speak a protocol and a delegate version that
  * all alive nodes understand, else push/pull is refused as a whole.
  *
+ * Of protocols we ask only whether a node and we understand each other, and leave out the one that does not: memberlist
+ * refuses the whole list, so that whoever makes up a node of another protocol keeps everybody from joining.
+ *
  * overlayd speaks protocol 2 of 1..5. It has no delegate versions of its own (its state layer has numbers in its own
  * messages), so it offers the whole range 0..255 and *adopts* the version of the cluster it is in: 0 among plain
  * memberlist nodes, 4 among Serf agents, who refuse anything else. `isFlexible` tells such nodes.
@@ -15,7 +18,7 @@ export const SPEAKS = { tcpPing: 3, nack: 4, crc: 5 } as const;
 /** pMin, pMax, pCur, dMin, dMax, dCur, as in the Vsn field. */
 export type Versions = Uint8Array;
 
-const [P_MIN, P_MAX, P_CUR, D_MIN, D_MAX, D_CUR] = [0, 1, 2, 3, 4, 5] as const;
+const [P_MAX, D_MIN, D_MAX, D_CUR] = [1, 3, 4, 5] as const;
 
 export interface VersionHolder {
   readonly name: string;
@@ -58,11 +61,12 @@ export function normalVersions(vsn: Uint8Array | null): Versions {
   return six;
 }
 
-/** Gossip.md 2.2 step 2: an alive message that says something about protocols must make sense. */
-export function isSaneVsn(vsn: Uint8Array | null): boolean {
-  if (vsn === null || vsn.length < 3) return true;
-  const [min, max] = vsn as unknown as [number, number];
-  return min > 0 && max > 0 && min <= max;
+/** Whether a node of these versions and we understand each other (gossip.md 2.2, steps 2 and 3); who says nothing does not. */
+export function speaksOurs(vsn: Uint8Array | null): boolean {
+  if (vsn === null || vsn.length < 6) return false;
+  const [min, max, current] = vsn as unknown as VersionRange;
+  const [ourMin, ourMax, ours] = PROTOCOL_VERSION;
+  return isWithin(ours, { min, max }) && isWithin(current, { min: ourMin, max: ourMax });
 }
 
 export function maxProtocol(vsn: Versions): number {
@@ -73,14 +77,11 @@ export function isFlexible(vsn: Versions): boolean {
   return vsn[D_MIN] === 0 && vsn[D_MAX] === 255;
 }
 
-/** Why these nodes cannot be one cluster; undefined when they can. A stale delegate version of a flexible node is none. */
+/** Why delegates of these nodes cannot be in one cluster; undefined when they can. A stale version of a flexible one is none. */
 export function versionConflict(nodes: Iterable<VersionHolder>): string | undefined {
   const all = [...nodes];
-  const protocol = commonRange(all, P_MIN, P_MAX);
   const delegate = commonRange(all, D_MIN, D_MAX);
   for (const { name, vsn } of all) {
-    if (!isWithin(vsn[P_CUR] as number, protocol))
-      return `protocol version of ${name} does not fit the cluster`;
     if (!isFlexible(vsn) && !isWithin(vsn[D_CUR] as number, delegate)) {
       return `delegate version of ${name} does not fit the cluster`;
     }

@@ -157,6 +157,40 @@ void t.test(
   },
 );
 
+void t.test('who makes up a node of another protocol keeps nobody from joining', (test) => {
+  const [TOP, NONE, GONE] = [
+    Uint8Array.of(5, 5, 5, 0, 0, 0),
+    new Uint8Array(0),
+    Uint8Array.of(1, 5, 9, 0, 0, 0),
+  ] as const;
+  const bench = new Bench();
+  for (const vsn of [TOP, NONE, GONE]) bench.alive('made-up', 99, { vsn });
+  test.equal(bench.stateOf('made-up'), undefined, 'by gossip');
+  test.equal(bench.count('drop:alive-versions'), 3);
+  bench.dialIn(2, '10.0.0.3', pushPull([{ name: 'c', host: 3 }]));
+  test.equal(bench.stateOf('c'), 'alive');
+  const list = [
+    { name: 'a', host: 2 },
+    { name: 'made-up', host: 99, vsn: TOP },
+    { name: 'made-up-2', host: 98, vsn: NONE },
+    { name: 'made-up-3', host: 97, vsn: GONE, state: 2 },
+    { name: 'b', host: 4 },
+  ];
+  for (const nodes of [list, list.toReversed()]) {
+    const joining = new Bench();
+    joining.swim.join(joining.now, [{ ip: '10.0.0.2', port: 7946 }]);
+    joining.poll();
+    const { id } = dialOf(joining);
+    joining.swim.handleStreamConnect(joining.now, id);
+    joining.swim.handleStreamData(joining.now, id, encodeStream(pushPull(nodes), NO_LABEL));
+    joining.poll();
+    test.match(joining.events.at(-1), { type: 'join-result', error: undefined });
+    const names = joining.swim.members().map(({ name }) => name);
+    test.same(names.sort(), ['a', 'b', 'me'], 'all but these');
+  }
+  test.end();
+});
+
 void t.test('pinned delegate versions stay', (test) => {
   const bench = new Bench({ delegateVersion: [0, 0, 0] });
   bench.dialIn(2, '10.0.0.2', pushPull([{ name: 'serf', host: 2, vsn: SERF_VSN }]));

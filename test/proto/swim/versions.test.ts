@@ -1,8 +1,8 @@
 import t from 'tap';
 import {
   delegateVersionBeside,
-  isSaneVsn,
   normalVersions,
+  speaksOurs,
   versionConflict,
 } from '../../../proto/swim/versions.ts';
 import type { VersionHolder } from '../../../proto/swim/versions.ts';
@@ -22,10 +22,9 @@ void t.test('who can be one cluster', (test) => {
   test.equal(versionConflict([OURS, SERF]), undefined, 'ours will follow');
   test.match(versionConflict([PLAIN, SERF]), /delegate version of plain/);
   test.match(versionConflict([PLAIN, OURS, SERF]), /delegate version/);
-  test.match(versionConflict([PLAIN, node('old', [1, 1, 1, 0, 0, 0])]), /protocol version of plain/);
-  test.match(versionConflict([PLAIN, node('gone', [1, 5, 6, 0, 0, 0], false)]), /gone/, 'the dead count too');
+  test.match(versionConflict([PLAIN, node('gone', [1, 5, 2, 0, 9, 9], false)]), /gone/, 'the dead count too');
   test.equal(
-    versionConflict([PLAIN, node('gone', [3, 3, 2, 0, 0, 0], false)]),
+    versionConflict([PLAIN, node('gone', [1, 5, 2, 9, 9, 0], false)]),
     undefined,
     'but not for the range',
   );
@@ -51,10 +50,15 @@ void t.test('vsn fields as they come', (test) => {
   test.same(normalVersions(null), Uint8Array.of(0, 0, 0, 0, 0, 0));
   test.same(normalVersions(Uint8Array.of(1, 5, 2)), Uint8Array.of(1, 5, 2, 0, 0, 0));
   test.same(normalVersions(new Uint8Array(9).fill(7)), new Uint8Array(6).fill(7));
-  test.ok(isSaneVsn(null));
-  test.ok(isSaneVsn(Uint8Array.of(1, 5, 2)));
-  test.notOk(isSaneVsn(Uint8Array.of(0, 5, 2)));
-  test.notOk(isSaneVsn(Uint8Array.of(1, 0, 2)));
-  test.notOk(isSaneVsn(Uint8Array.of(3, 2, 2)));
+  const speaks = (protocol: readonly number[]): boolean =>
+    speaksOurs(Uint8Array.from([...protocol, 0, 0, 0]));
+  test.ok(speaks([1, 5, 2]));
+  test.ok(speaks([2, 2, 2]));
+  test.ok(speaks([1, 2, 1]), 'what is older, as long as it takes ours');
+  test.ok(speaks([2, 9, 5]));
+  const others = '0,0,0 1,1,1 3,5,3 5,5,5 1,5,6 1,5,0 3,2,2 1,0,2'.split(' ');
+  for (const other of others) test.notOk(speaks(other.split(',').map(Number)), other);
+  test.notOk(speaksOurs(null));
+  test.notOk(speaksOurs(Uint8Array.of(1, 5, 2)));
   test.end();
 });
