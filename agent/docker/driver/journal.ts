@@ -26,6 +26,7 @@ export class Journal {
   #rewriteAt = 0;
   #sizeBytes = 0;
   #fd = -1;
+  #isClosed = false;
 
   /** Throws OverlaydError when the file cannot be read or written. */
   constructor(path: string, write: Append = writeFileSync) {
@@ -52,7 +53,13 @@ export class Journal {
     if (this.#live.has(`${kind} ${key}`)) this.#append([kind, key, null]);
   }
 
+  /** What comes later is refused: the next run may have the file. */
   close(): void {
+    this.#isClosed = true;
+    this.#release();
+  }
+
+  #release(): void {
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = -1;
   }
@@ -60,6 +67,7 @@ export class Journal {
   #append(line: Line): void {
     const text = `${JSON.stringify(line)}\n`;
     try {
+      if (this.#isClosed) throw new Error('it is closed');
       // Its file was replaced, and the new one could not be opened then.
       if (this.#fd < 0) this.#fd = openSync(this.#path, 'a', 0o600);
       this.#write(this.#fd, text);
@@ -100,7 +108,7 @@ export class Journal {
   #rewrite(): void {
     const text = [...this.#live.values()].map((line) => `${JSON.stringify(line)}\n`).join('');
     replaceFile(this.#path, text);
-    this.close();
+    this.#release();
     this.#lines = this.#live.size;
     this.#rewriteAt = 2 * this.#lines + SLACK_LINES;
     this.#sizeBytes = Buffer.byteLength(text);

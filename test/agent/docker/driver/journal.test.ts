@@ -33,6 +33,7 @@ void tap.test('5.3: of a line that did not fit nothing stays, and the next one i
   room = 1000;
   journal.put('pool', 'c', 3);
   journal.close();
+  t.throws(() => journal.put('pool', 'd', 4), { code: 'OVL_STATE_DIR' }, 'the next run has the file');
   t.strictSame(found(path), ['a', 'c']);
   t.end();
 });
