@@ -2,8 +2,10 @@
  * `overlayd doctor` put together. A daemon that answers examines itself (agent/control/diagnosis.ts); without one, what
  * can be looked at from here is: configuration, rights, ports, files. Docker is asked from here in both cases.
  */
+import { existsSync } from 'node:fs';
 import type { ApiClient } from '../api/client.ts';
 import type { Environment } from '../config/environment.ts';
+import { readConfigFile } from '../config/file.ts';
 import { loadConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/run-config.ts';
 import { thisMachine } from '../config/underlay.ts';
@@ -12,7 +14,7 @@ import { NOT_READY } from '../readiness.ts';
 import type { FdbEntry, Status } from '../status.ts';
 import { checkDocker } from './docker-checks.ts';
 import type { OwnFacts } from './docker-checks.ts';
-import { checkKeyringFile, checkStateDir } from './file-checks.ts';
+import { checkIdentitiesFile, checkKeyringFile, checkStateDir } from './file-checks.ts';
 import type { Finding } from './finding.ts';
 import { findingOf, sorted } from './finding.ts';
 import { checkMtu } from './mtu-checks.ts';
@@ -25,13 +27,22 @@ import { checkLimits, checkRights, checkTun } from './process-checks.ts';
 export interface ExamineOptions {
   readonly client: ApiClient;
   readonly environment: Environment;
-  /** Looked at when no daemon answers. */
+  /** Looked at when no daemon answers. Undefined: that of the unit, where it is there. */
   readonly configFile: string | undefined;
-  readonly dockerSocket: string;
+  /** Asked for by the user; undefined: the daemon's own, or Docker's usual one. */
+  readonly dockerSocket: string | undefined;
+  /** Docker's usual one. */
+  readonly defaultDockerSocket: string;
+  /** For tests. */
+  readonly unitConfig?: string;
 }
 
+/** What the shipped unit runs with. */
+const UNIT_CONFIG = '/etc/overlayd/overlayd.yaml';
+
 export async function examine(options: ExamineOptions): Promise<Finding[]> {
-  const { client, dockerSocket } = options;
+  const { client } = options;
+  const configFile = configFileOf(options);
   let own: OwnFacts | undefined;
   const findings: Finding[] = [];
   try {
@@ -41,13 +52,48 @@ export async function examine(options: ExamineOptions): Promise<Finding[]> {
   } catch (error) {
     findings.push(findingOf('daemon', error));
     if (error instanceof OverlaydError && error.code === 'OVL_DAEMON_UNREACHABLE') {
-      const local = await withoutDaemon(options);
+      const local = await withoutDaemon(options.environment, configFile);
       findings.push(...local.findings);
       own = local.own;
     }
   }
-  if (own !== undefined) findings.push(...(await checkDockerAt(dockerSocket, own)));
+  const docker = dockerSocketOf(options, configFile);
+  if (own !== undefined && docker !== undefined) findings.push(...(await checkDockerAt(docker, own)));
   return sorted(findings);
+}
+
+function configFileOf({
+  configFile,
+  environment,
+  unitConfig = UNIT_CONFIG,
+}: ExamineOptions): string | undefined {
+  return configFile ?? (environment['OVERLAYD_CONFIG'] || (existsSync(unitConfig) ? unitConfig : undefined));
+}
+
+interface DockerSocket {
+  readonly path: string;
+  /** The daemon was told to ask there: that nobody answers is wrong. */
+  readonly isConfigured: boolean;
+}
+
+/** Undefined: the daemon is not to ask Docker. */
+function dockerSocketOf(
+  { dockerSocket, environment, defaultDockerSocket }: ExamineOptions,
+  configFile: string | undefined,
+): DockerSocket | undefined {
+  if (dockerSocket !== undefined) return { path: dockerSocket, isConfigured: false };
+  const configured = environment['OVERLAYD_DOCKER_SOCKET'] || dockerSocketIn(configFile);
+  if (configured === undefined) return { path: defaultDockerSocket, isConfigured: false };
+  return configured === 'none' ? undefined : { path: configured, isConfigured: true };
+}
+
+/** What is wrong with the file is said by who loads all of it. */
+function dockerSocketIn(configFile: string | undefined): string | undefined {
+  try {
+    return configFile === undefined ? undefined : readConfigFile(configFile).values['docker-socket'];
+  } catch {
+    return undefined;
+  }
 }
 
 function readiness({ ready, notReady = 'alone' }: Status): Finding[] {
@@ -76,16 +122,23 @@ function remoteOf(fdb: readonly FdbEntry[]): OwnFacts['remote'] {
 }
 
 /** What a start would meet. */
-async function withoutDaemon({
-  environment,
-  configFile,
-}: ExamineOptions): Promise<{ findings: Finding[]; own: OwnFacts | undefined }> {
-  const findings: Finding[] = [...checkTun(), ...checkLimits()];
+async function withoutDaemon(
+  environment: Environment,
+  configFile: string | undefined,
+): Promise<{ findings: Finding[]; own: OwnFacts | undefined }> {
+  const what = `no daemon runs: examined is what one would meet with ${configFile ?? 'the defaults'}`;
+  const cure = 'Its own file: --config FILE. Flags of the daemon are not known here.';
+  const findings: Finding[] = [
+    { check: 'examined', severity: 'info', what, cure },
+    ...checkTun(),
+    ...checkLimits(),
+  ];
   let config: RunConfig;
   try {
     const loaded = await loadConfig({ flags: {}, environment, configFile }, thisMachine);
     ({ config } = loaded);
-    for (const what of loaded.warnings) findings.push({ check: 'config', severity: 'warn', what });
+    for (const warning of loaded.warnings)
+      findings.push({ check: 'config', severity: 'warn', what: warning });
   } catch (error) {
     return { findings: [...findings, ...checkRights([]), findingOf('config', error)], own: undefined };
   }
@@ -93,6 +146,7 @@ async function withoutDaemon({
     ...checkRights([config.dataPort, config.gossipPort]),
     ...checkStateDir(config.stateDir),
     ...checkKeyringFile(config.keyringFile),
+    ...checkIdentitiesFile(config.identitiesFile),
     ...(await checkPortsFree(config)),
     ...(await checkSeeds(config.join)),
   );
@@ -107,7 +161,8 @@ async function withoutDaemon({
   return { findings, own: { networks, ports: [config.dataPort, config.gossipPort], remote: [] } };
 }
 
-async function checkDockerAt(socket: string, own: OwnFacts): Promise<Finding[]> {
+async function checkDockerAt(docker: DockerSocket, own: OwnFacts): Promise<Finding[]> {
+  const { path: socket, isConfigured } = docker;
   // The client of Docker takes longer to load than all the rest of the doctor.
   const { readDocker } = await import('./docker-facts.ts');
   try {
@@ -116,7 +171,7 @@ async function checkDockerAt(socket: string, own: OwnFacts): Promise<Finding[]> 
     const { message, cause } = error as Error;
     const { code } = (cause ?? error) as NodeJS.ErrnoException;
     // No Docker here, or not started.
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') return [];
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') return isConfigured ? [nobodyAt(socket)] : [];
     const denied = code === 'EACCES' || code === 'EPERM';
     return [
       {
@@ -129,4 +184,13 @@ async function checkDockerAt(socket: string, own: OwnFacts): Promise<Finding[]> 
       },
     ];
   }
+}
+
+function nobodyAt(socket: string): Finding {
+  return {
+    check: 'docker',
+    severity: 'warn',
+    what: `nobody answers on ${socket}, where the daemon is to ask Docker for names`,
+    cure: 'Start Docker, or correct docker-socket (--docker-socket, OVERLAYD_DOCKER_SOCKET): none, where there is no Docker.',
+  };
 }

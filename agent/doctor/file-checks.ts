@@ -1,5 +1,6 @@
 /** The files of a daemon: the operator's keyring, and the folder of what survives a restart. */
 import { accessSync, constants, statSync, statfsSync } from 'node:fs';
+import { readIdentitiesFile } from '../config/identities-file.ts';
 import { readKeyringFile } from '../config/keyring-file.ts';
 import type { Finding } from './finding.ts';
 import { findingOf } from './finding.ts';
@@ -15,6 +16,17 @@ export function checkKeyringFile(path: string | undefined): Finding[] {
     return [];
   } catch (error) {
     return [findingOf('keyring', error)];
+  }
+}
+
+/** The list of hosts that may be members. */
+export function checkIdentitiesFile(path: string | undefined): Finding[] {
+  if (path === undefined) return [];
+  try {
+    readIdentitiesFile(path);
+    return [];
+  } catch (error) {
+    return [findingOf('identities', error)];
   }
 }
 

@@ -16,11 +16,13 @@ export interface Ports {
   readonly dataPathAddr: string;
   readonly gossipPort: number;
   readonly dataPort: number;
+  /** Undefined: off. */
+  readonly metricsAddr?: { readonly host: string; readonly port: number } | undefined;
 }
 
 /** Binds each port for a moment: the kernel's own sockets (a vxlan device) show in no table. */
 export async function checkPortsFree(ports: Ports): Promise<Finding[]> {
-  const { advertiseAddr, dataPathAddr, gossipPort, dataPort } = ports;
+  const { advertiseAddr, dataPathAddr, gossipPort, dataPort, metricsAddr } = ports;
   const found = await Promise.all([
     udpTrouble(dataPathAddr, dataPort).then((code) => portFinding(code, 'UDP', dataPort, '--data-port')),
     udpTrouble(advertiseAddr, gossipPort).then((code) =>
@@ -29,6 +31,10 @@ export async function checkPortsFree(ports: Ports): Promise<Finding[]> {
     tcpTrouble(advertiseAddr, gossipPort).then((code) =>
       portFinding(code, 'TCP', gossipPort, '--gossip-port'),
     ),
+    metricsAddr &&
+      tcpTrouble(metricsAddr.host, metricsAddr.port).then((code) =>
+        portFinding(code, 'TCP', metricsAddr.port, '--metrics-addr'),
+      ),
   ]);
   return found.filter((finding) => finding !== undefined);
 }
@@ -37,8 +43,9 @@ function portFinding(
   code: string | undefined,
   transport: 'UDP' | 'TCP',
   port: number,
-  flag: string,
+  flag: '--data-port' | '--gossip-port' | '--metrics-addr',
 ): Finding | undefined {
+  const isOfHostAlone = flag === '--metrics-addr';
   if (code === undefined) return undefined;
   if (code !== 'EADDRINUSE') {
     return {
@@ -47,7 +54,7 @@ function portFinding(
       what: `${transport} port ${port} cannot be bound: ${code}`,
       cure:
         code === 'EADDRNOTAVAIL'
-          ? 'Give an address of this host with --advertise-addr or --data-path-addr.'
+          ? `Give an address of this host with ${isOfHostAlone ? flag : '--advertise-addr or --data-path-addr'}.`
           : `Give another port with ${flag}.`,
     };
   }
@@ -58,12 +65,14 @@ function portFinding(
   const isNamesake = holders.some(({ command }) => command === NAMESAKE);
   const holder = isNamesake
     ? 'that overlayd, which is not this one (Junos has another of the name: CVE-2021-0254)'
-    : 'the holder (dockerd in swarm mode has 4789 and 7946)';
+    : isOfHostAlone
+      ? 'the holder'
+      : 'the holder (dockerd in swarm mode has 4789 and 7946)';
   return {
     check: 'port',
     severity: 'error',
     what: `${transport} port ${port} is taken by ${who}`,
-    cure: `Stop ${holder}, or give ${flag} on all hosts.`,
+    cure: `Stop ${holder}, or give ${flag}${isOfHostAlone ? ' with another port, or none' : ' on all hosts'}.`,
   };
 }
 

@@ -23,9 +23,15 @@ export function doctorCommand(context: CliContext): Command {
     'overlayd doctor --config /etc/overlayd/overlayd.yaml',
   ])
     .addOption(
-      new Option('--config <FILE>', 'configuration to look at when no daemon answers').env('OVERLAYD_CONFIG'),
+      new Option(
+        '--config <FILE>',
+        "configuration to look at when no daemon answers (default: the unit's, if it is there)",
+      ).env('OVERLAYD_CONFIG'),
     )
-    .option('--docker-socket <PATH>', `Docker's API (default: that of DOCKER_HOST, else ${DOCKER_SOCKET})`)
+    .option(
+      '--docker-socket <PATH>',
+      `Docker's API (default: the configured one, that of DOCKER_HOST, or ${DOCKER_SOCKET})`,
+    )
     .action(async (options: DoctorOptions) => {
       const { examine } = await import('../../doctor/examine.ts');
       const { degraded } = await import('../../doctor/finding.ts');
@@ -34,7 +40,8 @@ export function doctorCommand(context: CliContext): Command {
           client,
           environment: context.environment,
           configFile: options.config,
-          dockerSocket: options.dockerSocket ?? dockerHost(context.environment['DOCKER_HOST']),
+          dockerSocket: options.dockerSocket,
+          defaultDockerSocket: dockerHost(context.environment['DOCKER_HOST']),
         }),
       );
       if (options.output === 'json') printJson(context, findings);
