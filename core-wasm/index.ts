@@ -13,6 +13,7 @@ export { fromTap } from './encap';
 export { fromTunnel, queueSealed } from './decap';
 export { sealJobs, sealReset } from './sealed';
 export { txCount, txFailed, txPending, txReset, txTable } from './transmit';
+export { runPeer, singleFailed, spreadRun } from './spread';
 export { outCount, outFailed, outReset } from './out';
 
 /** Address of the FDB entry, or 0. */
@@ -79,6 +80,7 @@ export {
   SESSION_BASE,
   SESSION_MAX,
   SESSION_SIZE,
+  SINGLE_TABLE,
   TAP_SLOTS,
   TAP_SLOT_BASE,
   TAP_SLOT_SIZE,

@@ -14,7 +14,8 @@
  *   │ tx messages, 8 × 8,192 × 128    │ tx arenas, 8 × (2 MiB + slack)  │ out      │ FDB scratch      │
  *   ├─────────────────────────────────┼─────────────────────────────────┼──────────┴┬──────────────────┘
  *   │ sessions, indexes, 16 MiB of    │ jobs of the cipher              │ punts,    │
- *   │ replay windows                  │                                 │ bindings  │
+ *   │ replay windows                  │                                 │ bindings, │
+ *   │                                 │                                 │ one run   │
  *   └─────────────────────────────────┴─────────────────────────────────┴───────────┘
  *
  * The host reads these numbers as exported globals and repeats none of them.
@@ -174,5 +175,9 @@ export const BINDING_BASE: u32 = PUNT_RING + PUNT_SLOTS * PUNT_SIZE;
 export const BINDING_IPS: u32 = 8;
 export const BINDING_SIZE: u32 = 280;
 
+/** One run as datagrams of their own (spread.ts): struct mmsghdr[64], and their iovecs. */
+export const SINGLE_TABLE: u32 = BINDING_BASE + PORT_MAX * BINDING_SIZE;
+export const SINGLE_IOVECS: u32 = SINGLE_TABLE + 64 * 64;
+
 /** First byte after the last region; the host checks that the memory holds it. */
-export const LAYOUT_END: u32 = BINDING_BASE + PORT_MAX * BINDING_SIZE;
+export const LAYOUT_END: u32 = SINGLE_IOVECS + 64 * 16;

@@ -30,7 +30,7 @@ import {
   TX_TABLE_SIZE,
 } from './layout';
 
-/** UDP_MAX_SEGMENTS of older kernels; newer ones take 128. */
+/** UDP_MAX_SEGMENTS of older kernels; newer ones take 128. SINGLE_TABLE has room for so many. */
 const MAX_SEGMENTS: u32 = 64;
 
 const SOL_UDP: u32 = 17;
@@ -39,11 +39,11 @@ const CMSG_LENGTH: u32 = 18;
 const CMSG_SPACE: u32 = 24;
 
 const RECORD_CONTROL: usize = 16;
-const RECORD_PEER: usize = 40;
-const RECORD_DATAGRAMS: usize = 44;
-const RECORD_VERDICTS: usize = 48;
-const RECORD_SEGMENT: usize = 52;
-const RECORD_BYTES: usize = 56;
+export const RECORD_PEER: usize = 40;
+export const RECORD_DATAGRAMS: usize = 44;
+export const RECORD_VERDICTS: usize = 48;
+export const RECORD_SEGMENT: usize = 52;
+export const RECORD_BYTES: usize = 56;
 
 const STATE_CURSOR: usize = 4;
 const STATE_OPEN: usize = 8;
@@ -56,7 +56,7 @@ export function txTable(table: u32): u32 {
   return TX_TABLE_BASE + table * TX_TABLE_SIZE;
 }
 
-function recordAt(table: u32, index: u32): usize {
+export function recordAt(table: u32, index: u32): usize {
   return TX_RECORD_BASE + table * TX_TABLE_SIZE + (index << 6);
 }
 

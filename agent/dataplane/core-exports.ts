@@ -44,6 +44,13 @@ export interface CoreExports {
   txFailed(socket: number, index: number, reason: number): void;
   txReset(): void;
 
+  /** The peer of message `index` when it is a run of datagrams, else -1. */
+  runPeer(socket: number, index: number): number;
+  /** Lays the datagrams of a run out as struct mmsghdr[] at SINGLE_TABLE, until the next call; returns how many. */
+  spreadRun(socket: number, index: number): number;
+  /** Datagram `place` of a run of which others were sent was not: say it once. When none was sent, txFailed says it. */
+  singleFailed(socket: number, index: number, place: number, reason: number): void;
+
   /** Records waiting in the out table: OUT_TABLE + i * OUT_RECORD_SIZE = { u32 port, u32 frames, u32 bytes, u32 iov }.
    *  `iov` is the address of two struct iovec (vnet header, frame) to be written with one writev to the TAP; `bytes`
    *  is the frame alone. */
@@ -68,7 +75,7 @@ export interface CoreExports {
  * RX_VLEN, RX_TABLE                         prepared struct mmsghdr[RX_VLEN] for recvmmsg (64 bytes each)
  * RX_DATA_BASE, RX_DATA_SIZE                data buffer i; RX_NAME_BASE, RX_NAME_SIZE: struct sockaddr of message i
  * RX_CONTROL_BASE, RX_CONTROL_SIZE          control buffer i
- * OUT_TABLE, OUT_RECORD_SIZE
+ * OUT_TABLE, OUT_RECORD_SIZE; SINGLE_TABLE
  * COMMAND_RING, COMMAND_SLOTS, COMMAND_SIZE (64), COMMAND_HEAD (producer index, u32), COMMAND_TAIL (consumer index)
  * EVENT_RING, EVENT_SLOTS, EVENT_SIZE (64), EVENT_HEAD (producer), EVENT_TAIL (consumer), EVENTS_LOST (u32 address)
  * COUNTER_BASE                              u64[]; COUNTER_x is the index of counter x

@@ -40,6 +40,7 @@ import type { Core } from './core.ts';
 import type { CoreExports } from './core-exports.ts';
 import type { PortBoard } from './port-board.ts';
 import { PortFollower } from './port-board.ts';
+import { SingleSends } from './single-sends.ts';
 import { TapSet } from './tap-set.ts';
 import type { WorkerMessage, WorkerOptions } from './worker-options.ts';
 
@@ -98,6 +99,8 @@ export class BatchLoop {
   /** Frames read, and frames written, in this breath. */
   #read = 0;
   #written = 0;
+  readonly #singles: SingleSends;
+  #wasRunRefused = false;
   #sendWaited = false;
   #lastTick = 0;
   #lastDoorbell = 0;
@@ -144,6 +147,14 @@ export class BatchLoop {
     this.#commandTail = number('COMMAND_TAIL') >>> 2;
     this.#eventHead = number('EVENT_HEAD') >>> 2;
     this.#eventTail = number('EVENT_TAIL') >>> 2;
+    this.#singles = new SingleSends({
+      core,
+      base,
+      send: (fd, at, count) => sendmmsgAt(fd, at, count, MSG_DONTWAIT),
+      errno,
+      waitWritable: (fd) => this.#waitWritable(fd),
+      onRefused: (refusal) => this.#runsRefused(refusal),
+    });
     this.#reason = {
       sendFailed: number('REASON_SEND_FAILED'),
       sendBusy: number('REASON_SEND_BUSY'),
@@ -272,7 +283,13 @@ export class BatchLoop {
     const count = core.txCount(socket);
     let done = 0;
     while (done < count) {
-      const batch = count - done < SENDS_PER_CALL ? count - done : SENDS_PER_CALL;
+      const isApart = this.#singles.isNeeded(this.#lastTick);
+      if (isApart && this.#singles.sendKnown(this.#lastTick, fd, socket, done)) {
+        done++;
+        continue;
+      }
+      const most = isApart ? 1 : SENDS_PER_CALL;
+      const batch = count - done < most ? count - done : most;
       const sent = sendmmsgAt(fd, table + done * MMSGHDR_SIZE, batch, MSG_DONTWAIT);
       if (sent > 0) {
         done += sent;
@@ -280,10 +297,20 @@ export class BatchLoop {
       }
       const number = errno();
       if (number === EINTR || (number === EAGAIN && this.#waitWritable(fd))) continue;
+      if (this.#singles.sendRefused(this.#lastTick, fd, socket, done, number)) {
+        done++;
+        continue;
+      }
       // EMSGSIZE, ENETUNREACH, EPERM…: of this message alone; the next may have another destination.
       core.txFailed(socket, done, number === EAGAIN ? this.#reason.sendBusy : this.#reason.sendFailed);
       done++;
     }
+  }
+
+  #runsRefused(number: number): void {
+    if (this.#wasRunRefused) return;
+    this.#wasRunRefused = true;
+    this.#post({ type: 'runs-refused', errno: number });
   }
 
   /** Waits once per push, briefly: a longer queue than the socket's 8 MB is better dropped than kept. */

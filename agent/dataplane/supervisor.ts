@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { monotonicMs } from '../clock.ts';
 import { OverlaydError } from '../errors.ts';
 import { addressFamily } from '../io/sockaddr.ts';
-import { AF_INET } from '../io/libc.ts';
+import { AF_INET, errnoName } from '../io/libc.ts';
 import { limitTapChildren } from '../io/tap-children.ts';
 import { closeUdp, openUdp } from '../io/udp.ts';
 import type { UdpSockets } from '../io/udp.ts';
@@ -31,6 +31,7 @@ import type {
   TableChange,
   TapSpec,
 } from './dataplane.ts';
+import { describeIo } from './io-description.ts';
 import { LocalMacs } from './local-macs.ts';
 import type { CoreEvent } from './events.ts';
 import type { Log } from './log.ts';
@@ -129,6 +130,7 @@ class Supervisor implements Dataplane, WorkerListener {
   #timer: NodeJS.Timeout | undefined;
   #compareLater: NodeJS.Timeout | undefined;
   #stopped = false;
+  #isRunRefused = false;
   /** After a stop: when all workers have ended. */
   #ended: Promise<void> | undefined;
   #unwatchChildren: () => void = () => undefined;
@@ -168,7 +170,7 @@ class Supervisor implements Dataplane, WorkerListener {
   }
 
   get ioDescription(): string {
-    return describeIo(this.#options.io, [...this.taps.values()], this.#sockets);
+    return describeIo(this.#options.io, [...this.taps.values()], this.#sockets, this.#isRunRefused);
   }
 
   openPort(spec: TapSpec): OpenedTap {
@@ -343,6 +345,18 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#emit({ type: 'failed', error });
   }
 
+  onRunsRefused(_worker: WorkerThread, errno: number): void {
+    if (this.#isRunRefused) return;
+    this.#isRunRefused = true;
+    const hint =
+      'With IPsec on the underlay that is so; otherwise "ethtool -K DEVICE tx on", or Linux 6.10 or newer, makes it fast.';
+    const error = errnoName(errno);
+    this.#log.warn(
+      { error, hint },
+      'the kernel cuts no runs of datagrams to a peer; they go one by one, slower',
+    );
+  }
+
   onDeath(worker: WorkerThread, error: Error): void {
     const index = this.#workers.indexOf(worker);
     this.#workers[index] = undefined;
@@ -468,14 +482,4 @@ class Supervisor implements Dataplane, WorkerListener {
   #emit(event: DataplaneEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
-}
-
-/** "batch (FFI, TSO, USO, GRO)" */
-function describeIo(io: 'batch' | 'dgram', taps: readonly OpenedTap[], sockets: UdpSockets): string {
-  if (io === 'dgram') return 'dgram (one packet a call, no offloads)';
-  const parts = ['FFI'];
-  if (taps.every((tap) => tap.offload)) parts.push('TSO');
-  if (taps.every((tap) => tap.udpOffload)) parts.push('USO');
-  if (sockets.gro) parts.push('GRO');
-  return `batch (${parts.join(', ')})`;
 }

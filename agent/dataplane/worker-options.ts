@@ -37,6 +37,8 @@ export type WorkerMessage =
   | { readonly type: 'ready' }
   /** Events wait in the core's ring. */
   | { readonly type: 'events' }
+  /** The kernel cuts no runs of datagrams to some peer (said once): they go one by one. */
+  | { readonly type: 'runs-refused'; readonly errno: number }
   /** The interface was deleted under us. */
   | { readonly type: 'tap-gone'; readonly port: number }
   /** The core trapped or the loop threw; the worker has ended. */

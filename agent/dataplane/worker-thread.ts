@@ -24,6 +24,8 @@ export interface WorkerListener {
   /** Events wait in the ring. */
   onEvents(worker: WorkerThread): void;
   onTapGone(worker: WorkerThread, port: number): void;
+  /** The kernel cuts no runs of datagrams on the way to some peer. */
+  onRunsRefused(worker: WorkerThread, errno: number): void;
   /** It ended without being asked. */
   onDeath(worker: WorkerThread, error: Error): void;
 }
@@ -136,6 +138,8 @@ export class WorkerThread {
         listener.onEvents(this);
       } else if (message.type === 'tap-gone') {
         listener.onTapGone(this, message.port);
+      } else if (message.type === 'runs-refused') {
+        listener.onRunsRefused(this, message.errno);
       } else if (message.type === 'trap') {
         reason = deathError(message);
       }

@@ -69,6 +69,16 @@ export function checkOffloads(io: string, release: string): Finding[] {
       },
     ];
   }
+  if (io.includes('no UDP_SEGMENT')) {
+    return [
+      {
+        check: 'kernel',
+        severity: 'warn',
+        what: `kernel ${release} cuts no runs of datagrams on the way to a peer: they go one by one, slower`,
+        cure: 'With IPsec on the underlay that is so; otherwise "ethtool -K DEVICE tx on", or Linux 6.10 or newer.',
+      },
+    ];
+  }
   const wanted = { TSO: '3.0', USO: '6.2', GRO: '5.0' };
   const missing = Object.entries(wanted).filter(([name]) => !io.includes(name));
   if (missing.length === 0) return [];

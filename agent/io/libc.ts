@@ -216,6 +216,7 @@ export const {
   EFAULT,
   EINTR,
   EINVAL,
+  EIO,
   ENOENT,
   ENODEV,
   ENXIO,

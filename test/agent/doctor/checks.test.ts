@@ -86,6 +86,10 @@ void tap.test('/dev/net/tun, limits, kernel', async (t) => {
     what: /kernel 6\.1 lacks USO/,
     cure: /Linux 6\.2/,
   });
+  only(t, checkOffloads('batch (FFI, TSO, USO, GRO, no UDP_SEGMENT)', '6.1'), {
+    severity: 'warn',
+    what: /one by one/,
+  });
   only(t, checkOffloads('dgram (one packet a call)', '6.18'), { severity: 'warn', what: /slow I\/O/ });
 });
 
