@@ -48,8 +48,7 @@ function hand(
 ): u32 {
   if (length > WHOLE - MESSAGE || nameLength > NAME_ROOM) return REASON_TRUNCATED;
   const head = atomic.load<u32>(PUNT_HEAD);
-  const waiting = head - atomic.load<u32>(PUNT_TAIL);
-  if (waiting >= PUNT_SLOTS || !take(bucket, rate)) return REASON_PUNT_RATE;
+  if (head - atomic.load<u32>(PUNT_TAIL) >= PUNT_SLOTS || !take(bucket, rate)) return REASON_PUNT_RATE;
   const slot: usize = PUNT_RING + (head & (PUNT_SLOTS - 1)) * PUNT_SIZE;
   store<u16>(slot, length as u16);
   store<u16>(slot, nameLength as u16, 2);
@@ -57,6 +56,7 @@ function hand(
   memory.copy(slot + MESSAGE, at, length);
   store<u32>(slot, whole, WHOLE);
   atomic.store<u32>(PUNT_HEAD, head + 1);
-  if (waiting == 0) emit(EVENT_PUNTED, 0, 0, 0, 0, 0, 0);
+  // Looked at after the head was stored, as control looks at the head after it stored the tail: one of them sees the other.
+  if (atomic.load<u32>(PUNT_TAIL) == head) emit(EVENT_PUNTED, 0, 0, 0, 0, 0, 0);
   return REASON_NONE;
 }

@@ -29,16 +29,22 @@ export class PuntRing {
 
   /** Takes everything that waits, oldest first. */
   drain(): Punt[] {
-    const head = Atomics.load(this.#words, this.#constant('PUNT_HEAD') >>> 2) >>> 0;
-    let tail = Atomics.load(this.#words, this.#constant('PUNT_TAIL') >>> 2) >>> 0;
     const punts: Punt[] = [];
-    for (; tail !== head; tail = (tail + 1) >>> 0) {
-      const slot = tail & (this.#constant('PUNT_SLOTS') - 1);
-      const punt = this.#read(this.#constant('PUNT_RING') + slot * this.#constant('PUNT_SIZE'));
-      if (punt !== undefined) punts.push(punt);
+    let tail = this.#load('PUNT_TAIL');
+    // The core rings only when it finds the ring empty, so what it put there before the tail was stored is ours to see.
+    for (let head = this.#load('PUNT_HEAD'); tail !== head; head = this.#load('PUNT_HEAD')) {
+      for (; tail !== head; tail = (tail + 1) >>> 0) {
+        const slot = tail & (this.#constant('PUNT_SLOTS') - 1);
+        const punt = this.#read(this.#constant('PUNT_RING') + slot * this.#constant('PUNT_SIZE'));
+        if (punt !== undefined) punts.push(punt);
+      }
+      Atomics.store(this.#words, this.#constant('PUNT_TAIL') >>> 2, tail | 0);
     }
-    Atomics.store(this.#words, this.#constant('PUNT_TAIL') >>> 2, tail | 0);
     return punts;
+  }
+
+  #load(name: 'PUNT_HEAD' | 'PUNT_TAIL'): number {
+    return Atomics.load(this.#words, this.#constant(name) >>> 2) >>> 0;
   }
 
   #read(at: number): Punt | undefined {
