@@ -123,6 +123,8 @@ class Supervisor implements Dataplane, WorkerListener {
   readonly #sessions: Sessions;
   readonly #listeners: ((event: DataplaneEvent) => void)[] = [];
   readonly #workers: (WorkerThread | undefined)[] = [];
+  /** Workers in the place of dead ones, until they are there. */
+  readonly #reviving = new Set<Promise<void>>();
   readonly #tally = new Tally();
   #restarts = 0;
   #restartMs = RESTART_FIRST_MS;
@@ -308,7 +310,9 @@ class Supervisor implements Dataplane, WorkerListener {
     clearInterval(this.#timer);
     clearTimeout(this.#compareLater);
     this.#unwatchChildren();
-    this.#ended = Promise.all(this.#live().map((worker) => worker.stop())).then(() => undefined);
+    // One that is being started ends as soon as it is there; until then it may hold what is closed below.
+    const ends = [...this.#live().map((worker) => worker.stop()), ...this.#reviving];
+    this.#ended = Promise.all(ends).then(() => undefined);
     await this.#ended;
     await Promise.all(this.#closing);
     closeUdp(this.#sockets);
@@ -371,7 +375,7 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#restartMs =
       now - this.#lastDeath > CALM_MS ? RESTART_FIRST_MS : Math.min(this.#restartMs * 2, RESTART_LAST_MS);
     this.#lastDeath = now;
-    setTimeout(() => void this.#revive(index), this.#restartMs);
+    setTimeout(() => this.#revive(index), this.#restartMs);
   }
 
   // ── Workers ──
@@ -427,13 +431,20 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#workers[index] = worker;
   }
 
-  async #revive(index: number): Promise<void> {
+  #revive(index: number): void {
     if (this.#stopped) return;
+    const reviving = this.#startAgain(index);
+    this.#reviving.add(reviving);
+    void reviving.finally(() => this.#reviving.delete(reviving));
+  }
+
+  async #startAgain(index: number): Promise<void> {
     try {
       await this.#startWorker(index);
       // Addresses that were silent since have no row that could expire.
       setTimeout(() => this.#resync(), RELEARN_MS).unref();
     } catch (error) {
+      if (this.#stopped) return;
       this.#emit({ type: 'failed', error: error instanceof Error ? error : new Error(String(error)) });
     }
   }
