@@ -20,7 +20,7 @@ export interface StateOptions {
   readonly deadHoldMs?: number;
   /** Base interval of anti-entropy, one random interested peer per scope. */
   readonly syncIntervalMs?: number;
-  /** Bounds of memory: records of one owner in one scope, owners in one scope. */
+  /** Bounds of memory: records of one owner in one scope (and their bytes, owner-log.ts), owners in one scope. */
   readonly recordsPerLog?: number;
   readonly ownersPerScope?: number;
 }

@@ -26,6 +26,8 @@ import { NO_TABLE_LIMITS } from './table-limits.ts';
 const TOMBSTONE_AGE_MS = 600_000;
 const TOMBSTONES_MIN = 1_024;
 const TOMBSTONES_SHARE = 0.25;
+/** Keys and values of one log: 131,072 endpoints have a third of it. Its owner is refused more as well as everybody else. */
+const BYTES_MAX = 16 * 1_024 * 1_024;
 const NO_KEY = new Uint8Array(0);
 
 /** Told of every key whose visible content may have changed: record is undefined when the key is gone. */
@@ -59,6 +61,7 @@ export class OwnerLog implements LogName {
   /** Live records of the tables that are bounded. */
   readonly #liveOf = new Map<number, number>();
   readonly #listener: LogListener;
+  #bytes = 0;
   #tombstones = 0;
   #stale = 0;
   #lineHash: bigint | undefined;
@@ -226,8 +229,11 @@ export class OwnerLog implements LogName {
     if (before === undefined && this.records.size >= this.#capacity) return false;
     if (before !== undefined && before.epoch === record.epoch && before.seq >= record.seq) return true;
     if (!isVisible(before) && this.#isTableFull(record)) return false;
+    const more = bytesOf(record) - (before === undefined ? 0 : bytesOf(before));
+    if (more > 0 && this.#bytes + more > BYTES_MAX) return false;
     if (before !== undefined) this.#uncount(before);
     this.records.set(id, record);
+    this.#bytes += bytesOf(record);
     if (record.tombstone) this.#tombstones++;
     else {
       this.count++;
@@ -259,6 +265,7 @@ export class OwnerLog implements LogName {
       this.#spent++;
       this.#dropIfSpent(block);
     }
+    this.#bytes -= bytesOf(record);
     if (record.tombstone) this.#tombstones--;
     else this.#countOf(record.table, -1);
     if (record.epoch !== this.epoch) this.#stale--;
@@ -321,5 +328,7 @@ export class OwnerLog implements LogName {
     );
   }
 }
+
+const bytesOf = ({ key, value }: LogRecord): number => key.length + value.length;
 
 const isVisible = (record: LogRecord | undefined): boolean => record !== undefined && !record.tombstone;

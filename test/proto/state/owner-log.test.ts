@@ -165,3 +165,22 @@ void t.test('the clock only rises, and follows others only so far', async (test)
   test.notOk(hlc.observe(BigInt(wall + 5_001) << 16n));
   test.equal(hlc.last, (BigInt(wall + 5_000) << 16n) + 1n);
 });
+
+void t.test('a log is bounded in bytes too; what is replaced or goes makes room', async (test) => {
+  const log = newLog(131_072);
+  const value = new Uint8Array(1_024);
+  const most = Math.floor((16 * 1_024 * 1_024) / (value.length + 2));
+  let seq = 0;
+  for (let key = 0; key < most; key++)
+    if (!log.replace(record(key, ++seq, { value }))) test.fail(`record ${key}`);
+  test.notOk(log.replace(record(most, ++seq, { value })), 'no more');
+  test.ok(
+    log.replace(record(0, ++seq, { value: new Uint8Array(1_024).fill(1) })),
+    'but another of the same size',
+  );
+  test.ok(log.replace(record(1, ++seq, { value: new Uint8Array(0), tombstone: true })), 'and less');
+  test.ok(log.replace(record(most, ++seq, { value: new Uint8Array(1_000) })), 'for which there is room then');
+  log.clear();
+  for (let key = 0; key < most; key++)
+    if (!log.replace(record(key, ++seq, { value }))) test.fail(`again ${key}`);
+});
