@@ -65,6 +65,8 @@ export interface PathsOptions {
 
 const PROBES_PER_SECOND = 500;
 const ANSWERS_PER_SECOND = 2_000;
+/** To one peer: more than a search asks for, so that who forges its address takes nothing from others. */
+const ANSWERS_PER_SECOND_AND_PEER = 100;
 const TRANSMITS_MAX = 4_096;
 /** Outer IP and UDP headers. */
 const IPV4_BYTES = 28;
@@ -74,6 +76,7 @@ interface Path extends PathPeer {
   readonly name: string;
   isSealed: boolean;
   readonly search: PathSearch;
+  readonly answers: TokenBucket;
   readonly headers: number;
   timer: Timer | undefined;
   /** What was told last. */
@@ -117,6 +120,7 @@ export class Paths {
         budget: this.#budget,
         canProbe: () => this.#canProbe(path),
       }),
+      answers: new TokenBucket(ANSWERS_PER_SECOND_AND_PEER, ANSWERS_PER_SECOND_AND_PEER),
       timer: undefined,
       told: peer.linkBytes,
     };
@@ -246,7 +250,7 @@ export class Paths {
 
   /** To where the peer's records say it is, whatever port the probe came from. */
   #answer(now: number, path: Path, bytes: Uint8Array): void {
-    if (!this.#answers.take(now, 1)) {
+    if (!path.answers.take(now, 1) || !this.#answers.take(now, 1)) {
       this.#drop('busy');
       return;
     }

@@ -1,5 +1,6 @@
 /** Path MTU discovery with many peers at once: all share the probes that a host may send (issue 5.5; checklist 3.16). */
 import t from 'tap';
+import { clearProbe } from '../../../proto/pmtu/messages.ts';
 import { DEFAULT_TIMING } from '../../../proto/pmtu/options.ts';
 import { Paths } from '../../../proto/pmtu/paths.ts';
 import { SeededRng } from '../../../proto/rng.ts';
@@ -89,3 +90,33 @@ void t.test('5.5: peers that come and go leave nothing that others wait for', as
   }
   sub.ok(now - askedMs < 250, `asked after ${now - askedMs} ms`);
 });
+
+void t.test(
+  '4a: probes in the name of one member, however many, leave the others their answers',
+  async (sub) => {
+    const paths = new Paths({ rng: new SeededRng(7), seal: () => undefined });
+    const forged = { ip: '198.51.100.1', port: 4789 };
+    const honest = { ip: '198.51.100.2', port: 4789 };
+    paths.setPeer(0, 'forged', { addr: forged, linkBytes: 1500, isSealed: false });
+    paths.setPeer(0, 'honest', { addr: honest, linkBytes: 1500, isSealed: false });
+    const probe = clearProbe(1_472, 1);
+    let asked = 0;
+    const answered = new Map([
+      [forged.ip, 0],
+      [honest.ip, 0],
+    ]);
+    for (let now = 0; now < 10_000; now++) {
+      for (let i = 0; i < 4; i++) paths.handleDatagram(now, probe, probe.length, forged);
+      // As many as a search sends.
+      if (now % 15 === 0) {
+        paths.handleDatagram(now, probe, probe.length, honest);
+        asked += 1;
+      }
+      for (let out = paths.pollTransmit(); out !== undefined; out = paths.pollTransmit()) {
+        if (out.probe === undefined) answered.set(out.to.ip, (answered.get(out.to.ip) ?? 0) + 1);
+      }
+    }
+    sub.equal(answered.get(honest.ip), asked);
+    sub.ok((answered.get(forged.ip) ?? 0) <= 1_100, 'a hundred a second');
+  },
+);
