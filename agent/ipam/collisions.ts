@@ -8,6 +8,8 @@ export interface EndpointSeen {
   readonly mac: number;
   readonly owner: string;
   readonly ips: readonly string[];
+  /** Its host died: what it said stands for a while. */
+  readonly held?: boolean;
 }
 
 const SHOWN_MAX = 1_000;

@@ -9,7 +9,7 @@ import type { EndpointSeen } from './collisions.ts';
 import type { AddressRequest } from './interface.ts';
 import type { NetworkPool } from './network-pool.ts';
 import type { PoolSet } from './pool-set.ts';
-import { refusalOf } from './refusals.ts';
+import { refusalOf, takenOn } from './refusals.ts';
 
 /** What drives the pools. */
 export interface PoolClock {
@@ -46,7 +46,8 @@ export class HandOut {
     const suffix = `/${widthOf(pool.family) - block.bits}`;
     if (options.purpose === 'gateway') return `${gatewayOf(pool, options.address)}${suffix}`;
     const address = options.address === undefined ? undefined : readAddress(pool, options.address);
-    const found = await pool.until(() => this.#take(pool, address), REQUEST_MS);
+    const isNew = (options.purpose ?? 'endpoint') === 'endpoint';
+    const found = await pool.until(() => this.#take(pool, address, isNew), REQUEST_MS);
     if (found !== undefined) return `${pool.text(found)}${suffix}`;
     // Made on several hosts at once, it turned out to be another host's network: that one has a pool of its own.
     if (pool.isRemoved) return this.request(networkId, options);
@@ -54,8 +55,8 @@ export class HandOut {
     throw pool.nothing(clock.now(), 'address', address);
   }
 
-  /** undefined: others are being asked. */
-  #take(pool: NetworkPool, address: bigint | undefined): bigint | undefined {
+  /** undefined: others are being asked. `isNew`: nothing can have that address yet. */
+  #take(pool: NetworkPool, address: bigint | undefined, isNew: boolean): bigint | undefined {
     const { clock } = this.#options;
     const now = clock.now();
     const taking = pool.pool.take(now, address);
@@ -67,6 +68,7 @@ export class HandOut {
     }
     // On the disk before anybody has it; a failure takes it back.
     try {
+      if (address !== undefined && isNew) this.#refuseSeen(pool, address);
       pool.reclaimed.delete(taking.address);
       pool.save(now);
     } catch (error) {
@@ -79,20 +81,29 @@ export class HandOut {
 
   /** Who has it says so, or its endpoint is seen there. */
   #checkElsewhere(pool: NetworkPool, address: bigint): void {
-    const text = pool.text(address);
-    const { self, endpoints } = this.#options;
     const refused = [...pool.pool.refusals].find(([, reason]) => reason === 'address-taken')?.[0];
-    const seen = [...endpoints(pool.network.vni)].find(
-      ({ owner, ips }) => owner !== self && ips.includes(text),
-    );
-    const host = seen?.owner ?? refused;
+    const host = this.#seenOn(pool, address)?.owner ?? refused;
     if (host === undefined) return;
     pool.pool.stopAsking();
-    throw new OverlaydError(
-      'OVL_ADDRESS_TAKEN',
-      `${text} of "${pool.network.name}" is taken: it is in use on ${host}`,
-      { hint: 'Choose another address, or none: then a free one is taken.' },
+    throw takenOn(pool, address, host);
+  }
+
+  /**
+   * It is ours to give, but a living host says that an endpoint there has it, given by hand. What a dead host said of an
+   * address in our range keeps nobody off it: whatever had it is started again here, as like as not.
+   */
+  #refuseSeen(pool: NetworkPool, address: bigint): void {
+    const seen = this.#seenOn(pool, address);
+    if (seen !== undefined && seen.held !== true) throw takenOn(pool, address, seen.owner);
+  }
+
+  #seenOn(pool: NetworkPool, address: bigint): EndpointSeen | undefined {
+    const { self, endpoints } = this.#options;
+    const text = pool.text(address);
+    const seen = [...endpoints(pool.network.vni)].filter(
+      ({ owner, ips }) => owner !== self && ips.includes(text),
     );
+    return seen.find(({ held }) => held !== true) ?? seen[0];
   }
 
   release(networkId: string, text: string): void {

@@ -5,8 +5,11 @@ export interface AddressRequest {
   /** Exactly that one, without prefix length. */
   readonly address?: string;
   readonly family: 4 | 6;
-  /** A gateway is the same on all hosts and belongs to none. */
-  readonly purpose?: 'endpoint' | 'gateway' | 'reserved';
+  /**
+   * A gateway is the same on all hosts and belongs to none. `reserved`: nobody gets it from us; `restored`: it was given
+   * already, and what has it runs, here or elsewhere.
+   */
+  readonly purpose?: 'endpoint' | 'gateway' | 'reserved' | 'restored';
 }
 
 /** What one host has of one subnet. */

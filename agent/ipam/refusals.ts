@@ -25,6 +25,16 @@ export function refusalOf(
   });
 }
 
+export function takenOn(pool: NetworkPool, address: bigint, host: string): OverlaydError {
+  return new OverlaydError(
+    'OVL_ADDRESS_TAKEN',
+    `${pool.text(address)} of "${pool.network.name}" is taken: it is in use on ${host}`,
+    {
+      hint: `Choose another address, or none: then a free one is taken. To have this one here, first stop on ${host} what has it.`,
+    },
+  );
+}
+
 export function reclaimRefusal(
   pool: NetworkPool,
   host: string,

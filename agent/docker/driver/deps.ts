@@ -13,7 +13,7 @@ export interface DriverAddresses {
     options: {
       readonly address?: string;
       readonly family: 4 | 6;
-      readonly purpose?: 'endpoint' | 'gateway' | 'reserved';
+      readonly purpose?: 'endpoint' | 'gateway' | 'reserved' | 'restored';
     },
   ): Promise<string>;
   release(networkId: string, address: string): Promise<void>;

@@ -249,7 +249,7 @@ export class IpamDriver {
     }
     const what = { use: 'endpoint', isGiven: true } as const;
     try {
-      await addresses.request(network.id, { address: ip, family: pool.family, purpose: 'endpoint' });
+      await addresses.request(network.id, { address: ip, family: pool.family, purpose: 'restored' });
       await this.#keepClaimed(pool, ip, network, true);
     } catch (error) {
       if (!(error instanceof OverlaydError && error.code === 'OVL_ADDRESS_TAKEN')) throw error;

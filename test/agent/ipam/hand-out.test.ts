@@ -62,6 +62,33 @@ void t.test('T8: an address that is in use elsewhere is refused, with the host t
   });
 });
 
+void t.test(
+  'T8: an address of one’s own range that another host is seen to use is refused too',
+  async (test) => {
+    const { cluster, a } = await twoHosts(test.testdir());
+    const address = '10.42.0.9';
+    const ask = (purpose: 'endpoint' | 'reserved' | 'restored' = 'endpoint'): Promise<string> =>
+      a.handOut.request('blue', { family: 4, address, purpose });
+    cluster.endpoint('c', 1, address);
+    await test.rejects(ask(), {
+      code: 'OVL_ADDRESS_TAKEN',
+      message: `${address} of "blue" is taken: it is in use on c`,
+      hint: /first stop on c what has it/,
+    });
+    await test.rejects(a.handOut.request('blue', { family: 4, address }), { message: /in use on c$/ });
+    test.strictSame([...a.pool.pool.space.used], [], 'nothing is left of it');
+    for (const purpose of ['reserved', 'restored'] as const) {
+      test.equal(await ask(purpose), `${address}/24`, purpose);
+      a.handOut.release('blue', address);
+    }
+    cluster.endpoints = [{ owner: 'c', mac: 1, ips: [address], held: true }];
+    test.equal(await ask(), `${address}/24`, 'the host that had it is dead');
+    a.handOut.release('blue', address);
+    cluster.endpoints = [{ owner: 'a', mac: 1, ips: [address] }];
+    test.equal(await ask(), `${address}/24`, 'a container that is started again here');
+  },
+);
+
 void t.test('a certain address of another host’s range comes over', async (test) => {
   const { cluster, a } = await twoHosts(test.testdir());
   const asked = a.handOut.request('blue', { family: 4, address: '10.42.0.222' });
