@@ -48,6 +48,7 @@ export class AddressPools implements Addresses {
   #isClosed = false;
   /** Who waits is woken by it, and must not begin it again. */
   #isPumping = false;
+  #isSoon = false;
   #aheadMs = wallMs() - monotonicMs();
   #alive = '';
 
@@ -114,6 +115,7 @@ export class AddressPools implements Addresses {
     const isSettled = this.#options.isSettled();
     const isNews = alive.join('\n') !== this.#alive;
     this.#alive = alive.join('\n');
+    this.#pools.retry(now);
     for (const pool of this.#pools) {
       if (isNews) pool.pool.setAlive(new Set(alive));
       pool.pool.setSettled(now, isSettled);
@@ -125,14 +127,17 @@ export class AddressPools implements Addresses {
   }
 
   #soon(): void {
-    if (this.#isClosed || this.#isPumping) return;
+    // A timer that is armed anew with every change would never be over in a crowd of them.
+    if (this.#isClosed || this.#isPumping || this.#isSoon) return;
     clearTimeout(this.#timer);
+    this.#isSoon = true;
     this.#timer = setTimeout(() => this.#pump(), SOON_MS);
   }
 
   #pump(): void {
     if (this.#isClosed || this.#isPumping) return;
     clearTimeout(this.#timer);
+    this.#isSoon = false;
     this.#isPumping = true;
     const now = this.#now();
     let next = now + PUMP_MAX_MS;

@@ -3,13 +3,13 @@
  * up, the one who asks waits while other hosts are asked.
  */
 import type { Block } from '../../proto/ipam/block.ts';
-import { parseAddress, parseBlock, widthOf } from '../../proto/ipam/block.ts';
+import { anyHolds, parseAddress, parseBlock, widthOf } from '../../proto/ipam/block.ts';
 import { OverlaydError } from '../errors.ts';
 import type { EndpointSeen } from './collisions.ts';
 import type { AddressRequest } from './interface.ts';
 import type { NetworkPool } from './network-pool.ts';
 import type { PoolSet } from './pool-set.ts';
-import { refusalOf, takenOn } from './refusals.ts';
+import { keptForDocker, refusalOf, takenOn } from './refusals.ts';
 
 /** What drives the pools. */
 export interface PoolClock {
@@ -84,7 +84,9 @@ export class HandOut {
     const refused = [...pool.pool.refusals].find(([, reason]) => reason === 'address-taken')?.[0];
     const host = this.#seenOn(pool, address)?.owner ?? refused;
     if (host === undefined) return;
+    const docker = pool.pool.holding.peers.get(host)?.estate?.estate.docker ?? [];
     pool.pool.stopAsking();
+    if (anyHolds(docker, address)) throw keptForDocker(pool, address, host);
     throw takenOn(pool, address, host);
   }
 
@@ -150,6 +152,7 @@ export class HandOut {
       (await pool.until(() => this.#docker(pool, bits, bits), REQUEST_MS / 2)) ??
       (await pool.until(() => this.#docker(pool, bits, least), REQUEST_MS / 2));
     if (found !== undefined) return found;
+    if (pool.isRemoved) return this.dockerRange(networkId, size, family);
     throw pool.nothing(clock.now(), 'block of addresses');
   }
 

@@ -210,8 +210,9 @@ export class NetworkPool {
 
   /** Tries again after each change, until `attempt` gives something, the time is over, or this is no pool any more. */
   async until<T>(attempt: () => T | undefined, ms: number): Promise<T | undefined> {
+    if (this.#isRemoved) return undefined;
     const first = attempt();
-    if (first !== undefined || this.#isRemoved) return first;
+    if (first !== undefined) return first;
     return new Promise<T | undefined>((resolve, reject) => {
       const end = (value: T | undefined, error?: Error): void => {
         clearTimeout(timer);
@@ -286,15 +287,15 @@ export class NetworkPool {
     return `${id}/${family}`;
   }
 
-  /** The network is no more, or not as it was: so is what we said. */
-  remove(now: number): void {
+  /** The network is no more, or not as it was: so is what we said. `isGone`: for good. */
+  remove(now: number, isGone: boolean): void {
     const { state, wrote } = this.#deps;
     this.#isRemoved = true;
     const { options, holding } = this.pool;
     state.delete(now, 0, TABLE.range, options.pool);
     for (const name of holding.wards.keys())
       state.delete(now, 0, TABLE.rangeWard, fromHex(holding.wardKeyHex(name)));
-    if (!holding.isBorn && this.reclaimed.size === 0) this.#file.remove();
+    if (isGone || (!holding.isBorn && this.reclaimed.size === 0)) this.#file.remove();
     wrote();
     for (const wake of this.#waiters) wake();
   }

@@ -18,6 +18,8 @@ export interface PoolSetOptions extends PoolDeps {
   readonly networks: {
     list(): readonly NetworkDefinition[];
     find(nameOrId: string): NetworkDefinition | undefined;
+    /** Removed for good. */
+    isGone(id: string): boolean;
     onChange(listener: () => void): void;
   };
   /** Whether this host has the network in its configuration. */
@@ -34,6 +36,8 @@ export class PoolSet {
   readonly #options: PoolSetOptions;
   readonly #pools = new Map<string, NetworkPool>();
   readonly #byPool = new Map<string, NetworkPool>();
+  /** Whose file cannot be read, and why. */
+  readonly #broken = new Map<string, { readonly network: PoolNetwork; readonly error: unknown }>();
   /** Who has said something under a key, so that it is noticed when it is taken back. */
   readonly #sayers = new Map<string, Set<string>>();
 
@@ -82,6 +86,12 @@ export class PoolSet {
       }
     }
     for (const [key, pool] of this.#pools) if (!wanted.has(key)) this.#drop(now, key, pool);
+    for (const key of this.#broken.keys()) if (!wanted.has(key)) this.#broken.delete(key);
+  }
+
+  /** Those whose files could not be read, to be called now and then. */
+  retry(now: number): void {
+    for (const [key, { network }] of this.#broken) this.#open(now, key, network);
   }
 
   #poolNetworksOf(network: NetworkDefinition): PoolNetwork[] {
@@ -103,13 +113,17 @@ export class PoolSet {
   #open(now: number, key: string, network: PoolNetwork): void {
     try {
       const pool = new NetworkPool(now, network, this.#options);
+      this.#broken.delete(key);
       this.#pools.set(key, pool);
       this.#feed(now, pool);
     } catch (err) {
-      this.#options.log.error(
-        { err, network: network.name },
-        'the addresses of this network cannot be kept: none is handed out',
-      );
+      const isNews = !this.#broken.has(key);
+      this.#broken.set(key, { network, error: err });
+      if (isNews)
+        this.#options.log.error(
+          { err, network: network.name },
+          'the addresses of this network cannot be kept: none is handed out; tried again each second',
+        );
     }
   }
 
@@ -130,11 +144,16 @@ export class PoolSet {
     pool.pool.setSettled(now, isSettled());
   }
 
-  /** Its file stays when there is something in it: the network may be back, as after a conflict. */
+  /** Its file stays when there is something in it and the network may be back, as after a conflict. */
   #drop(now: number, key: string, pool: NetworkPool): void {
+    const poolHex = toHex(pool.pool.options.pool);
     this.#pools.delete(key);
-    this.#byPool.delete(toHex(pool.pool.options.pool));
-    pool.remove(now);
+    this.#byPool.delete(poolHex);
+    for (const id of this.#sayers.keys()) {
+      const [, keyHex = ''] = id.split(' ');
+      if (keyHex.startsWith(poolHex)) this.#sayers.delete(id);
+    }
+    pool.remove(now, this.#options.networks.isGone(pool.network.id));
   }
 
   // Look-up
@@ -152,8 +171,11 @@ export class PoolSet {
   /** Throws OverlaydError. */
   get(nameOrId: string, family: Family): NetworkPool {
     const network = this.network(nameOrId);
-    const pool = this.#pools.get(NetworkPool.keyOf(network.id, family));
+    const key = NetworkPool.keyOf(network.id, family);
+    const pool = this.#pools.get(key);
     if (pool !== undefined) return pool;
+    const broken = this.#broken.get(key);
+    if (broken !== undefined) throw broken.error;
     throw new OverlaydError(
       'OVL_NETWORK_WITHOUT_SUBNET',
       `network "${network.name}" has no IPv${family} subnet`,

@@ -1,4 +1,5 @@
 /** Why an address cannot be had, or a host's addresses not be taken over: in words, with the cure. */
+import { anyHolds } from '../../proto/ipam/block.ts';
 import type { ReclaimAnswer } from '../../proto/ipam/range-pool.ts';
 import { OverlaydError } from '../errors.ts';
 import type { NetworkPool } from './network-pool.ts';
@@ -10,6 +11,8 @@ export function refusalOf(
 ): OverlaydError {
   const text = pool.text(address);
   const { name, subnet } = pool.network;
+  if (reason === 'used' && anyHolds(pool.pool.holding.estate.docker, address))
+    return keptForDocker(pool, address, 'this host');
   if (reason === 'used')
     return new OverlaydError(
       'OVL_ADDRESS_TAKEN',
@@ -23,6 +26,17 @@ export function refusalOf(
     hint: 'Choose another address.',
     exitCode: 2,
   });
+}
+
+/** In the block that Docker's own address management on that host hands out from. */
+export function keptForDocker(pool: NetworkPool, address: bigint, host: string): OverlaydError {
+  return new OverlaydError(
+    'OVL_ADDRESS_TAKEN',
+    `${pool.text(address)} of "${pool.network.name}" is taken: it is in the --ip-range of Docker on ${host}`,
+    {
+      hint: 'Choose another address ("overlayd networks ranges" shows these blocks), or none: then a free one is taken.',
+    },
+  );
 }
 
 export function takenOn(pool: NetworkPool, address: bigint, host: string): OverlaydError {

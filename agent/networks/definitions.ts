@@ -46,6 +46,7 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'isG
   readonly #listeners: (() => void)[] = [];
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
+  #isSoon = false;
   #told = '';
 
   constructor(options: DefinitionsOptions) {
@@ -66,8 +67,10 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'isG
 
   /** Records of networks, or who lives, may have changed. */
   touch(): void {
-    if (this.#isClosed) return;
+    // A timer that is armed anew with every change would never be over in a crowd of them.
+    if (this.#isClosed || this.#isSoon) return;
     clearTimeout(this.#timer);
+    this.#isSoon = true;
     this.#timer = setTimeout(() => this.#step(), SOON_MS);
   }
 
@@ -232,6 +235,7 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'isG
 
   #step(): void {
     clearTimeout(this.#timer);
+    this.#isSoon = false;
     try {
       this.#keeper.step(monotonicMs());
     } catch (err) {
@@ -253,6 +257,7 @@ export class NetworkDefinitions implements Pick<Networks, 'list' | 'find' | 'isG
   }
 
   #sleep(): void {
+    if (this.#isSoon) return;
     clearTimeout(this.#timer);
     const waitMs = this.#keeper.nextDeadline() - monotonicMs();
     if (this.#isClosed || !Number.isFinite(waitMs)) return;

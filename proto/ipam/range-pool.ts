@@ -310,7 +310,8 @@ export class RangePool {
     if (holding.estate.gifts.some(({ to, life }) => to === from && life === ask.life)) return undefined;
     if (!this.#isGuarded()) return 'guardian-away';
     const free = this.#forEndpoints(now);
-    if (ask.address !== undefined && !anyHolds(free, ask.address)) return 'not-mine';
+    if (ask.address !== undefined && !anyHolds(free, ask.address))
+      return anyHolds(holding.estate.docker, ask.address) ? 'address-taken' : 'not-mine';
     const blocks =
       ask.address === undefined ? this.space.toGive(free) : this.space.toGiveAt(free, ask.address);
     const [block] = blocks;

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Refusal } from '../../../proto/ipam/ask.ts';
 import { parseAddress } from '../../../proto/ipam/block.ts';
-import { PoolHosts, twoHosts } from './pool-hosts.ts';
+import type { HandOut } from '../../../agent/ipam/hand-out.ts';
+import { BLUE, PoolHosts, twoHosts } from './pool-hosts.ts';
 
 const ipv4 = { family: 4 } as const;
 
@@ -182,6 +183,40 @@ void t.test('T8: a network of both families has a block of each', async (test) =
   cluster.run(5_000);
   test.match(await handOut.dockerRange('blue', undefined, 6), /^fd42::[0-9a-f:]*\/120$/);
   test.match(await handOut.dockerRange('blue', undefined), /^10\.42\./);
+});
+
+void t.test(
+  'T8: an address of a block for Docker is refused as such, on its host and elsewhere',
+  async (test) => {
+    const { cluster, a, b } = await twoHosts(test.testdir());
+    const block = await a.handOut.dockerRange('blue', 16);
+    cluster.run(2_000);
+    const [address = ''] = block.split('/');
+    const refused = (handOut: HandOut, host: string): Promise<unknown> =>
+      test.rejects(handOut.request('blue', { family: 4, address }), {
+        code: 'OVL_ADDRESS_TAKEN',
+        message: `${address} of "blue" is taken: it is in the --ip-range of Docker on ${host}`,
+      });
+    await refused(a.handOut, 'this host');
+    const elsewhere = refused(b.handOut, 'a');
+    cluster.run(3_000);
+    await elsewhere;
+  },
+);
+
+void t.test('who waits for a pool that is dropped goes on with the next one', async (test) => {
+  const { cluster, b } = await twoHosts(test.testdir());
+  const before = b.pool;
+  // No block of that size is free in what it has.
+  for (const text of ['10.42.0.130', '10.42.0.200']) before.pool.space.use(parseAddress(text, 4)!);
+  const asked = b.handOut.dockerRange('blue', 64);
+  cluster.networks = [{ ...BLUE, subnet: '10.44.0.0/24' }];
+  for (const { pools } of cluster.hosts.values()) pools.sync(cluster.now);
+  test.equal(await before.until(() => 'something', 10), undefined, 'a dropped pool gives nothing');
+  await new Promise((resolve) => setImmediate(resolve));
+  cluster.run(5_000);
+  test.match(await asked, /^10\.44\.0\./);
+  test.strictSame(before.pool.holding.estate.docker, []);
 });
 
 void t.test('an IPv6 network has its addresses too', async (test) => {

@@ -42,6 +42,8 @@ export class PoolHosts {
   now = 10_000;
   endpoints: EndpointSeen[] = [];
   networks: NetworkDefinition[] = [BLUE];
+  /** Ids of networks that were removed for good. */
+  readonly gone = new Set<string>();
   readonly hosts = new Map<string, PoolHost>();
   readonly clock = { now: (): number => this.now, soon: (): void => undefined };
   readonly #folder: string;
@@ -124,6 +126,7 @@ export class PoolHosts {
     list: (): readonly NetworkDefinition[] => this.networks,
     find: (nameOrId: string): NetworkDefinition | undefined =>
       this.networks.find(({ id, name }) => id === nameOrId || name === nameOrId),
+    isGone: (id: string): boolean => this.gone.has(id),
     onChange: (): void => undefined,
   };
 

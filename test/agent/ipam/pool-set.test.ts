@@ -1,5 +1,5 @@
 /** Which pools there are, and what they hear (issue 5.2). */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { TABLE } from '../../../proto/state/interface.ts';
@@ -61,14 +61,25 @@ void t.test(
   },
 );
 
+void t.test('a network that was removed for good leaves no file', async (test) => {
+  const { cluster, a } = await twoHosts(test.testdir());
+  await a.handOut.request('blue', { family: 4 });
+  const file = join(a.folder, 'ranges', `${BLUE.id}-4.json`);
+  test.ok(existsSync(file));
+  cluster.networks = [];
+  cluster.gone.add(BLUE.id);
+  a.pools.sync(cluster.now);
+  test.notOk(existsSync(file));
+});
+
 void t.test('a pool that comes late hears what was said before, and what is taken back', async (test) => {
   const { cluster, a, b } = await twoHosts(test.testdir());
   const { pool } = cluster.start('c');
   test.strictSame([...pool.pool.holding.peers.keys()].sort(), ['a', 'b']);
   test.ok(pool.pool.holding.wordOf('a', 'b'), 'the copy that a keeps of b');
   const key = pool.pool.holding.wardKeyHex('b');
-  b.pool.remove(cluster.now);
-  a.pool.remove(cluster.now);
+  b.pool.remove(cluster.now, false);
+  a.pool.remove(cluster.now, false);
   cluster.hosts.get('c')!.pools.handleChanges([
     { scope: 0, table: TABLE.rangeWard, keyHex: key },
     { scope: 0, table: TABLE.rangeWard, keyHex: 'ff'.repeat(33) },
@@ -87,6 +98,14 @@ void t.test('a file that cannot be read stops its own pool alone, and is named i
     [...pools].map(({ network }) => network.name),
     ['red'],
   );
-  test.match(lines, [{ level: 'error', fields: { network: 'blue' }, message: /cannot be kept/ }]);
+  const told = [{ level: 'error', fields: { network: 'blue' }, message: /cannot be kept/ }];
+  test.match(lines, told);
+  test.throws(() => pools.get('blue', 4), { code: 'OVL_STATE_DIR' });
+  pools.retry(cluster.now);
+  test.match(lines, told);
+  test.equal(lines.length, 1, 'said once');
+  rmdirSync(join(folder, 'a', 'ranges', `${BLUE.id}-4.json`));
+  pools.retry(cluster.now);
+  test.equal(pools.get('blue', 4).network.name, 'blue', 'and there when it can be read');
   test.end();
 });

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { mock } from 'node:test';
 import t from 'tap';
 import type { Test } from 'tap';
 import { monotonicMs, wallMs } from '../../../agent/clock.ts';
@@ -63,6 +64,20 @@ void t.test('5.1 made, found by name and id, and there after a restart', async (
   second.definitions.remove('blue', false);
   test.same(host(test, folder).definitions.list(), [], 'gone for good');
   test.ok(readFileSync(join(folder, 'networks.json'), 'utf8').includes(blue.id), 'which is remembered');
+});
+
+void t.test('5.1 changes that come without end keep no change from being heard', (test) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  test.teardown(() => mock.timers.reset());
+  const { definitions, state } = host(test, folderOf(test));
+  const value = { name: 'blue', vni: 7, subnet: '', gateway: '', mtu: 1_450, encrypted: false };
+  state.put(monotonicMs(), 0, TABLE.network, networkKey('blue'), encodeNetwork(value));
+  for (let i = 0; i < 3; i++) {
+    definitions.touch();
+    mock.timers.tick(30);
+  }
+  test.match(definitions.list(), [{ name: 'blue' }]);
+  test.end();
 });
 
 void t.test('5.1 a removal that could not be kept has not happened', async (test) => {
