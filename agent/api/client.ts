@@ -53,10 +53,17 @@ type Method = 'GET' | 'POST' | 'DELETE';
 
 export class ApiClient {
   readonly #socket: string;
+  readonly #patienceMs: number;
 
-  constructor(socket: string) {
+  constructor(socket: string, patienceMs = Infinity) {
     checkSocketPath(socket);
     this.#socket = socket;
+    this.#patienceMs = patienceMs;
+  }
+
+  /** One that waits no longer than this for any answer. */
+  within(patienceMs: number): ApiClient {
+    return new ApiClient(this.#socket, Math.max(1, patienceMs));
   }
 
   status(): Promise<Status> {
@@ -178,7 +185,8 @@ export class ApiClient {
 
   /** A connection of its own for each request: nothing stays open that would have to be closed. */
   #exchange(method: Method, path: string, body: unknown): Promise<{ status: number; text: string }> {
-    const timeoutMs = method === 'GET' ? ANSWER_TIMEOUT_MS : JOIN_TIMEOUT_MS;
+    const usualMs = method === 'GET' ? ANSWER_TIMEOUT_MS : JOIN_TIMEOUT_MS;
+    const timeoutMs = Math.ceil(Math.min(usualMs, this.#patienceMs));
     const content = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(this.#unreachable(error));

@@ -13,7 +13,7 @@ export function renderReport(report: StartupReport): string {
     `  sealing     ${sealingText(report)}`,
     `  data        ${formatHostPort(report.dataPathAddr, report.dataPort)} (UDP, VXLAN)`,
     `  io          ${report.io}, ${report.workers} ${report.workers === 1 ? 'worker' : 'workers'}`,
-    ...(report.sealing === undefined ? [] : [`  sealing     ${report.sealing}`]),
+    ...(report.sealing === undefined ? [] : [`  cipher      ${report.sealing}`]),
     `  seeds       ${report.seeds.length === 0 ? 'none: waiting to be joined' : report.seeds.join(', ')}`,
     `  socket      ${report.socket}`,
     `  docker      ${dockerText(report)}`,

@@ -10,6 +10,7 @@ import type { Sources } from '../config/load.ts';
 import { reloadableChanges, withRunningMtus } from '../config/reload.ts';
 import type { NetworkConfig } from '../config/run-config.ts';
 import { thisMachine } from '../config/underlay.ts';
+import { OverlaydError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import type { ChangeableLog, Log } from '../log.ts';
 import type { ServiceManager } from '../io/service-manager.ts';
@@ -25,12 +26,16 @@ const STOP_DEADLINE_MS = 15_000;
 
 /** Resolves with the exit code when the daemon has ended. Throws OverlaydError when it cannot start. */
 export async function serve(sources: Sources, context: CliContext): Promise<number> {
-  const { config, warnings } = await loadConfig(sources, thisMachine);
-  const log = createLog({ level: config.logLevel, format: config.logFormat });
-  for (const warning of warnings) log.warn({}, warning);
-  await claimSocket(config.socket);
+  // First: a signal that comes while this starts is not to end it in the middle.
   const signals = new StopSignals(context.err);
   try {
+    // It may wait for a carrier.
+    const loaded = await Promise.race([loadConfig(sources, thisMachine), signals.stop]);
+    if (loaded === undefined) return EXIT.good;
+    const { config, warnings } = loaded;
+    const log = createLog({ level: config.logLevel, format: config.logFormat });
+    for (const warning of warnings) log.warn({}, warning);
+    await claimSocket(config.socket);
     const { ServiceManager } = await import('../io/service-manager.ts');
     const { openDescriptorStore } = await import('../io/descriptor-store.ts');
     const { startDaemon } = await import('../daemon.ts');
@@ -76,6 +81,13 @@ async function stopInTime(daemon: Daemon, removeTaps: boolean, log: Log): Promis
   return inTime;
 }
 
+/** One line, for the service manager. */
+function reasonOf(error: unknown): string {
+  const code = error instanceof OverlaydError ? ` (${error.code})` : '';
+  const message = error instanceof Error ? error.message : String(error);
+  return `${message.split('\n', 1)[0]}${code}`;
+}
+
 /** As the start-up report says it. */
 function sayAdded(before: readonly NetworkConfig[], now: readonly StartupNetwork[], log: Log): void {
   const known = new Set(before.map(({ name }) => name));
@@ -104,7 +116,7 @@ function reloader(sources: Sources, daemon: Daemon, log: ChangeableLog, manager:
       log.info({ count: changes.length }, outcome);
     } catch (err) {
       log.error({ err }, 'reload refused; everything stays as it was');
-      outcome = 'reload refused; everything stays as it was';
+      outcome = `reload refused; everything stays as it was: ${reasonOf(err)}`;
     }
     manager.ready(outcome);
   };

@@ -9,6 +9,7 @@ export class StopSignals {
   /** Resolves at the first SIGTERM or SIGINT. */
   readonly stop: Promise<void>;
   #reload: (() => void) | undefined;
+  #isReloadWanted = false;
   readonly #listeners: readonly (readonly [NodeJS.Signals, () => void])[];
 
   constructor(say: (text: string) => void) {
@@ -24,7 +25,10 @@ export class StopSignals {
       stopped();
       stopped = undefined;
     };
-    const onReload = (): void => this.#reload?.();
+    const onReload = (): void => {
+      if (this.#reload === undefined) this.#isReloadWanted = true;
+      else this.#reload();
+    };
     this.#listeners = [
       ['SIGTERM', onStop],
       ['SIGINT', onStop],
@@ -33,9 +37,10 @@ export class StopSignals {
     for (const [signal, listener] of this.#listeners) process.on(signal, listener);
   }
 
-  /** A SIGHUP before this is ignored: what is being read is new anyway. */
+  /** A SIGHUP before this is kept until now: what it asks for may have come after its file was read. */
   onReload(listener: () => void): void {
     this.#reload = listener;
+    if (this.#isReloadWanted) listener();
   }
 
   dispose(): void {

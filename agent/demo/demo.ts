@@ -12,7 +12,7 @@ import { OverlaydError } from '../errors.ts';
 import type { Daemon } from './daemon.ts';
 import type { Container } from './hosts.ts';
 import { Ping } from './ping.ts';
-import { sleep, until } from './process.ts';
+import { runNow, sleep, until } from './process.ts';
 import { Testbed } from './testbed.ts';
 import { transfer } from './transfer.ts';
 
@@ -35,6 +35,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     });
   }
   const begin = performance.now();
+  checkPing();
   const testbed = new Testbed();
   const daemons: Daemon[] = [];
   try {
@@ -52,6 +53,16 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     return 1;
   } finally {
     testbed.close();
+  }
+}
+
+function checkPing(): void {
+  try {
+    runNow(['ping', '-V']);
+  } catch {
+    throw new OverlaydError('OVL_DEMO_IMPOSSIBLE', 'the command ping is missing', {
+      hint: 'Install it: apt-get install iputils-ping.',
+    });
   }
 }
 

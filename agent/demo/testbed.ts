@@ -46,8 +46,7 @@ export class Testbed {
 
   constructor(options: TestbedOptions = {}) {
     const problem = testbedProblem();
-    if (problem !== undefined)
-      throw new OverlaydError('OVL_DEMO_IMPOSSIBLE', problem.message, { hint: problem.hint });
+    if (problem !== undefined) throw new OverlaydError('OVL_DEMO_IMPOSSIBLE', problem.message, problem);
     sweepLeftovers();
     this.mtu = options.mtu ?? 1500;
     this.scratch = mkdtempSync(join(realpathSync(tmpdir()), 'ovd-'));
@@ -166,13 +165,14 @@ export class Testbed {
 }
 
 /** Why no test bed can be made on this machine, and the cure; undefined when it can. */
-export function testbedProblem(): { message: string; hint: string } | undefined {
+export function testbedProblem(): { message: string; hint: string; exitCode?: number } | undefined {
   if (process.platform !== 'linux')
     return { message: 'network namespaces need Linux', hint: 'Run it on Linux.' };
   if (process.getuid?.() !== 0) {
     return {
       message: 'making network namespaces needs root',
       hint: 'Run it as root, for example with sudo.',
+      exitCode: 4,
     };
   }
   for (const [command, ...args] of [

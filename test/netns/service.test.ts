@@ -57,7 +57,9 @@ netnsTest('5.7 the manager is told: ready, watchdog, reloading, stopping', [], a
   const receiver = new UnixReceiver(name);
   t.teardown(() => receiver.close());
   const wrapper = ['env', `NOTIFY_SOCKET=${name}`, 'WATCHDOG_USEC=2000000'];
-  const daemon = host.startDaemon({ wrapper });
+  const config = join(host.scratch, 'overlayd.yaml');
+  writeFileSync(config, '');
+  const daemon = host.startDaemon({ wrapper, args: ['--config', config] });
   daemons.push(daemon);
   const heard: string[] = [];
   const hears = (what: RegExp): Promise<unknown> =>
@@ -92,6 +94,11 @@ netnsTest('5.7 the manager is told: ready, watchdog, reloading, stopping', [], a
   process.kill(daemon.process.pid, 'SIGCONT');
   heard.length = 0;
   await hears(/^WATCHDOG=1$/);
+  writeFileSync(config, 'metric-addr: none\n');
+  process.kill(daemon.process.pid, 'SIGHUP');
+  await hears(
+    /^READY=1\nSTATUS=reload refused; everything stays as it was: .*unknown key "metric-addr".*\(OVL_CONFIG_INVALID\)$/,
+  );
   await daemon.stop();
   heard.push(...receiver.take());
   t.equal(heard.filter((message) => !message.startsWith('WATCHDOG')).at(-1), 'STOPPING=1');

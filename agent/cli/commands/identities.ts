@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { OverlaydError } from '../../errors.ts';
 import type { Identity } from '../../status.ts';
-import { clientVerb, verb, withClient } from '../client-command.ts';
+import { clientVerb, withClient } from '../client-command.ts';
 import type { ClientOptions } from '../client-command.ts';
 import type { CliContext } from '../context.ts';
 import { printJson, printRows, printable } from '../output.ts';
@@ -10,12 +10,14 @@ import type { Column } from '../output.ts';
 import { tellRevoked } from './revoke.ts';
 
 export function identitiesCommand(context: CliContext): Command {
-  const identities = verb('identities', 'keys of the hosts: which is known how, and who is revoked', [
+  const examples = [
     'overlayd identities ls',
     'overlayd identities ls -o lines > identities     fit for --identities',
     'overlayd identities show host-c',
     'overlayd identities forget host-c                it was installed anew: its next key is taken',
-  ]);
+  ];
+  const what = 'keys of the hosts: which is known how, and who is revoked';
+  const identities = clientVerb('identities', what, examples, ['lines']);
   identities.addCommand(listCommand(context), { isDefault: true });
   identities.addCommand(showCommand(context));
   identities.addCommand(forgetCommand(context));
@@ -30,7 +32,8 @@ function listCommand(context: CliContext): Command {
   ];
   return clientVerb('ls', 'all keys; as lines: those that speak for a name, for --identities', examples, [
     'lines',
-  ]).action(async (options: ClientOptions) => {
+  ]).action(async (_: unknown, command: Command) => {
+    const options: ClientOptions = command.optsWithGlobals();
     const entries = await withClient(options.socket, (client) => client.identities());
     if (options.output === 'lines') context.out(linesOf(entries));
     else printRows(context, options, entries, COLUMNS);
@@ -43,7 +46,8 @@ function showCommand(context: CliContext): Command {
     'overlayd identities show host-c',
   ])
     .argument('[NODE]', 'name of the host')
-    .action(async (node: string | undefined, options: ClientOptions) => {
+    .action(async (node: string | undefined, _: unknown, command: Command) => {
+      const options: ClientOptions = command.optsWithGlobals();
       const all = await withClient(options.socket, (client) => client.identities());
       const entries = all.filter(({ name, known }) =>
         node === undefined ? known === 'self' : name === node,
@@ -70,7 +74,8 @@ function forgetCommand(context: CliContext): Command {
     ['overlayd identities forget host-c'],
   )
     .argument('<NODE>', 'name of the host')
-    .action(async (name: string, options: ClientOptions) => {
+    .action(async (name: string, _: unknown, command: Command) => {
+      const options: ClientOptions = command.optsWithGlobals();
       const result = await withClient(options.socket, (client) => client.identityForget(name));
       tellRevoked(context, options, result, 'is void; the name takes the next key');
     });

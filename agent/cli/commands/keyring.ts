@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { readKeyringFile } from '../../config/keyring-file.ts';
 import { OverlaydError } from '../../errors.ts';
 import type { KeyringEntry } from '../../status.ts';
-import { clientVerb, verb, withClient } from '../client-command.ts';
+import { clientVerb, withClient } from '../client-command.ts';
 import type { ClientOptions } from '../client-command.ts';
 import type { CliContext } from '../context.ts';
 import { printJson, printRows, printable } from '../output.ts';
@@ -19,7 +19,7 @@ interface AddOptions extends ClientOptions {
 const KEY_BYTES = 32;
 
 export function keyringCommand(context: CliContext): Command {
-  const keyring = verb('keyring', 'keys that seal gossip: rotation by hand, on all hosts', [
+  const keyring = clientVerb('keyring', 'keys that seal gossip: rotation by hand, on all hosts', [
     'overlayd keyring ls',
     'overlayd keyring add --generate --file /etc/overlayd/new-key    then: use, and remove the old one',
     'overlayd keyring use 3f1c',
@@ -36,7 +36,8 @@ function listCommand(context: CliContext): Command {
   return clientVerb('ls', 'keys of this host, who lacks them and who seals with them', [
     'overlayd keyring ls',
     'overlayd keyring ls -o json',
-  ]).action(async (options: ClientOptions) => {
+  ]).action(async (_: unknown, command: Command) => {
+    const options: ClientOptions = command.optsWithGlobals();
     const entries = await withClient(options.socket, (client) => client.keyring());
     printRows(context, options, entries, COLUMNS);
   });
@@ -51,7 +52,10 @@ function addCommand(context: CliContext): Command {
   return clientVerb('add', 'give all hosts a further key: one base64 line on stdin or in a file', examples)
     .option('--file <FILE>', 'take the key from this file (0600); with --generate: write it there')
     .option('--generate', 'make a new key; without --file nobody ever sees it')
-    .action(async (options: AddOptions) => {
+    .action(async (_: unknown, command: Command) => {
+      const options: AddOptions = command.optsWithGlobals();
+      if (options.file === undefined && options.generate !== true && process.stdin.isTTY)
+        context.err('overlayd: the key, one line of base64, and Ctrl-D:\n');
       const key = newKey(options);
       const entry = await withClient(options.socket, (client) => client.keyringAdd(key));
       tell(context, options, entry, 'added');
@@ -61,7 +65,8 @@ function addCommand(context: CliContext): Command {
 function useCommand(context: CliContext): Command {
   return clientVerb('use', 'seal with this key, as soon as all hosts hold it', ['overlayd keyring use 3f1c'])
     .argument('<FINGERPRINT>', 'of a key in "overlayd keyring ls", or its beginning')
-    .action(async (fingerprint: string, options: ClientOptions) => {
+    .action(async (fingerprint: string, _: unknown, command: Command) => {
+      const options: ClientOptions = command.optsWithGlobals();
       const entry = await withClient(options.socket, (client) => client.keyringUse(fingerprint));
       tell(context, options, entry, 'to be used');
     });
@@ -72,7 +77,8 @@ function removeCommand(context: CliContext): Command {
     'overlayd keyring remove a9d0',
   ])
     .argument('<FINGERPRINT>', 'of a key in "overlayd keyring ls", or its beginning')
-    .action(async (fingerprint: string, options: ClientOptions) => {
+    .action(async (fingerprint: string, _: unknown, command: Command) => {
+      const options: ClientOptions = command.optsWithGlobals();
       const entry = await withClient(options.socket, (client) => client.keyringRemove(fingerprint));
       tell(context, options, entry, 'to be removed');
     });

@@ -18,6 +18,7 @@ export const NETWORK_COLUMNS: readonly Column<NetworkSummary>[] = [
   { title: 'TAP', value: ({ tap }) => tap },
   { title: 'MTU', value: ({ mtu }) => mtu },
   { title: 'SUBNET', value: ({ subnet }) => subnet && printable(subnet) },
+  { title: 'SUBNET6', wide: true, value: ({ subnet6 }) => subnet6 && printable(subnet6) },
   { title: 'ENCRYPTED', value: ({ encrypted }) => encrypted },
   { title: 'PEERS', value: ({ peers }) => peers },
   { title: 'MACS', value: ({ macs }) => macs },

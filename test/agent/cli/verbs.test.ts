@@ -1,5 +1,6 @@
 /** The client verbs as another process against a fake daemon: tables, JSON, streams, exit codes. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createServer } from 'node:net';
 import tap from 'tap';
 import { z } from 'zod';
 import { startApi } from '../../../agent/api/server.ts';
@@ -69,6 +70,9 @@ void tap.test('tables are as they are written down', async (t) => {
     'identities show host-b',
     'identities show host-c',
     'identities show nobody',
+    'keyring --no-header ls',
+    'identities --no-header ls',
+    'identities -o lines',
     'identities forget host-c',
     'revoke host-c --fingerprint 00000000',
     'revoke --undo host-b',
@@ -213,6 +217,12 @@ void tap.test('wait', async (t) => {
   const later = `${daemon.socket}.later`;
   const never = await here(`wait --for ready --timeout 300ms --socket ${later}`);
   t.match(never, { status: 3, stderr: /cannot reach the daemon/ });
+  const hung = createServer().listen(`${daemon.socket}.hung`);
+  const begin = performance.now();
+  const silent = await here(`wait --for ready --timeout 300ms --socket ${daemon.socket}.hung`);
+  hung.close();
+  t.match(silent, { status: 3, stderr: /does not answer/ });
+  t.ok(performance.now() - begin < 5_000, 'one that hangs takes no more of the time than there is');
   const patient = here(`wait --for ready --timeout 30s --socket ${later}`);
   await sleep(150); // a try or two that must fail
   const api = await startApi(daemon.view, later, silentLog);
