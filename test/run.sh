@@ -103,7 +103,7 @@ install_packages
 build
 for name in $tiers; do
   case $name in
-    unit) mapfile -t files < <(unit_files); tier unit 2 300 "${files[@]}" ;;
+    unit) mapfile -t files < <(unit_files); tier unit 2 600 "${files[@]}" ;;
     netns) mapfile -t files < <(test_files test/netns); tier netns 2 600 "${files[@]}" ;;
     interop | docker) mapfile -t files < <(test_files "test/$name"); tier "$name" 1 600 "${files[@]}" ;;
     *) fail "no such tier: $name" ;;
