@@ -37,6 +37,7 @@ import type { CoreEvent } from './events.ts';
 import type { Log } from './log.ts';
 import { Ports } from './ports.ts';
 import type { OpenPort } from './ports.ts';
+import { Pulse } from './pulse.ts';
 import { isProbe } from '../../proto/pmtu/messages.ts';
 import { SessionKeys, bestCipher } from './session-keys.ts';
 import type { CipherName } from './session-keys.ts';
@@ -123,6 +124,7 @@ class Supervisor implements Dataplane, WorkerListener {
   readonly #sessions: Sessions;
   readonly #listeners: ((event: DataplaneEvent) => void)[] = [];
   readonly #workers: (WorkerThread | undefined)[] = [];
+  readonly #pulse = new Pulse();
   /** Workers in the place of dead ones, until they are there. */
   readonly #reviving = new Set<Promise<void>>();
   readonly #tally = new Tally();
@@ -301,7 +303,8 @@ class Supervisor implements Dataplane, WorkerListener {
 
   heartbeatAgeMs(): number {
     const now = monotonicMs();
-    return Math.max(0, ...this.#live().map((worker) => worker.control.heartbeatAgeMs(now)));
+    const alive = this.#live().map((worker) => worker.control.heartbeatAgeMs(now));
+    return this.#pulse.ageMs(now, alive);
   }
 
   async stop(removeTaps: boolean): Promise<void> {
@@ -354,9 +357,8 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#isRunRefused = true;
     const hint =
       'With IPsec on the underlay that is so; otherwise "ethtool -K DEVICE tx on", or Linux 6.10 or newer, makes it fast.';
-    const error = errnoName(errno);
     this.#log.warn(
-      { error, hint },
+      { error: errnoName(errno), hint },
       'the kernel cuts no runs of datagrams to a peer; they go one by one, slower',
     );
   }
@@ -375,6 +377,7 @@ class Supervisor implements Dataplane, WorkerListener {
     this.#restartMs =
       now - this.#lastDeath > CALM_MS ? RESTART_FIRST_MS : Math.min(this.#restartMs * 2, RESTART_LAST_MS);
     this.#lastDeath = now;
+    this.#pulse.died(index, now);
     setTimeout(() => this.#revive(index), this.#restartMs);
   }
 
@@ -429,6 +432,7 @@ class Supervisor implements Dataplane, WorkerListener {
         .map(({ network, mac, destination }) => this.#encoder.localMac(network, mac, destination)),
     ]);
     this.#workers[index] = worker;
+    this.#pulse.revived(index);
   }
 
   #revive(index: number): void {

@@ -199,6 +199,15 @@ void tap.test('3.33: ranges of more networks than the daemon takes connections',
   t.ok((JSON.parse(stdout) as unknown[]).length >= 2000);
 });
 
+void tap.test('demo without root: exit code 4', async (t) => {
+  const { getuid } = process;
+  process.getuid = () => 1000;
+  t.teardown(() => {
+    process.getuid = getuid!;
+  });
+  t.match(await here('demo'), { status: 4, stderr: /needs root\n.*sudo/ });
+});
+
 void tap.test('colour only for people who want it', async (t) => {
   // A pipe is no terminal, and NO_COLOR is stronger than FORCE_COLOR for us.
   // eslint-disable-next-line no-control-regex
