@@ -29,6 +29,10 @@ export interface PoolSetOptions extends PoolDeps {
   readonly isSettled: () => boolean;
 }
 
+type PoolTable = typeof TABLE.range | typeof TABLE.rangeWard;
+/** Keys of records, with their table, by key of the pool; the keys of the two tables differ in length. */
+type Said = ReadonlyMap<string, ReadonlyMap<string, PoolTable>>;
+
 /** Hex digits of a pool's key at the beginning of a record's key. */
 const POOL_KEY_CHARS = 34;
 
@@ -57,7 +61,7 @@ export class PoolSet {
     }
   }
 
-  #learn(table: typeof TABLE.range | typeof TABLE.rangeWard, keyHex: string): void {
+  #learn(table: PoolTable, keyHex: string): void {
     const pool = this.#byPool.get(keyHex.slice(0, POOL_KEY_CHARS));
     if (pool === undefined) return;
     const id = `${table} ${keyHex}`;
@@ -74,6 +78,7 @@ export class PoolSet {
 
   /** Pools of the networks that there are, each subnet one. */
   sync(now: number): void {
+    const said = this.#saidLazily();
     const wanted = new Set<string>();
     for (const network of this.#options.networks.list()) {
       for (const next of this.#poolNetworksOf(network)) {
@@ -82,7 +87,7 @@ export class PoolSet {
         const known = this.#pools.get(key);
         if (known !== undefined && JSON.stringify(known.network) === JSON.stringify(next)) continue;
         if (known !== undefined) this.#drop(now, key, known);
-        this.#open(now, key, next);
+        this.#open(now, key, next, said);
       }
     }
     for (const [key, pool] of this.#pools) if (!wanted.has(key)) this.#drop(now, key, pool);
@@ -91,7 +96,8 @@ export class PoolSet {
 
   /** Those whose files could not be read, to be called now and then. */
   retry(now: number): void {
-    for (const [key, { network }] of this.#broken) this.#open(now, key, network);
+    const said = this.#saidLazily();
+    for (const [key, { network }] of this.#broken) this.#open(now, key, network, said);
   }
 
   #poolNetworksOf(network: NetworkDefinition): PoolNetwork[] {
@@ -110,12 +116,12 @@ export class PoolSet {
     );
   }
 
-  #open(now: number, key: string, network: PoolNetwork): void {
+  #open(now: number, key: string, network: PoolNetwork, said: () => Said): void {
     try {
       const pool = new NetworkPool(now, network, this.#options);
       this.#broken.delete(key);
       this.#pools.set(key, pool);
-      this.#feed(now, pool);
+      this.#feed(now, pool, said());
     } catch (err) {
       const isNews = !this.#broken.has(key);
       this.#broken.set(key, { network, error: err });
@@ -127,19 +133,31 @@ export class PoolSet {
     }
   }
 
+  /** All that is said of pools now, looked up when the first pool is opened: many may come at once. */
+  #saidLazily(): () => Said {
+    let said: Map<string, Map<string, PoolTable>> | undefined;
+    return () => {
+      if (said !== undefined) return said;
+      said = new Map();
+      for (const table of [TABLE.range, TABLE.rangeWard] as const) {
+        for (const { key } of this.#options.state.records(0, table)) {
+          const of = poolOfKey(key);
+          if (of === undefined) continue;
+          const poolHex = toHex(of);
+          const keys = said.get(poolHex) ?? new Map<string, PoolTable>();
+          said.set(poolHex, keys.set(toHex(key), table));
+        }
+      }
+      return said;
+    };
+  }
+
   /** With all that was said before the pool was there. */
-  #feed(now: number, pool: NetworkPool): void {
+  #feed(now: number, pool: NetworkPool, said: Said): void {
     const poolHex = toHex(pool.pool.options.pool);
     this.#byPool.set(poolHex, pool);
-    const { state, alive, isSettled } = this.#options;
-    for (const table of [TABLE.range, TABLE.rangeWard] as const) {
-      const keys = new Set<string>();
-      for (const record of state.records(0, table)) {
-        const of = poolOfKey(record.key);
-        if (of !== undefined && toHex(of) === poolHex) keys.add(toHex(record.key));
-      }
-      for (const keyHex of keys) this.#learn(table, keyHex);
-    }
+    const { alive, isSettled } = this.#options;
+    for (const [keyHex, table] of said.get(poolHex) ?? []) this.#learn(table, keyHex);
     pool.pool.setAlive(new Set(alive()));
     pool.pool.setSettled(now, isSettled());
   }

@@ -12,7 +12,7 @@ import { Hash64 } from '../state/hash.ts';
 import type { InterestValue } from '../state/values/interest.ts';
 import { isMade } from '../state/values/network.ts';
 import type { MadeNetwork, NetworkValue } from '../state/values/network.ts';
-import { cidrsOverlap } from './cidr.ts';
+import { SubnetTree } from './subnet-tree.ts';
 
 /** A network in the configuration of a host. */
 export interface ConfiguredNetwork {
@@ -122,7 +122,7 @@ class Resolver {
   readonly #byName = new Map<string, Group>();
   readonly #byVni = new Map<number, Group>();
   readonly #apart: Group[] = [];
-  readonly #subnets: { readonly subnet: string; readonly group: Group }[] = [];
+  readonly #subnets = new SubnetTree<Group>();
   readonly #conflicts: NetworkConflict[] = [];
   readonly #renumberings: Renumbering[] = [];
 
@@ -148,10 +148,11 @@ class Resolver {
     const sameVni = this.#byVni.get(value.vni);
     if (sameVni === undefined) this.#byVni.set(value.vni, group);
     else this.#reject('same-vni', candidate, sameVni);
-    const sameSubnet = made?.made.chosen.subnet === true ? this.#overlapping(value.subnet) : undefined;
+    const sameSubnet =
+      made?.made.chosen.subnet === true ? this.#subnets.firstOverlapping(value.subnet) : undefined;
     if (sameSubnet !== undefined) this.#reject('same-subnet', candidate, sameSubnet);
     const { ipv4, ipv6 } = subnetsOf(value);
-    for (const subnet of [ipv4, ipv6]) if (subnet !== undefined) this.#subnets.push({ subnet, group });
+    for (const subnet of [ipv4, ipv6]) if (subnet !== undefined) this.#subnets.add(subnet, group);
     if (made === undefined || this.#usedIds.has(id)) return;
     const again = { vni: sameVni !== undefined && made.made.chosen.vni, subnet: sameSubnet !== undefined };
     if (again.vni || again.subnet) this.#renumberings.push({ network: made, ...again });
@@ -170,10 +171,6 @@ class Resolver {
 
   #reject(reason: ConflictReason, { owner, id, value }: Candidate, standing: Group): void {
     this.#conflicts.push({ reason, owner, rejected: value, rejectedId: id, standing });
-  }
-
-  #overlapping(subnet: string): Group | undefined {
-    return this.#subnets.find((other) => cidrsOverlap(other.subnet, subnet))?.group;
   }
 
   /** Whether the one that stands is all that the later one asked for. */
