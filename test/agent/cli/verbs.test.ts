@@ -205,7 +205,7 @@ void tap.test('demo without root: exit code 4', async (t) => {
   t.teardown(() => {
     process.getuid = getuid!;
   });
-  t.match(await here('demo'), { status: 4, stderr: /needs root\n.*sudo/ });
+  t.match(await inProcess(['demo']), { status: 4, stderr: /needs root\n.*sudo/ });
 });
 
 void tap.test('colour only for people who want it', async (t) => {
