@@ -4,10 +4,10 @@ import type { Test } from 'tap';
 import { Testbed } from '../../agent/demo/testbed.ts';
 import type { Host } from '../../agent/demo/hosts.ts';
 import type { Finished } from '../../agent/demo/process.ts';
-import { until } from '../../agent/demo/process.ts';
 import type { CipherName } from '../../agent/dataplane/session-keys.ts';
 import { DataplaneHost, settledBalance } from './dataplane-host.ts';
 import { netnsTest } from './guard.ts';
+import { iperf } from './iperf.ts';
 
 // The machine may be busy.
 tap.setTimeout(600_000);
@@ -109,8 +109,6 @@ async function checkPings(t: Test, { mtu, sides: [a, b] }: Pair): Promise<void> 
 }
 
 async function checkThroughput(t: Test, { sealed }: Setting, { sides: [a, b] }: Pair): Promise<void> {
-  const server = b.host.spawn(['iperf3', '-s', '--forceflush']);
-  await until('iperf3 listens', 15_000, () => server.log().includes('listening'));
   const runs: [string, string[]][] = [
     [b.ipv4, []],
     [b.ipv4, ['-R', '-P', '4']],
@@ -124,15 +122,11 @@ async function checkThroughput(t: Test, { sealed }: Setting, { sides: [a, b] }: 
   for (const [address, options] of runs) {
     const label = `iperf3 ${address} ${options.join(' ')}`;
     const udp = options.includes('-u');
-    const done = await a.host.exec(
-      ['iperf3', '-c', address, '-J', '-t', '1', ...(udp ? [] : ['-C', 'cubic', ...pace]), ...options],
-      20_000,
-    );
+    const done = await iperf(a.host, b.host, address, '-J', ...(udp ? [] : pace), ...options);
     t.equal(done.status, 0, label);
     if (udp) t.ok(lostPercent(done) < 5, `${label}: ${lostPercent(done)} % lost`);
     else t.ok(megabits(done) > 5, `${label}: ${Math.round(megabits(done))} Mbit/s`);
   }
-  await server.stop();
 }
 
 interface Iperf {

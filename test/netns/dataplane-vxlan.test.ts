@@ -3,9 +3,9 @@
  * frames uncut and with unfinished inner checksums, which a wire would not; a peer that learns is taken for such a one.
  */
 import { Testbed } from '../../agent/demo/testbed.ts';
-import { until } from '../../agent/demo/process.ts';
 import { DATA_PORT, DataplaneHost, VNI, settledBalance } from './dataplane-host.ts';
 import { netnsTest } from './guard.ts';
+import { iperf } from './iperf.ts';
 
 for (const [io, offload] of [
   ['batch', 'off'],
@@ -38,14 +38,9 @@ for (const [io, offload] of [
       t.match((await kernel.exec([...ping, '1422', '10.42.0.1'])).stdout, ' 3 received');
       t.match((await ours.exec([...ping, '1402', 'fd42::2'])).stdout, ' 3 received');
 
-      const server = ours.spawn(['iperf3', '-s', '--forceflush']);
-      await until('iperf3 listens', 15_000, () => server.log().includes('listening'));
       for (const address of ['10.42.0.1', 'fd42::1']) {
         for (const direction of [[], ['-R']]) {
-          const done = await kernel.exec(
-            ['iperf3', '-c', address, '-t', '1', '-C', 'cubic', ...direction],
-            20_000,
-          );
+          const done = await iperf(kernel, ours, address, ...direction);
           t.equal(
             done.status,
             0,
@@ -53,10 +48,7 @@ for (const [io, offload] of [
           );
         }
       }
-      const udp = await kernel.exec(
-        ['iperf3', '-c', '10.42.0.1', '-t', '1', '-u', '-b', '20M', '-l', '1000', '-R'],
-        20_000,
-      );
+      const udp = await iperf(kernel, ours, '10.42.0.1', '-u', '-b', '20M', '-l', '1000', '-R');
       t.equal(udp.status, 0);
       const { in: taken, out } = await settledBalance(dataplane);
       t.equal(taken, out, 'every frame ended in exactly one way');

@@ -6,6 +6,7 @@ import { Testbed } from '../../agent/demo/testbed.ts';
 import { DataplaneHost, settledBalance } from './dataplane-host.ts';
 import { addEndpoint, moveIn, netnsPath } from './endpoints.ts';
 import { netnsTest } from './guard.ts';
+import { iperf, iperfServer } from './iperf.ts';
 
 interface Setting {
   readonly io: 'batch' | 'dgram';
@@ -182,8 +183,7 @@ netnsTest('5.3 ports come and go by the hundred; what stays loses nothing', ['pi
   }
   t.match((await stream).stdout, /\b1(4[5-9]|50) received/);
 
-  const server = b.spawn(['iperf3', '-s', '-1', '--forceflush']);
-  await until('iperf3 listens', 15_000, () => server.log().includes('listening'));
+  await iperfServer(b);
   const flood = a.exec(['iperf3', '-c', b.ipv4, '-u', '-b', '0', '-l', '64', '-t', '2'], 20_000);
   await until('the flood has begun', 10_000, async () => {
     return ((await dataplane.counters()).counters['from-tap'] ?? 0) > 5000;
@@ -235,10 +235,8 @@ netnsTest('5.3 same-host traffic is not cut, not sent, and not given back', ['ip
   for (const each of [a, b, c]) await each.exec(['sysctl', '-w', 'net.ipv6.conf.all.disable_ipv6=1']);
   t.match(await ping(a, b), ' 3 received');
 
-  const server = b.spawn(['iperf3', '-s', '-1', '--forceflush']);
-  await until('iperf3 listens', 15_000, () => server.log().includes('listening'));
   const before = (await dataplane.counters()).counters;
-  const done = await a.exec(['iperf3', '-c', b.ipv4, '-t', '1', '-C', 'cubic', '-J'], 20_000);
+  const done = await iperf(a, b, b.ipv4, '-J');
   t.equal(done.status, 0, done.stdout.slice(0, 300));
   const after = (await dataplane.counters()).counters;
   const grown = (counter: string): number => (after[counter] ?? 0) - (before[counter] ?? 0);

@@ -6,7 +6,7 @@ import type { Container } from '../../agent/demo/hosts.ts';
 
 const CHILD = fileURLToPath(new URL('traffic-child.js', import.meta.url));
 
-type Place = Pick<Container, 'exec' | 'spawn' | 'name'>;
+export type Place = Pick<Container, 'exec' | 'spawn' | 'name'>;
 
 function trafficCommand(...args: readonly string[]): string[] {
   return [process.execPath, CHILD, ...args];
