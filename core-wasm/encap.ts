@@ -2,8 +2,8 @@
  * TAP → tunnel. The stages, in the order of the functions below:
  *
  *   1. admit     the port exists, the length is an Ethernet frame's
- *   2. classify  where its layers are; guard: what no honest endpoint sends, and what is not this port's own; the virtio
- *                header tells the truth
+ *   2. classify  where its layers are; the virtio header tells the truth; and, with what that had to be finished, guard: what
+ *                no honest endpoint sends, and what is not this port's own
  *   3. learn     its source MAC, within the port's quota, and the IP it states for it
  *   4. answer    ARP and neighbour solicitations that the tables can answer
  *   5. forward   to a port, a peer, or everyone on the flood list
@@ -105,11 +105,11 @@ function admit(port: u32, slot: usize, length: u32): u32 {
 
 function inspect(network: u32, port: u32, vnet: usize, frame: usize, length: u32): u32 {
   classify(frame, length);
+  if (!checkOffload(vnet, frame, length)) return REASON_BAD_OFFLOAD;
   const refusal = guard(frame, length);
   if (refusal) return refusal;
   const foreign = guardBound(port, frame, length);
   if (foreign) return foreign;
-  if (!checkOffload(vnet, frame, length)) return REASON_BAD_OFFLOAD;
   const unlearnt = learnMac(network, port, frame);
   if (unlearnt) return unlearnt;
   learnIp(network, port, frame, length);

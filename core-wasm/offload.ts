@@ -3,10 +3,14 @@
  *
  * A header that asks for segmentation must name exactly the transport header that the frame has, and all lengths must
  * agree; else the frame is dropped as bad-offload. Results are scratch globals, valid until the next `checkOffload`.
+ *
+ * An unfinished checksum is left unfinished, for whoever copies the frame or writes it to a TAP, only where it is that of the
+ * frame's own TCP or UDP header, which nothing here reads. Any other (of a tunnel's inner packet; or chosen so that it falls on
+ * an address) is finished at once, so that the guards see what leaves.
  */
-import { l3, l4, protocol, etherType } from './classify';
+import { classify, l3, l4, protocol, etherType } from './classify';
 import { load16 } from './bytes';
-import { fold } from './checksum';
+import { fold, sum } from './checksum';
 import { ETHERNET_SIZE, TYPE_IPV4, TYPE_IPV6 } from './ethernet';
 import { IPV4_TOTAL } from './ipv4';
 import { IPV6_SIZE, ipv6PayloadLength } from './ipv6';
@@ -45,7 +49,7 @@ let gsoEcn: u32 = 0;
 /** A super-frame of more segments than this is an attack on our memory: real ones have a few dozen. */
 export const MAX_SEGMENTS: u32 = 2048;
 
-/** Reads the header for the classified frame; false: it lies. */
+/** Reads the header for the classified frame, which may be finished and classified anew; false: it lies. */
 export function checkOffload(vnet: usize, frame: usize, length: u32): bool {
   csumStart = 0;
   csumOffset = 0;
@@ -57,11 +61,28 @@ export function checkOffload(vnet: usize, frame: usize, length: u32): bool {
   csumStart = vnetCsumStart(vnet);
   csumOffset = vnetCsumOffset(vnet);
   if (csumStart < ETHERNET_SIZE || csumStart + csumOffset + 2 > length) return false;
-  if (gsoType == GSO_NONE) return true;
+  if (gsoType == GSO_NONE) {
+    if (!isOwnSum()) finishNow(frame, length);
+    return true;
+  }
   gsoSize = vnetGsoSize(vnet);
   if (csumStart != l4 || !lengthAgrees(frame, length) || !typeAgrees(frame, length)) return false;
   if (gsoSize == 0 || gsoHeaders >= length) return false;
   return gsoSegments(length) <= MAX_SEGMENTS && fitsReserve(length);
+}
+
+/** The unfinished checksum is that of the frame's own transport header. */
+function isOwnSum(): bool {
+  if (csumStart != l4) return false;
+  return (
+    (protocol == PROTOCOL_TCP && csumOffset == TCP_SUM) || (protocol == PROTOCOL_UDP && csumOffset == UDP_SUM)
+  );
+}
+
+function finishNow(frame: usize, length: u32): void {
+  finishSum(frame, sum(frame + csumStart, length - csumStart));
+  unfinished(0, 0);
+  classify(frame, length);
 }
 
 /** Each segment repeats the headers, of which IPv6 may have kilobytes: what cutting writes stays within what is kept for it. */

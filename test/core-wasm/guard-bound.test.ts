@@ -1,9 +1,10 @@
 /** Checklist 4, "ARP/ND spoof, rogue RA/DHCP" and "MAC spoof": a bound port says nothing in another's name. */
 import t from 'tap';
-import { concat, ip, mac, u16, u32, write16 } from '../model/bytes.ts';
-import { BROADCAST, MAC_A, MAC_B, arp, ethernet, ndp, pattern, udp, vnet } from '../model/frame.ts';
+import { concat, ip, mac, onesSum, read16, u16, u32, write16 } from '../model/bytes.ts';
+import { BROADCAST, MAC_A, MAC_B, arp, ethernet, ndp, pattern, tcp, udp, vnet } from '../model/frame.ts';
 import type { FlowSpec } from '../model/frame.ts';
 import { Harness } from '../model/harness.ts';
+import { isSound } from '../model/segment.ts';
 
 const NET = 1;
 const PORT = 4095; // the last one
@@ -168,7 +169,120 @@ function oddArp(): Uint8Array {
   return frame;
 }
 
+/** An honest frame with room for two bytes at its end, and a checksum to be finished that shall say `want` where it is stored. */
+interface Forgery {
+  readonly what: string;
+  readonly frame: Uint8Array;
+  readonly start: number;
+  readonly offset: number;
+  readonly want: number;
+  readonly reason: string;
+}
+
+const honestArp = concat(arp({ senderIp: OWN[0], targetIp: '10.42.0.2' }), new Uint8Array(18));
+const honestIpv4 = flow(4, { sourcePort: 68 });
+const honestIpv6 = flow(6, {});
+const FORGERIES: readonly Forgery[] = [
+  { what: 'ARP for another', frame: honestArp, start: 20, offset: 10, want: 0x00fe, reason: 'guard-ip' },
+  { what: "another's MAC in ARP", frame: honestArp, start: 20, offset: 6, want: 9, reason: 'arp-mismatch' },
+  { what: 'another protocol', frame: honestArp, start: 14, offset: 0, want: 6, reason: 'guard-ip' },
+  { what: 'another IPv4', frame: honestIpv4, start: 20, offset: 8, want: 0x00fe, reason: 'guard-ip' },
+  { what: "a DHCP server's port", frame: honestIpv4, start: 34, offset: 0, want: 67, reason: 'guard-dhcp' },
+  ...[2, 4, 6, 8, 10, 12, 14, 16].map((offset) => ({
+    what: `another IPv6, bytes ${offset - 2} and on`,
+    frame: honestIpv6,
+    start: 20,
+    offset,
+    want: 0xbeef,
+    reason: 'guard-ip',
+  })),
+  {
+    what: 'a router advertisement',
+    frame: ipv6(LINK_LOCAL, 58, icmp(128, 32)),
+    start: 54,
+    offset: 0,
+    want: 0x8600,
+    reason: 'guard-ra',
+  },
+  {
+    what: 'a header that hides it',
+    frame: ipv6(LINK_LOCAL, 17, concat(Uint8Array.of(58, 0, 1, 4, 0, 0, 0, 0), icmp(134))),
+    start: 20,
+    offset: 0,
+    want: 0x3cff, // next header 60, hop limit 255
+    reason: 'guard-ra',
+  },
+];
+
+/** Chooses the last two bytes so that the finished checksum is what the forger wants. */
+function forged({ frame, start, offset, want }: Forgery): { header: Uint8Array; frame: Uint8Array } {
+  const copy = frame.slice();
+  write16(copy, copy.length - 2, 0);
+  const rest = 0xffff - want - onesSum(copy.subarray(start));
+  write16(copy, copy.length - 2, rest < 0 ? rest + 0xffff : rest);
+  return { header: vnet({ flags: 1, csumStart: start, csumOffset: offset }), frame: copy };
+}
+
+/** A bound port whose frames leave by the tunnel. */
+function tunnelBench(build: 'release' | 'debug'): Harness {
+  const h = new Harness(build);
+  bind(h, MAC_A, OWN);
+  h.network(NET, 9, false);
+  h.port(PORT, NET);
+  h.peer(1, '192.0.2.1');
+  h.flood(NET, 1);
+  return h;
+}
+
 for (const build of ['release', 'debug'] as const) {
+  void t.test(`${build}: an unfinished checksum writes nothing that the port may not say`, async (sub) => {
+    for (const forgery of FORGERIES) {
+      const h = tunnelBench(build);
+      h.port(1, NET);
+      const { header, frame } = forged(forgery);
+      h.tap(PORT, header, frame);
+      const left = h.datagrams().map(({ bytes }) => read16(bytes, 8 + forgery.start + forgery.offset));
+      sub.same(left, [], `${forgery.what} does not leave`);
+      sub.same(h.outs(), []);
+      sub.equal(h.drops(forgery.reason), 1, forgery.what);
+      sub.equal(h.imbalance(), 0);
+
+      const open = tunnelBench(build);
+      open.port(2, NET);
+      open.tap(2, header, frame);
+      const said = open.datagrams().map(({ bytes }) => read16(bytes, 8 + forgery.start + forgery.offset));
+      const isChecked = forgery.reason === 'arp-mismatch';
+      sub.same(said, isChecked ? [] : [forgery.want], `${forgery.what}: the test is what it claims to be`);
+    }
+  });
+
+  void t.test(`${build}: checksums of its own and within its tunnels are finished`, async (sub) => {
+    for (const version of [4, 6] as const) {
+      for (const make of [tcp, udp]) {
+        const spec = { to: BROADCAST, version, payload: pattern(99) };
+        const partial = make(spec, 'partial');
+        const h = tunnelBench(build);
+        h.tap(
+          PORT,
+          vnet({ flags: 1, csumStart: partial.l4, csumOffset: make === tcp ? 16 : 6 }),
+          partial.frame,
+        );
+        sub.same(
+          h.datagrams().map(({ bytes }) => bytes.subarray(8)),
+          [make(spec).frame],
+        );
+      }
+      const inner = tcp({ version, payload: pattern(99) }, 'partial');
+      const outer = udp({ to: BROADCAST, version, payload: concat(new Uint8Array(8), inner.frame) });
+      const before = outer.headers + 8;
+      const h = tunnelBench(build);
+      h.tap(PORT, vnet({ flags: 1, csumStart: before + inner.l4, csumOffset: 16 }), outer.frame);
+      const [sent] = h.datagrams();
+      sub.ok(isSound(sent?.bytes.slice(8 + before) ?? new Uint8Array()), 'an inner checksum is finished');
+      sub.equal(h.imbalance(), 0);
+    }
+  });
+
   void t.test(`${build}: what a bound port may say`, async (sub) => {
     const h = bench(build);
     for (const [what, expected, frame] of CASES) sub.equal(verdict(h, frame), expected, what);
