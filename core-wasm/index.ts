@@ -12,7 +12,7 @@ export { runCommands } from './command';
 export { fromTap } from './encap';
 export { fromTunnel, queueSealed } from './decap';
 export { sealJobs, sealReset } from './sealed';
-export { txCount, txFailed, txPending, txReset, txTable } from './transmit';
+export { txCount, txFailed, txPending, txReset, txTable, txVerdicts } from './transmit';
 export { runPeer, singleFailed, spreadRun } from './spread';
 export { outCount, outFailed, outReset } from './out';
 

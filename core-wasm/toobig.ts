@@ -24,6 +24,7 @@ import {
   IPV4_SOURCE,
   IPV4_TOTAL,
   ipv4Finish,
+  ipv4HeaderLength,
   ipv4IsAtomic,
   ipv4Offset,
 } from './ipv4';
@@ -78,8 +79,10 @@ function mayTellIpv4(frame: usize, length: u32, mtu: u32): u32 {
   // Without DF it would have been fragmented, had it been sound.
   if (gsoType == GSO_NONE && !ipv4IsAtomic(ip)) return 0;
   if (!isHostIpv4(load32(ip + IPV4_SOURCE)) || !isHostIpv4(load32(ip + IPV4_DESTINATION))) return 0;
-  if (protocol == PROTOCOL_ICMP && l4 != 0) {
-    const type: u32 = l4 < length ? load<u8>(frame + l4) : 31;
+  // Not by `l4`: a first fragment has none, and may be of an error as well.
+  if (load<u8>(ip, IPV4_PROTOCOL) == PROTOCOL_ICMP) {
+    const icmp = l3 + ipv4HeaderLength(ip);
+    const type: u32 = icmp < length ? load<u8>(frame + icmp) : 31;
     if (type < 32 && (ICMP_ERRORS >> type) & 1) return 0;
   }
   return min(length - l3, QUOTE_IPV4);

@@ -232,6 +232,12 @@ function tally(peer: u32, datagrams: u32, bytes: u32, verdict: u32): void {
   peerCount(peer, PEER_TX_FRAMES, datagrams, bytes);
 }
 
+/** Frames whose only verdict is in that message: of a frame to many peers it is in one of the copies. */
+export function txVerdicts(table: u32, index: u32): u32 {
+  if (table >= TX_SOCKETS || index >= txCount(table)) return 0;
+  return load<u32>(recordAt(table, index), RECORD_VERDICTS);
+}
+
 /** The kernel refused a message: takes its counts back and gives its frames the reason. */
 export function txFailed(table: u32, index: u32, reason: u32): void {
   if (table >= TX_SOCKETS || index >= txCount(table)) return;

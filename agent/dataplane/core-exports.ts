@@ -42,6 +42,8 @@ export interface CoreExports {
   /** Message `index` of table `socket` was not sent: moves its frames from "sent" to the drop `reason`. Saying it twice
    *  counts once. Of a flooded frame the first copy carries the verdict. */
   txFailed(socket: number, index: number, reason: number): void;
+  /** Frames that are "sent" by that message and no other. */
+  txVerdicts(socket: number, index: number): number;
   txReset(): void;
 
   /** The peer of message `index` when it is a run of datagrams, else -1. */

@@ -163,17 +163,19 @@ export class DgramLoop {
     }
     const message = this.#messages.read(this.#core.txTable(socket), index);
     const to = { ip: ipText(message.ip), port: message.port };
+    let verdicts = this.#core.txVerdicts(socket, index);
     for (const datagram of message.datagrams) {
       sendDatagram(this.#socket, datagram, to, (error) => {
-        if (error !== null) this.#sendFailed();
+        if (error !== null) this.#sendFailed(verdicts-- > 0);
       });
     }
   }
 
-  /** The message is long gone from the core's table: moves one frame from "sent" to the drop reason by hand. */
-  #sendFailed(): void {
-    this.#add('COUNTER_BASE', 'COUNTER_SENT', -1n);
+  /** The message is long gone from the core's table: a datagram, and the verdict of a frame if it had one, by hand. */
+  #sendFailed(isVerdict: boolean): void {
     this.#add('COUNTER_BASE', 'COUNTER_TO_TUNNEL', -1n);
+    if (!isVerdict) return;
+    this.#add('COUNTER_BASE', 'COUNTER_SENT', -1n);
     this.#add('DROP_BASE', 'REASON_SEND_FAILED', 1n);
   }
 

@@ -7,7 +7,7 @@
 import type { Command } from './commands.ts';
 import { constant } from './core.ts';
 import type { CoreConstants } from './core-exports.ts';
-import type { SessionKeyPair, SessionKeys } from './session-keys.ts';
+import type { Handles, SessionKeyPair, SessionKeys } from './session-keys.ts';
 
 export interface NewSession extends SessionKeyPair {
   /** What the other side puts into its datagrams: unique here. */
@@ -38,9 +38,10 @@ export class Sessions {
 
   /** Undefined: the table is full, or the index in use. */
   add(session: NewSession): Command | undefined {
+    if (this.#places.has(session.localIndex)) return undefined;
     const place = this.#take();
-    if (place === undefined || this.#places.has(session.localIndex)) return undefined;
-    const handles = this.#keys.add(place, session);
+    if (place === undefined) return undefined;
+    const handles = this.#handles(place, session);
     this.#places.set(session.localIndex, place);
     this.#indexes.set(place, session.localIndex);
     const raw = new Uint8Array(HANDLES_BYTES);
@@ -49,6 +50,15 @@ export class Sessions {
     view.setFloat64(8, handles.seal, true);
     const { localIndex, remoteIndex, peer } = session;
     return { op: this.#op('OP_SESSION_PUT'), a: place, b: localIndex, c: remoteIndex, d: peer, raw };
+  }
+
+  #handles(place: number, session: NewSession): Handles {
+    try {
+      return this.#keys.add(place, session);
+    } catch (error) {
+      this.#free.push(place);
+      throw error;
+    }
   }
 
   use(localIndex: number): Command | undefined {

@@ -300,6 +300,8 @@ for (const build of builds) {
       error[23] = 1;
       error[34] = type;
       silent(`an ICMP error, type ${type}`, error);
+      write16(error, 20, 0x6000); // DF, and more fragments
+      silent(`a first fragment of one, type ${type}`, error);
     }
     const error6 = of({ version: 6 });
     error6[20] = 58;

@@ -2,7 +2,7 @@
 import type { Test } from 'tap';
 import { Testbed } from '../../agent/demo/testbed.ts';
 import type { Host } from '../../agent/demo/hosts.ts';
-import { DATA_PORT, DataplaneHost } from './dataplane-host.ts';
+import { DATA_PORT, DataplaneHost, settledBalance } from './dataplane-host.ts';
 import { netnsTest } from './guard.ts';
 
 const SPARE_TAP = {
@@ -47,6 +47,28 @@ for (const io of ['batch', 'dgram'] as const) {
       'the port and the name are free again',
     );
     t.equal(await second.stop(true), 0);
+  });
+}
+
+for (const io of ['batch', 'dgram'] as const) {
+  netnsTest(`a frame that no peer can be sent is lost once, ${io}`, ['ping'], async (t) => {
+    const host = newHost(t);
+    const dataplane = new DataplaneHost(host);
+    await dataplane.open({ io });
+    host.ip('route', 'add', 'unreachable', '192.0.2.0/24');
+    await dataplane.join(['192.0.2.1', '192.0.2.2', '192.0.2.3']);
+    host.ip('addr', 'add', '10.42.0.1/16', 'dev', 'tap0');
+    await host.exec(['ping', '-n', '-c', '2', '-i', '0.2', '-w', '1', '10.42.0.9']);
+    host.ip('link', 'set', 'tap0', 'down');
+    const { in: taken, out } = await settledBalance(dataplane);
+    t.equal(taken, out);
+    const { counters, drops } = await dataplane.counters();
+    t.ok((counters['from-tap'] ?? 0) > 0, 'there were broadcasts');
+    t.match(counters, { sent: 0, 'to-tunnel': 0 });
+    const lost = Object.values(drops).reduce((sum, count) => sum + count, 0);
+    t.equal(lost, counters['from-tap']);
+    t.ok((drops['send-failed'] ?? 0) > 0);
+    t.equal(await dataplane.stop(true), 0);
   });
 }
 
