@@ -102,6 +102,11 @@ let lastNetwork: u32 = NO_NETWORK;
 let lastKey: u64 = 0;
 let lastEntry: usize = 0;
 
+/** A call ended for want of room in the out table: the next one goes on at that datagram. */
+let isPaused: bool = false;
+let pausedMessage: u32 = 0;
+let pausedDatagram: u32 = 0;
+
 /** Sealed datagrams judged so far, of those that were queued for this batch. */
 let judged: u32 = 0;
 
@@ -132,21 +137,31 @@ function queueMessage(peer: u32, message: u32): void {
   }
 }
 
-/** Takes messages 0 to `messages` - 1 of the receive table, and arms them again. */
+/**
+ * Takes messages 0 to `messages` - 1 of the receive table, and arms them again. 1: broadcasts have filled the out table half-way;
+ * write that out and call again with the same messages, or what came behind them would be lost.
+ */
 export function fromTunnel(messages: u32): u32 {
   const present = messages < RX_VLEN ? messages : RX_VLEN;
-  judged = 0;
-  for (let message: u32 = 0; message < present; message++) {
-    receive(message);
+  let isResumed = isPaused;
+  isPaused = false;
+  if (!isResumed) judged = 0;
+  for (let message: u32 = isResumed ? pausedMessage : 0; message < present; message++) {
+    receive(message, isResumed);
+    if (isPaused) {
+      flushGroup();
+      return 1;
+    }
+    isResumed = false;
     arm(message);
   }
   openReset();
   // Open across messages: their buffers follow one another, and a super-frame cut into two sends becomes one again.
   flushGroup();
-  return outHasRoom() ? 0 : 1;
+  return 0;
 }
 
-function receive(message: u32): void {
+function receive(message: u32, isResumed: bool): void {
   if (messageTruncated(message)) {
     count(COUNTER_FROM_TUNNEL, 1);
     drop(REASON_TRUNCATED);
@@ -155,19 +170,28 @@ function receive(message: u32): void {
   const length = messageLength(message);
   const size = datagramSize(message);
   const datagrams: u32 = length == 0 ? 1 : (length + size - 1) / size;
-  count(COUNTER_FROM_TUNNEL, datagrams);
-  count(COUNTER_FROM_TUNNEL_BYTES, length);
   const peer = findSender(messageName(message), messageNameLength(message));
+  if (!isResumed) {
+    count(COUNTER_FROM_TUNNEL, datagrams);
+    count(COUNTER_FROM_TUNNEL_BYTES, length);
+    if (peer != NO_PEER) peerCount(peer, PEER_RX_FRAMES, datagrams, length);
+  }
+  const first: u32 = isResumed ? pausedDatagram : 0;
   if (peer == NO_PEER) {
-    dropMany(REASON_NOT_A_MEMBER, datagrams);
+    dropMany(REASON_NOT_A_MEMBER, datagrams - first);
     return;
   }
-  peerCount(peer, PEER_RX_FRAMES, datagrams, length);
   lastNetwork = NO_NETWORK;
   lastKey = 0;
-  let at = messageData(message);
-  let left = length;
-  for (let i: u32 = 0; i < datagrams; i++) {
+  let at = messageData(message) + first * size;
+  let left = length - first * size;
+  for (let i: u32 = first; i < datagrams; i++) {
+    if (!outHasRoom()) {
+      isPaused = true;
+      pausedMessage = message;
+      pausedDatagram = i;
+      return;
+    }
     const bytes = left < size ? left : size;
     const reason = unwrap(peer, message, at, bytes);
     if (reason) drop(reason);

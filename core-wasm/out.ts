@@ -26,9 +26,9 @@ export function outReset(): void {
   store<u32>(STATE_OUT_COUNT, 0);
 }
 
-/** The table can take any one frame for every port. */
+/** The table can take any one frame for every port, and the group that is open before it. */
 export function outHasRoom(): bool {
-  return outCount() + PORT_MAX <= OUT_MAX;
+  return outCount() + PORT_MAX < OUT_MAX;
 }
 
 /**

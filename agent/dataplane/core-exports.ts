@@ -23,8 +23,8 @@ export interface CoreExports {
    *  frames may be dropped as tx-full or out-full. Out records may point into the slot: it is free after outReset. */
   fromTap(port: number, slot: number, length: number): number;
   /** Takes messages 0..count-1 of the receive table as recvmmsg left them (msg_len, name, control), and re-arms them.
-   *  Returns 0, or 1 when the out table must be flushed before the next call. The data stays in the receive buffers
-   *  until the out table is flushed: no recvmmsg before that. */
+   *  Returns 0, or 1 when the out table is to be flushed and the call repeated with the same messages: they are not all
+   *  done. The data stays in the receive buffers until the out table is flushed: no recvmmsg before that. */
   fromTunnel(count: number): number;
 
   /** Before fromTunnel, with the same messages: how many sealed datagrams wait in the open table. They are to be opened

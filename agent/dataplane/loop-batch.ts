@@ -344,7 +344,7 @@ export class BatchLoop {
     if (count <= 0) return 0;
     const bytes = count > 1 ? LIGHT_BYTES + 1 : (this.#words[this.#firstLength] as number) + 1;
     openSealed(this.#core, this.#cipher, count);
-    this.#core.fromTunnel(count);
+    while (this.#core.fromTunnel(count) !== 0) this.#deliver();
     this.#deliver();
     return bytes;
   }

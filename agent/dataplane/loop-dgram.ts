@@ -140,7 +140,7 @@ export class DgramLoop {
     this.#view.setUint32(table + MSGHDR.flags, 0, true);
     this.#view.setUint32(table + MSGHDR.length, datagram.length, true);
     openSealed(this.#core, this.#cipher, 1);
-    this.#core.fromTunnel(1);
+    while (this.#core.fromTunnel(1) !== 0) this.#push();
     this.#push();
   }
 

@@ -53,6 +53,7 @@ export class Harness {
   readonly core: Core;
   #nowMs = 1_000_000;
   #slot = 0;
+  readonly #written: Written[] = [];
 
   constructor(build: 'release' | 'debug' = 'release', memory?: WebAssembly.Memory) {
     this.core = loadCore({ build, seed: 0.7310585786300049, ...(memory ? { memory } : {}) });
@@ -186,11 +187,15 @@ export class Harness {
   }
 
   /** One datagram, or a run of them that UDP_GRO merged; `open` does what is to be done before fromTunnel. */
-  tunnel(from: string, data: Uint8Array, segment?: number, open?: (messages: number) => void): number {
+  tunnel(from: string, data: Uint8Array, segment?: number, open?: (messages: number) => void): void {
     this.receive(0, from, data, segment);
     if (open === undefined) this.core.exports.queueSealed(1);
     else open(1);
-    return this.core.exports.fromTunnel(1);
+    this.#written.length = 0;
+    while (this.core.exports.fromTunnel(1) !== 0) {
+      this.#written.push(...this.#outs());
+      this.core.exports.outReset();
+    }
   }
 
   messages(): Message[] {
@@ -228,7 +233,12 @@ export class Harness {
     });
   }
 
+  /** What there is to be written to ports; of the last `tunnel` also what was written amid it. */
   outs(): Written[] {
+    return [...this.#written, ...this.#outs()];
+  }
+
+  #outs(): Written[] {
     const { exports, view, bytes } = this.core;
     return Array.from({ length: exports.outCount() }, (_, i) => {
       const at = this.constant('OUT_TABLE') + i * this.constant('OUT_RECORD_SIZE');
@@ -247,6 +257,7 @@ export class Harness {
   }
 
   reset(): void {
+    this.#written.length = 0;
     this.core.exports.txReset();
     this.core.exports.outReset();
   }

@@ -33,7 +33,7 @@ function bench(): Bench {
   return {
     h,
     ring: new PuntRing(watched),
-    come: (size) => void h.tunnel(MEMBER, clearProbe(size, size)),
+    come: (size) => h.tunnel(MEMBER, clearProbe(size, size)),
     meanwhile: (next) => {
       act = next;
     },
