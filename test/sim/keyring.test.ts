@@ -1,41 +1,17 @@
 import type { Test } from 'tap';
-import { encodeOperation } from '../../proto/keyring/operation.ts';
-import type { KeyOperation } from '../../proto/keyring/operation.ts';
-import { fromHex, toHex } from '../../proto/state/bytes.ts';
-import { TABLE } from '../../proto/state/interface.ts';
+import { toHex } from '../../proto/state/bytes.ts';
 import { fakeSigner } from '../proto/state/fake-identity.ts';
-import { keyOfByte } from '../proto/keyring/keys.ts';
+import { FILE, HAND, MINUTE, agreed, cluster, disk, ringOf } from './keyring-cluster.ts';
 import { addKeyHost, keyLayerOf, primaryOf, undecryptable } from './keyring-layer.ts';
-import type { Disk } from './keyring-layer.ts';
 import { GOOD_LINK } from './network.ts';
 import { scenario } from './scenario.ts';
 import type { SimNode } from './sim-node.ts';
-import type { Simulation } from './simulation.ts';
 
 /**
  * Keys that change under a running cluster: by themselves and by hand, with loss, splits, hosts away and hosts new. Nobody is
  * ever declared dead for it, and no live member gets a message that it cannot open.
  */
-const FILE = keyOfByte(1);
-const HAND = keyOfByte(2);
-const MINUTE = 60_000;
 const BAD_LINK = { ...GOOD_LINK, latencyMs: 2, jitterMs: 3, loss: 0.05, duplicate: 0.02, reorder: 0.02 };
-
-const disk = (more: Partial<Disk> = {}): Disk => ({
-  file: [FILE],
-  saved: undefined,
-  mode: 'required',
-  ...more,
-});
-
-function cluster(sim: Simulation, count: number, intervalMs: number): { nodes: SimNode[]; disks: Disk[] } {
-  const disks = Array.from({ length: count }, () => disk());
-  return { nodes: disks.map((each) => addKeyHost(sim, each, intervalMs)), disks };
-}
-
-function agreed(nodes: readonly SimNode[]): boolean {
-  return new Set(nodes.map(primaryOf)).size === 1;
-}
 
 function allSee(nodes: readonly SimNode[]): boolean {
   return nodes.every((node) => node.alive().length === nodes.length);
@@ -50,8 +26,6 @@ function expectNoLoss(test: Test, nodes: readonly SimNode[], away?: SimNode): vo
     test.same(wrongly, [], `${node.name} held nobody dead`);
   }
 }
-
-const ringOf = (node: SimNode): readonly string[] => keyLayerOf(node).rotation.keyring.fingerprints;
 
 scenario('rotation on a bad network loses nothing and nobody', [1, 2], (test, sim) => {
   sim.network.faults = BAD_LINK;
@@ -375,100 +349,6 @@ scenario(
     test.ok(sim.runUntil(isDone, 2 * MINUTE), 'all seal with that one');
     sim.run(5 * MINUTE);
     test.ok(isDone(), 'and with no other after it');
-  },
-);
-
-/** A member orders something of a key, as one that does not obey the rules would. */
-function plant(node: SimNode, fingerprint: string, order: Partial<KeyOperation>): void {
-  const operation: KeyOperation = { action: 'use', isRotated: true, stamp: 1, wraps: [], ...order };
-  node.do((_swim, now) => {
-    const { state } = keyLayerOf(node);
-    state.put(now, 0, TABLE.keyring, fromHex(fingerprint), encodeOperation(operation));
-  });
-}
-
-const NOBODYS = 'f00dfacef00dface';
-const HIGHEST = 2 ** 48;
-for (const [what, lies] of Object.entries<readonly [string, Partial<KeyOperation>][]>({
-  'the use of a key that nobody has': [[NOBODYS, { stamp: 7 }]],
-  'the use of one, with the highest stamp': [[NOBODYS, { stamp: HIGHEST }]],
-  'an order about the key of the file with the highest stamp': [
-    [FILE.fingerprint, { stamp: HIGHEST, isRotated: false }],
-  ],
-  'the same as a removal': [[FILE.fingerprint, { stamp: HIGHEST, action: 'remove', isRotated: false }]],
-  'the removal of the key of the file': [
-    [FILE.fingerprint, { stamp: 3, action: 'remove', isRotated: false }],
-  ],
-})) {
-  scenario(`what a member planted before its revocation stops no key: ${what}`, [1], (test, sim) => {
-    const { nodes } = cluster(sim, 5, 20 * MINUTE);
-    sim.run(MINUTE);
-    const [first, evil, rest] = [nodes[0]!, nodes[4]!, nodes.slice(0, 4)];
-    for (const [fingerprint, order] of lies) plant(evil, fingerprint, order);
-    sim.run(MINUTE);
-    for (const node of rest) test.ok(ringOf(node).includes(FILE.fingerprint), 'the key of the file stays');
-    const before = primaryOf(first);
-    const keyHex = toHex(fakeSigner(evil.name).publicKey);
-    first.do((_swim, now) => {
-      const { state } = keyLayerOf(first);
-      state.revoke(now, { action: 'revoke', name: evil.name, keyHex, addr: evil.addr });
-      test.ok(keyLayerOf(first).renew());
-    });
-    const isNew = (): boolean => agreed(rest) && primaryOf(first) !== before;
-    test.ok(sim.runUntil(isNew, MINUTE), 'a new key within a minute');
-    // After a restart and for a newcomer too, and by hand.
-    rest[1]!.crash();
-    sim.run(1_000);
-    rest[1]!.start();
-    const all = [...rest, addKeyHost(sim, disk(), 20 * MINUTE)];
-    first.do(() => {
-      keyLayerOf(first).command((rotation) => {
-        test.equal(rotation.add(HAND), undefined);
-        test.equal(rotation.use(HAND.fingerprint), undefined);
-      });
-    });
-    const isHand = (): boolean => all.every((node) => primaryOf(node) === HAND.fingerprint);
-    test.ok(sim.runUntil(isHand, MINUTE), 'a key by hand');
-    rest[2]!.do(() => {
-      keyLayerOf(rest[2]!).command((rotation) => {
-        test.equal(rotation.remove(FILE.fingerprint), undefined);
-      });
-    });
-    const isGone = (): boolean => all.every((node) => !ringOf(node).includes(FILE.fingerprint));
-    test.ok(sim.runUntil(isGone, MINUTE), 'and the other goes');
-  });
-}
-
-scenario(
-  'who missed more orders than anybody can miss takes the keys in a little later',
-  [1],
-  (test, sim) => {
-    const { nodes, disks } = cluster(sim, 4, Infinity);
-    sim.run(MINUTE);
-    const [first, away] = [nodes[0]!, nodes[3]!];
-    away.crash();
-    for (let i = 0; i < 9_000; i += 3_000) {
-      first.do(() => {
-        keyLayerOf(first).command((rotation) => rotation.add(keyOfByte(10 + i / 3_000)));
-      });
-      plant(nodes[1]!, keyOfByte(10 + i / 3_000).fingerprint, { stamp: i + 3_000, action: 'add' });
-      sim.run(5_000);
-    }
-    first.do(() => {
-      keyLayerOf(first).command((rotation) => {
-        rotation.add(HAND);
-        rotation.use(HAND.fingerprint);
-      });
-    });
-    const others = nodes.slice(0, 3);
-    test.ok(sim.runUntil(() => others.every((node) => primaryOf(node) === HAND.fingerprint), 20_000));
-    const stamp = disks[0]!.saved!.planned.find(({ fingerprint }) => fingerprint === HAND.fingerprint)!.stamp;
-    test.ok(stamp > 9_000, 'far from what the one away has heard');
-    away.start();
-    test.ok(
-      sim.runUntil(() => primaryOf(away) === HAND.fingerprint, 2 * MINUTE),
-      'it seals as all do',
-    );
   },
 );
 
