@@ -55,7 +55,10 @@ let groupHeaders: u32 = 0;
 let segment: u32 = 0;
 let nextSequence: u32 = 0;
 let headVerified: bool = false;
-/** Nothing may follow: a short segment or PSH was the last. */
+/**
+ * Nothing may follow: a short segment was the last. PSH ends no group, as it does where one waits for more to come: what
+ * is merged here has come already, and goes to the container at the end of the same call.
+ */
 let complete: bool = false;
 
 /**
@@ -72,7 +75,6 @@ export function coalesce(to: u32, frame: usize, length: u32): bool {
   if (append(to, frame)) return true;
   flushGroup();
   openGroup(to, frame, length);
-  complete = kind != GSO_UDP_L4 && (tcpFlags(frame + l4) & TCP_PSH) != 0;
   return true;
 }
 
@@ -109,9 +111,7 @@ function append(to: u32, frame: usize): bool {
 
   complete = payload < segment;
   if (kind != GSO_UDP_L4) {
-    const push = flags & TCP_PSH;
-    if (push) complete = true;
-    store<u8>(head + l4, (tcpFlags(head + l4) | push) as u8, TCP_FLAGS);
+    store<u8>(head + l4, (tcpFlags(head + l4) | (flags & TCP_PSH)) as u8, TCP_FLAGS);
     nextSequence += payload;
   }
   end += payload;

@@ -1,13 +1,15 @@
 /** One open group at a time: what closes it, and what does not (core-wasm/coalesce.ts). */
 import tap from 'tap';
 import { concat, mac } from '../model/bytes.ts';
-import { BROADCAST, MAC_A, MAC_B, pattern, readVnet, tcp, udp } from '../model/frame.ts';
+import { ACK, BROADCAST, MAC_A, MAC_B, PSH, pattern, readVnet, tcp, udp } from '../model/frame.ts';
 import { Harness, vxlan } from '../model/harness.ts';
 
 const NET = 1;
 const VNI = 42;
 const PEER = '192.0.2.1';
 const SEGMENT = 100;
+/** Behind an Ethernet and an IPv4 header. */
+const TCP_FLAGS = 14 + 20 + 13;
 
 function bench(build: 'release' | 'debug'): Harness {
   const h = new Harness(build);
@@ -18,10 +20,11 @@ function bench(build: 'release' | 'debug'): Harness {
   return h;
 }
 
-function tcpRun(first: number, count: number): Uint8Array[] {
+function tcpRun(first: number, count: number, flags = ACK): Uint8Array[] {
   return Array.from({ length: count }, (_, i) => {
     const payload = pattern(SEGMENT, first + i);
-    return tcp({ from: MAC_A, to: MAC_B, version: 4, sequence: (first + i) * SEGMENT, payload }).frame;
+    const sequence = (first + i) * SEGMENT;
+    return tcp({ from: MAC_A, to: MAC_B, version: 4, sequence, payload, flags }).frame;
   });
 }
 
@@ -36,6 +39,20 @@ for (const build of ['release', 'debug'] as const) {
     const outs = h.outs();
     t.equal(outs.length, 3, 'two super-frames and the broadcast between them');
     t.same(outs[1]?.frame, broadcast);
+    t.equal(h.imbalance(), 0);
+  });
+
+  void tap.test(`${build}: small writes, each pushed, become one super-frame that is pushed`, async (t) => {
+    const h = bench(build);
+    const frames = [...tcpRun(0, 2), ...tcpRun(2, 3, ACK | PSH), ...tcpRun(5, 1)];
+    const size = (frames[0]?.length ?? 0) + 8;
+    h.tunnel(PEER, concat(...frames.map((frame) => vxlan(VNI, frame))), size);
+    const [out, ...rest] = h.outs();
+    t.equal(rest.length, 0);
+    const headers = size - 8 - SEGMENT;
+    t.same(out?.frame.subarray(headers), concat(...frames.map((frame) => frame.subarray(headers))));
+    t.equal((out?.frame[TCP_FLAGS] ?? 0) & PSH, PSH);
+    t.equal(h.counter('delivered'), 6);
     t.equal(h.imbalance(), 0);
   });
 
