@@ -4,6 +4,7 @@
  */
 import type { NetworkDefinition } from '../../networks/interface.ts';
 import type { NetworkRecord } from './book.ts';
+import { gatewayOf } from './subnets.ts';
 
 const LABEL = 'overlayd.idle-gateway';
 const BOTH = 'true';
@@ -34,5 +35,5 @@ export function liveGateway(
   family: 4 | 6,
 ): string | undefined {
   if ([BOTH, String(family)].includes(idleOf(network))) return undefined;
-  return family === 4 ? network.gateway : network.gateway6;
+  return gatewayOf(network, family);
 }

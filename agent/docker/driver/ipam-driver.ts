@@ -23,7 +23,7 @@ import { propose } from './proposals.ts';
 import { refused } from './refused.ts';
 import { Reservations } from './reservations.ts';
 import type { Resolver } from './resolver.ts';
-import { addressOf, firstAddress, lengthOf, subnetOf } from './subnets.ts';
+import { addressOf, firstAddress, gatewayOf, lengthOf, subnetOf } from './subnets.ts';
 
 export const ADDRESS_SPACES = {
   LocalDefaultAddressSpace: 'overlayd-local',
@@ -168,7 +168,7 @@ export class IpamDriver {
     }
     const [network, ...others] = candidates(pool, this.#deps.networks);
     const known = others.length === 0 ? network : undefined;
-    const theirs = pool.family === 4 ? known?.gateway : known?.gateway6;
+    const theirs = known && gatewayOf(known, pool.family);
     const ip = asked ?? theirs ?? firstAddress(pool.cidr);
     this.#keep(pool, ip, { use: 'gateway', isGiven: asked !== undefined });
     return { Address: `${ip}/${lengthOf(pool.cidr)}`, Data: {} };

@@ -20,7 +20,7 @@ import { idleLabels, idleOf, liveGateway, plannedIdle } from './idle-gateway.ts'
 import { readName, readOptions } from './options.ts';
 import { canonical } from './pool-users.ts';
 import { refused } from './refused.ts';
-import { addressOf, freeSubnet, subnetOf } from './subnets.ts';
+import { addressOf, freeSubnet, gatewayOf, subnetOf } from './subnets.ts';
 
 /** Docker stores the network within milliseconds of our answer. */
 const LOOKS_MS = [1, 5, 20, 100, 500, 2000] as const;
@@ -252,7 +252,7 @@ export function refuseDifferences(
     if (subnet === undefined && plan === plan6) differences.push('IPv6 was asked for, it has no IPv6 subnet');
     else if (plan.isGiven) compare('subnet', plan.cidr, subnet);
     if (!plan.isGatewayGiven) continue;
-    const [gateway, live] = [family === 4 ? there.gateway : there.gateway6, liveGateway(there, family)];
+    const [gateway, live] = [gatewayOf(there, family), liveGateway(there, family)];
     if (scope === 'local') compare('gateway', plan.gateway, live);
     else if (gateway !== undefined) compare('gateway', plan.gateway, gateway);
   }

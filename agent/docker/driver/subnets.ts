@@ -48,6 +48,13 @@ export function subnetOf(
   return family === 4 ? network.subnet : network.subnet6;
 }
 
+export function gatewayOf(
+  network: Pick<NetworkDefinition, 'gateway' | 'gateway6'>,
+  family: 4 | 6,
+): string | undefined {
+  return family === 4 ? network.gateway : network.gateway6;
+}
+
 function hex(value: number, digits: number): string {
   return value.toString(16).padStart(digits, '0');
 }
