@@ -364,8 +364,9 @@ export class Rotation {
   /** A full ring gives up what was rotated away longest ago. */
   #hold(key: SecretKey, origin: KeyOrigin): boolean {
     if (this.keyring.add(key, origin)) return true;
+    const desired = this.#desired;
     const old = this.keyring.fingerprints.filter((fingerprint) => {
-      return this.keyring.originOf(fingerprint) === 'rotated' && fingerprint !== this.#desired;
+      return this.keyring.originOf(fingerprint) === 'rotated' && fingerprint !== desired;
     });
     const stampOf = (fingerprint: string): number => this.#plan.get(fingerprint)?.stamp ?? 0;
     const [oldest] = old.sort((a, b) => stampOf(a) - stampOf(b));

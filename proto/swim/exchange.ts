@@ -80,9 +80,7 @@ export class Exchange {
         onDone(later, said);
         return;
       }
-      const wasRefused = this.#membership.adoptVersions(
-        versionsOf(message.nodes.filter(({ vsn }) => speaksOurs(vsn))),
-      );
+      const wasRefused = this.#membership.adoptVersions(versionsOf(message.nodes));
       const error = this.#merge(later, to, message, join);
       // The peer judged what we sent before we knew its versions; only now does it have reason to take us.
       if (wasRefused && mayRetry && error === undefined)
@@ -99,7 +97,7 @@ export class Exchange {
       case 'pushPull':
         if (this.#isShutOut(now, message.nodes)) break;
         // Before we answer: the peer checks the versions that we send.
-        this.#membership.adoptVersions(versionsOf(message.nodes.filter(({ vsn }) => speaksOurs(vsn))));
+        this.#membership.adoptVersions(versionsOf(message.nodes));
         // And before we merge: what it said is no news to itself.
         this.streams.answer(id, this.#localState(now, message.join));
         this.#merge(now, from, message, message.join);
@@ -141,8 +139,7 @@ export class Exchange {
     if (this.#isShutOut(now, nodes)) return 'this host is revoked';
     const fitting = nodes.filter(({ vsn }) => speaksOurs(vsn));
     const conflict =
-      this.#strangeSpeaker(from, nodes) ??
-      versionConflict([...this.#table.versions(), ...versionsOf(fitting)]);
+      this.#strangeSpeaker(from, nodes) ?? versionConflict([...this.#table.versions(), ...versionsOf(nodes)]);
     if (conflict !== undefined) {
       this.#context.counts.drop('merge-versions');
       return conflict;
@@ -183,9 +180,10 @@ export class Exchange {
   }
 }
 
-/** What was recognised is in our own table, and counts as ours. */
+/** Of nodes whose protocol fits ours. What was recognised is in our own table, and counts as ours. */
 function versionsOf(nodes: readonly PushPullNode[]): readonly VersionHolder[] {
   const kinds = new VersionKinds();
-  for (const { name, state, vsn } of nodes) kinds.add(name, state === NODE_STATE.alive, vsn);
+  for (const { name, state, vsn } of nodes)
+    if (speaksOurs(vsn)) kinds.add(name, state === NODE_STATE.alive, vsn);
   return kinds.all;
 }
